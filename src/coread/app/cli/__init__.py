@@ -1,0 +1,1 @@
+"""The command line: one program, subcommands named after what they do."""

@@ -1,0 +1,126 @@
+"""The reader card: everything the rest of the system knows of a reader, as data (card.toml beside its code)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from coread.domain.codes import Code
+from coread.domain.errors import InvalidRecord
+
+
+class ReaderKind(StrEnum):
+    """What a reader is for; decides how its results may be shown (STANDARDS: intended use)."""
+
+    TRIAGE = "triage"
+    DETECTION = "detection"
+    QUANTIFICATION = "quantification"
+    RECONSTRUCTION = "reconstruction"
+    SCREENING = "screening"
+    QUALITY = "quality"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A measured proportion or score with its 95 % interval and the number of cases behind it."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __post_init__(self) -> None:
+        if not (self.low <= self.value <= self.high and self.n > 0):
+            raise InvalidRecord(f"estimate {self.value} [{self.low}, {self.high}], n={self.n} contradicts itself")
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A named threshold on the calibrated probability, with what was measured there."""
+
+    name: str
+    threshold: float
+    rule: str
+    """How the threshold was chosen, in words, e.g. ``sensitivity >= 0.90 on the calibration patients``."""
+    sensitivity: Estimate
+    specificity: Estimate
+    measured_on: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """One finding that the reader reports, always, as present, absent or not assessed."""
+
+    key: str
+    name: str
+    concept: Code
+    site: Code | None
+    urgent: bool
+    """Present findings of this kind move the study up the worklist."""
+    auc: Estimate | None
+    operating_points: tuple[OperatingPoint, ...]
+    default_operating_point: str
+
+    def operating_point(self, name: str = "") -> OperatingPoint:
+        """Return the operating point of that name, or the default one."""
+        wanted = name or self.default_operating_point
+        for point in self.operating_points:
+            if point.name == wanted:
+                return point
+        raise InvalidRecord(f"output {self.key!r} has no operating point {wanted!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class InputContract:
+    """What a reader may be given. Empty tuples mean "any"; routing and the reader both check it."""
+
+    modalities: tuple[str, ...]
+    sop_class_uids: tuple[str, ...]
+    body_parts: tuple[str, ...]
+    """Accepted Body Part Examined values (PS3.16 annex L), upper case; a series without one is accepted
+    and left to the reader's own gate."""
+    views: tuple[str, ...]
+    """Accepted View Position values; an image without one is left to the reader's own gate."""
+    min_age_years: float | None
+    max_age_years: float | None
+    min_rows: int
+    min_columns: int
+    max_pixels: int
+    min_images: int
+    max_images: int
+    presentation: str = "planar"
+    """``planar`` (images one by one) or ``volume`` (a geometrically complete series)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one reading may use; the engine enforces both."""
+
+    memory_mb: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderCard:
+    """Identity, intended use, input contract, outputs, data and limits of one reader."""
+
+    reader_id: str
+    name: str
+    version: str
+    kind: ReaderKind
+    intended_use: str
+    not_for: str
+    research_use: bool
+    input: InputContract
+    outputs: tuple[OutputSpec, ...]
+    training_data: tuple[str, ...]
+    training_licence: str
+    validation: str
+    """Data, split rule and n behind the estimates on this card, in words."""
+    limits: tuple[str, ...]
+    resources: Resources
+
+    def output(self, key: str) -> OutputSpec:
+        """Return the output of that key; raises InvalidRecord when the card does not declare it."""
+        for output in self.outputs:
+            if output.key == key:
+                return output
+        raise InvalidRecord(f"reader {self.reader_id!r} declares no output {key!r}")

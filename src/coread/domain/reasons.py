@@ -1,0 +1,103 @@
+"""Why something was not analysed or not kept: one closed list of coded reasons, shown to people as they are."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from coread.domain.codes import COREAD_SCHEME, Code
+
+
+class ReasonCode(StrEnum):
+    """Coded reasons; the value is the code of scheme 99COREAD (at most 16 characters)."""
+
+    WRONG_MODALITY = "WRONG_MODALITY"
+    WRONG_SOP_CLASS = "WRONG_SOP_CLASS"
+    WRONG_BODY_PART = "WRONG_BODY_PART"
+    WRONG_VIEW = "WRONG_VIEW"
+    WRONG_AGE = "WRONG_AGE"
+    WRONG_CONTRAST = "WRONG_CONTRAST"
+    WRONG_VENDOR = "WRONG_VENDOR"
+    WRONG_SPACING = "WRONG_SPACING"
+    TOO_FEW_IMAGES = "TOO_FEW_IMAGES"
+    MISSING_SLICE = "MISSING_SLICE"
+    SAME_POSITION = "SAME_POSITION"
+    IMAGE_TOO_SMALL = "IMAGE_TOO_SMALL"
+    IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"
+    NO_PIXELS = "NO_PIXELS"
+    PIXELS_UNREAD = "PIXELS_UNREAD"
+    PIXELS_CONSTANT = "PIXELS_CONSTANT"
+    PIXELS_NOT_FINITE = "PIXELS_NAN"
+    PIXEL_MEANING = "PIXEL_MEANING"
+    LOSSY = "LOSSY"
+    INVERTED = "INVERTED"
+    NOT_CHEST = "NOT_CHEST"
+    LOW_QUALITY = "LOW_QUALITY"
+    INDETERMINATE = "INDETERMINATE"
+    NO_ELIGIBLE = "NO_ELIGIBLE"
+    READER_DISABLED = "READER_DISABLED"
+    TWO_PATIENTS = "TWO_PATIENTS"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    SUPERSEDED = "SUPERSEDED"
+    NOT_DICOM = "NOT_DICOM"
+    TRUNCATED = "TRUNCATED"
+    BAD_UID = "BAD_UID"
+    MISSING_UID = "MISSING_UID"
+    UNKNOWN_SYNTAX = "UNKNOWN_SYNTAX"
+    BAD_HEADER = "BAD_HEADER"
+    TOO_LARGE = "TOO_LARGE"
+
+
+MEANINGS: dict[ReasonCode, str] = {
+    ReasonCode.WRONG_MODALITY: "Modality is not one the reader was validated for",
+    ReasonCode.WRONG_SOP_CLASS: "Kind of object is not one the reader reads",
+    ReasonCode.WRONG_BODY_PART: "Body part is not one the reader reads",
+    ReasonCode.WRONG_VIEW: "View is not one the reader reads",
+    ReasonCode.WRONG_AGE: "Age of the patient is outside the validated range",
+    ReasonCode.WRONG_CONTRAST: "Contrast phase is not one the reader reads",
+    ReasonCode.WRONG_VENDOR: "Scanner is not one the reader was validated on",
+    ReasonCode.WRONG_SPACING: "Spacing is outside the validated range",
+    ReasonCode.TOO_FEW_IMAGES: "Too few images",
+    ReasonCode.MISSING_SLICE: "A slice is missing",
+    ReasonCode.SAME_POSITION: "Two slices at the same position",
+    ReasonCode.IMAGE_TOO_SMALL: "Image matrix is too small",
+    ReasonCode.IMAGE_TOO_LARGE: "Image matrix is larger than the memory limit",
+    ReasonCode.NO_PIXELS: "Object has no pixels",
+    ReasonCode.PIXELS_UNREAD: "Pixels could not be decoded",
+    ReasonCode.PIXELS_CONSTANT: "All pixels are equal",
+    ReasonCode.PIXELS_NOT_FINITE: "Pixels are not finite numbers",
+    ReasonCode.PIXEL_MEANING: "Meaning of the pixels is not stated",
+    ReasonCode.LOSSY: "Lossy compression that the reader does not accept",
+    ReasonCode.INVERTED: "Image looks inverted",
+    ReasonCode.NOT_CHEST: "Image does not look like a frontal chest",
+    ReasonCode.LOW_QUALITY: "Image quality is too low",
+    ReasonCode.INDETERMINATE: "Reader was not sure enough",
+    ReasonCode.NO_ELIGIBLE: "No image in the study fits the reader",
+    ReasonCode.READER_DISABLED: "Reader is switched off at this site",
+    ReasonCode.TWO_PATIENTS: "Study holds images of two patients",
+    ReasonCode.OUT_OF_MEMORY: "Needs more memory than the limit allows",
+    ReasonCode.SUPERSEDED: "Late images came: a newer reading replaces it",
+    ReasonCode.NOT_DICOM: "Not a DICOM object",
+    ReasonCode.TRUNCATED: "Object is cut short",
+    ReasonCode.BAD_UID: "A unique identifier is malformed",
+    ReasonCode.MISSING_UID: "A unique identifier is missing",
+    ReasonCode.UNKNOWN_SYNTAX: "Transfer syntax is unknown",
+    ReasonCode.BAD_HEADER: "Header cannot be read",
+    ReasonCode.TOO_LARGE: "Object is larger than the limit",
+}
+"""The meanings that people read; every reason has one (checked by a test), at most 64 characters (PS3.5 LO)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A coded reason with what was seen in this case, e.g. ``WRONG_AGE``, "patient is 4 years old"."""
+
+    code: ReasonCode
+    detail: str = ""
+
+    def coded(self) -> Code:
+        """Return the reason as a DICOM coded concept of scheme 99COREAD."""
+        return Code(self.code.value, COREAD_SCHEME, MEANINGS[self.code])
+
+    def text(self) -> str:
+        """Return one sentence for people: the meaning, then the detail."""
+        meaning = MEANINGS[self.code]
+        return f"{meaning}: {self.detail}" if self.detail else meaning

@@ -1,0 +1,88 @@
+"""The two normal endings of a reading, the four outcomes that people see, and how a result came about."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from coread.domain.errors import InvalidRecord
+from coread.domain.findings import Finding, ImageReference, Measurement, Presence, Region
+from coread.domain.reasons import Reason
+
+
+class Outcome(StrEnum):
+    """How a study ends for one reader; exactly one of these, never silence."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    NOT_ANALYSED = "not_analysed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadResult:
+    """What a reader found. An empty list of findings would mean "not assessed" and is refused here."""
+
+    findings: tuple[Finding, ...]
+    measurements: tuple[Measurement, ...] = ()
+    regions: tuple[Region, ...] = ()
+    skipped: tuple[tuple[ImageReference, Reason], ...] = ()
+    """Images of the study that the reader did not read although others were, each with its reason."""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assessed = {Presence.PRESENT, Presence.ABSENT}
+        if not self.measurements and not any(f.presence in assessed for f in self.findings):
+            raise InvalidRecord("a result needs one assessed finding or a measurement; otherwise return a Refusal")
+
+    def outcome(self) -> Outcome:
+        """Positive when anything is present, else negative."""
+        present = any(f.presence is Presence.PRESENT for f in self.findings)
+        return Outcome.POSITIVE if present else Outcome.NEGATIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The reader will not read this input: normal, expected, shown as "not analysed, because ..."."""
+
+    reason: Reason
+    skipped: tuple[tuple[ImageReference, Reason], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something broke. ``kind`` is the exception's class name; ``message`` holds no patient data."""
+
+    kind: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Which bytes made this result, on what, when (an audit needs every one of these)."""
+
+    reader_id: str
+    reader_version: str
+    package_digest: str
+    input_digest: str
+    """SHA-256 over the sorted digests of the instances that were read."""
+    coread_version: str
+    runtime: str
+    """Inference engine and version, e.g. ``onnxruntime 1.30.0 CPUExecutionProvider``."""
+    started_at: datetime
+    finished_at: datetime
+    stage_seconds: tuple[tuple[str, float], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """One work item's ending, ready to be stored: exactly one of result, refusal, failure."""
+
+    ending: ReadResult | Refusal | Failure
+    provenance: Provenance
+
+    def outcome(self) -> Outcome:
+        """Return which of the four outcomes this ending is."""
+        if isinstance(self.ending, ReadResult):
+            return self.ending.outcome()
+        return Outcome.NOT_ANALYSED if isinstance(self.ending, Refusal) else Outcome.FAILED

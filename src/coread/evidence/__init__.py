@@ -1,0 +1,1 @@
+"""Turns a result into standard objects and proves them before they leave."""

@@ -1,0 +1,1 @@
+"""Model packages: build, lock, verify; ONNX Runtime sessions; calibration at run time."""

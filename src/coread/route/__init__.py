@@ -1,0 +1,1 @@
+"""Decides: is the study settled, which readers apply to which images, and why not. Sees reader cards only."""

@@ -1,0 +1,1 @@
+"""Offline: datasets, patient-level splits, fitting, export. The only room with torch."""
