@@ -194,3 +194,15 @@ class HistoryEntry:
     detail: str
     actor: str = ""
     work_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedObject:
+    """One DICOM object as Part 10 bytes, proved and ready to be stored and sent."""
+
+    kind: EvidenceKind
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    data: bytes
+    proof: str
