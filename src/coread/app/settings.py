@@ -1,0 +1,157 @@
+"""One typed settings record, read once at the start from one TOML file and the environment, then passed down.
+
+Every setting has a default, a unit where it has one, and a line of help; ``coread settings`` and the reference
+page are made from the same table.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from coread.app.errors import BadSettings
+from coread.domain.work import DeliveryProtocol, Destination, EvidenceKind
+
+ENVIRONMENT_PREFIX = "COREAD_"
+
+
+class PeerSetting(BaseModel):
+    """Who may send to us: a calling AE title (``*`` for any) from a network (CIDR)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    ae_title: str = Field("*", description="calling AE title, or * for any")
+    network: str = Field("127.0.0.0/8", description="address range in CIDR form")
+
+
+class PacsSetting(BaseModel):
+    """The archive that is asked how many images a study has before it is called complete."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    address: str = Field(description="host:port for C-FIND, or the base URL for QIDO-RS")
+    ae_title: str = Field("", description="AE title of the archive (C-FIND only)")
+    timeout_seconds: float = Field(5.0, gt=0, description="how long to wait for its answer")
+
+
+class DestinationSetting(BaseModel):
+    """A peer that results are sent to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str = Field(description="how people call it", min_length=1)
+    protocol: DeliveryProtocol = Field(DeliveryProtocol.C_STORE, description="c-store or stow-rs")
+    address: str = Field(description="host:port for c-store, base URL for stow-rs", min_length=1)
+    ae_title: str = Field("", description="called AE title (c-store only)")
+    enabled: bool = Field(True, description="false keeps the queue but sends nothing")
+    kinds: tuple[EvidenceKind, ...] = Field(tuple(EvidenceKind), description="which objects this peer takes")
+    storage_commitment: bool = Field(False, description="ask the peer to commit to keeping what it got")
+    timeout_seconds: float = Field(30.0, gt=0, description="for one object")
+    max_attempts: int = Field(8, ge=1, description="then it is a dead letter")
+    tls: bool = Field(False, description="DICOM TLS")
+
+    def record(self) -> Destination:
+        """Return the domain record."""
+        return Destination(**self.model_dump())
+
+
+class Settings(BaseModel):
+    """Everything that can be set. Names in the TOML file are these names; in the environment COREAD_<NAME>."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path = Field(Path("coread-data"), description="where images, index, results and logs are kept")
+    database_url: str = Field("", description="empty: SQLite inside the folder; postgresql+pg8000://... for PostgreSQL")
+    durable: bool = Field(True, description="answer C-STORE and STOW only after fdatasync")
+
+    ae_title: str = Field("COREAD", min_length=1, max_length=16, description="our AE title")
+    dicom_host: str = Field("127.0.0.1", description="address to listen on for DICOM")
+    dicom_port: int = Field(11112, ge=0, le=65535, description="port for DICOM")
+    receiver_processes: int = Field(1, ge=1, le=64, description="receiver processes behind the one port")
+    peers: tuple[PeerSetting, ...] = Field((), description="who may send; empty: this machine only")
+    dicom_tls_certificate: Path | None = Field(None, description="PEM certificate: DICOM TLS only")
+    dicom_tls_key: Path | None = Field(None, description="PEM key for it")
+    dicom_tls_client_ca: Path | None = Field(None, description="PEM authorities that senders' certificates must have")
+    watch_folder: Path | None = Field(None, description="a folder whose new files are read in")
+
+    http_host: str = Field("127.0.0.1", description="address to listen on for the web")
+    http_port: int = Field(8080, ge=0, le=65535, description="port for the web and DICOMweb")
+    https_certificate: Path | None = Field(None, description="PEM certificate: HTTPS only")
+    https_key: Path | None = Field(None, description="PEM key for it")
+    session_hours: float = Field(12.0, gt=0, description="hours until a login ends")
+    viewer_folder: Path | None = Field(None, description="where OHIF is unpacked; default: viewer/ inside the folder")
+
+    workers: int = Field(1, ge=1, le=64, description="reading processes")
+    reader_threads: int = Field(1, ge=1, le=64, description="CPU threads for one inference")
+    disabled_readers: tuple[str, ...] = Field((), description="readers that are installed but switched off here")
+    lease_seconds: float = Field(60.0, gt=1, description="a reading process that is silent this long is taken for dead")
+
+    pacs: PacsSetting | None = Field(None, description="archive to ask how many images a study has")
+    settle_silence_seconds: float = Field(60.0, gt=0, description="quiet time after which a study counts as complete")
+    settle_maximum_wait_seconds: float = Field(
+        900.0, gt=0, description="never wait longer for images that the PACS counts"
+    )
+
+    destinations: tuple[DestinationSetting, ...] = Field((), description="where results go")
+
+    warn_free_fraction: float = Field(0.10, ge=0, lt=1, description="warn when less of the disk is free")
+    refuse_free_fraction: float = Field(0.05, ge=0, lt=1, description="refuse new images (A700) below this")
+    retention_days: int | None = Field(None, ge=1, description="remove studies older than this; empty: keep all")
+
+    def viewer(self) -> Path:
+        """Return where OHIF is, or would be, unpacked."""
+        return self.viewer_folder or self.folder / "viewer"
+
+
+def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read settings: defaults, then the TOML file, then COREAD_* variables, then ``overrides``.
+
+    Raises BadSettings with the name of the setting, what is wrong and where it came from.
+    """
+    values: dict[str, Any] = {}
+    source = file or _named_file()
+    if source is not None:
+        values |= _from_file(source)
+    values |= _from_environment(os.environ)
+    values |= {name: value for name, value in (overrides or {}).items() if value is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadSettings(f"setting {where!r}: {first['msg']} (see `coread settings` for all names)") from problem
+
+
+def _named_file() -> Path | None:
+    named = os.environ.get("COREAD_SETTINGS", "")
+    if named:
+        return Path(named)
+    here = Path("coread.toml")
+    return here if here.is_file() else None
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as problem:
+        raise BadSettings(f"settings file {file} does not exist") from problem
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise BadSettings(f"settings file {file} cannot be read: {problem}") from problem
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Scalar settings only: lists and tables belong in the file."""
+    found: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        text = environment.get(ENVIRONMENT_PREFIX + name.upper())
+        if text is not None:
+            found[name] = tuple(part.strip() for part in text.split(",")) if name == "disabled_readers" else text
+    return found
+
+
+def settings_table() -> tuple[tuple[str, str, str], ...]:
+    """Return (name, default, help) of every setting, in order, for the reference page and ``coread settings``."""
+    return tuple(
+        (name, "" if field.default is None else str(field.default), field.description or "")
+        for name, field in Settings.model_fields.items()
+    )
