@@ -1,0 +1,82 @@
+"""Open a locked package for inference: verify every byte, then load exactly the bytes that were verified."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from numpy.typing import NDArray
+
+from coread.domain.errors import Misconfigured
+from coread.domain.reading import Arrays
+from coread.models.calibration import Calibration, calibration_from_json
+from coread.models.engines import ENGINES, EngineChoice, choose_engine
+from coread.models.errors import InferenceFailed, UnloadableGraph
+from coread.models.graphs import Graph, load_graph, runtime_name
+from coread.models.package import ModelPackage, verify_package
+
+CALIBRATION = "calibration.json"
+
+
+class PackageSession:
+    """A loaded, verified package; the ModelSession that readers are given."""
+
+    def __init__(self, package: ModelPackage, graphs: dict[str, Graph], choice: EngineChoice) -> None:
+        self.package = package
+        self.choice = choice
+        self._graphs = graphs
+        self._runtime = runtime_name(choice.engine)
+        has_calibration = CALIBRATION in package.names()
+        self._calibration = calibration_from_json(package.read(CALIBRATION)) if has_calibration else Calibration()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the whole package."""
+        return self.package.digest
+
+    @property
+    def runtime(self) -> str:
+        """Inference engine and version."""
+        return self._runtime
+
+    def run(self, graph: str, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Run one graph of the package by its file name without ``.onnx``."""
+        if graph not in self._graphs:
+            raise InferenceFailed(f"the package has no graph {graph!r}; it has {', '.join(sorted(self._graphs))}")
+        return self._graphs[graph].run(inputs)
+
+    def calibrate(self, key: str, logit: float) -> float:
+        """Turn a raw logit of the output ``key`` into a calibrated probability in [0, 1]."""
+        return self._calibration.probability(key, float(logit))
+
+
+def open_session(
+    package_folder: Path, card_path: Path, threads: int = 1, engine: str = "auto", *, cache: Path | None = None
+) -> PackageSession:
+    """Verify the package and load all its graphs.
+
+    ``engine``: ``onnxruntime``, ``openvino``, or ``auto``: measured once per package and machine when ``cache`` names
+    a JSON file to remember the answer in, and ONNX Runtime without one. Raises DamagedPackage before anything runs.
+    """
+    package = verify_package(package_folder, card_path)
+    if engine == "auto":
+        return _automatic(package, threads, cache)
+    if engine not in ENGINES:
+        raise Misconfigured(f"engine {engine!r} is unknown; use auto, {' or '.join(ENGINES)}.")
+    return _session(package, threads, EngineChoice(engine, "set by configuration"))
+
+
+def _automatic(package: ModelPackage, threads: int, cache: Path | None) -> PackageSession:
+    choice = choose_engine(package, threads, cache)
+    if choice.engine == "onnxruntime":
+        return _session(package, threads, choice)
+    try:
+        return _session(package, threads, choice)
+    except UnloadableGraph as problem:
+        return _session(package, threads, EngineChoice("onnxruntime", f"the faster engine broke: {problem}"))
+
+
+def _session(package: ModelPackage, threads: int, choice: EngineChoice) -> PackageSession:
+    graphs = {
+        PurePosixPath(name).stem: load_graph(choice.engine, package.read(name), threads)
+        for name in package.names(".onnx")
+    }
+    return PackageSession(package, graphs, choice)
