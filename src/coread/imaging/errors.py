@@ -1,0 +1,125 @@
+"""Why an object cannot be used: every refusal of this room carries a coded reason.
+
+Refused (domain)
+`-- ImagingRefused
+    |-- NotDicom, Truncated, BadHeader, MissingUid, BadUid       the object cannot be indexed
+    |   `-- HeadTooShort (of Truncated)                          the bytes in hand end before the header does
+    |-- UnknownSyntax, PixelsUnread, NoPixels, ImageTooLarge     the pixels cannot be decoded
+    |-- PixelMeaning, PixelsConstant, PixelsNotFinite            the pixels cannot be interpreted
+    `-- MissingSlice, SamePosition, TooFewImages, MixedGeometry  the series is not one regular grid
+"""
+
+from typing import ClassVar
+
+from coread.domain.errors import Refused
+from coread.domain.reasons import Reason, ReasonCode
+
+
+class ImagingRefused(Refused):
+    """An object or series is unsuitable; ``reason`` is what is recorded and shown."""
+
+    code: ClassVar[ReasonCode] = ReasonCode.BAD_HEADER
+
+    def __init__(self, detail: str) -> None:
+        self.reason = Reason(self.code, detail)
+        super().__init__(self.reason.text())
+
+
+class NotDicom(ImagingRefused):
+    """The bytes are not a DICOM object."""
+
+    code = ReasonCode.NOT_DICOM
+
+
+class Truncated(ImagingRefused):
+    """The object ends before it says it does."""
+
+    code = ReasonCode.TRUNCATED
+
+
+class HeadTooShort(Truncated):
+    """The bytes in hand end before the header does; scan the whole file instead."""
+
+
+class BadHeader(ImagingRefused):
+    """The header contradicts itself or the encoding rules (PS3.5 section 7)."""
+
+    code = ReasonCode.BAD_HEADER
+
+
+class MissingUid(ImagingRefused):
+    """A Study, Series, SOP Instance or SOP Class UID is absent or empty."""
+
+    code = ReasonCode.MISSING_UID
+
+
+class BadUid(ImagingRefused):
+    """A unique identifier holds more than digits and dots, or more than 64 characters (PS3.5 section 9)."""
+
+    code = ReasonCode.BAD_UID
+
+
+class UnknownSyntax(ImagingRefused):
+    """The pixels are in a transfer syntax that no decoder here knows."""
+
+    code = ReasonCode.UNKNOWN_SYNTAX
+
+
+class PixelsUnread(ImagingRefused):
+    """The pixels do not decode."""
+
+    code = ReasonCode.PIXELS_UNREAD
+
+
+class NoPixels(ImagingRefused):
+    """The object has no pixel data, or a matrix of zero size."""
+
+    code = ReasonCode.NO_PIXELS
+
+
+class ImageTooLarge(ImagingRefused):
+    """The matrix is larger than the memory limit; nothing was allocated."""
+
+    code = ReasonCode.IMAGE_TOO_LARGE
+
+
+class PixelMeaning(ImagingRefused):
+    """What the pixel values mean is not stated or contradictory."""
+
+    code = ReasonCode.PIXEL_MEANING
+
+
+class PixelsConstant(ImagingRefused):
+    """Every pixel that is not padding has the same value."""
+
+    code = ReasonCode.PIXELS_CONSTANT
+
+
+class PixelsNotFinite(ImagingRefused):
+    """Pixels are not finite numbers."""
+
+    code = ReasonCode.PIXELS_NOT_FINITE
+
+
+class MissingSlice(ImagingRefused):
+    """A slice of the stack is missing."""
+
+    code = ReasonCode.MISSING_SLICE
+
+
+class SamePosition(ImagingRefused):
+    """Two slices lie at the same position."""
+
+    code = ReasonCode.SAME_POSITION
+
+
+class TooFewImages(ImagingRefused):
+    """Fewer images than a volume needs."""
+
+    code = ReasonCode.TOO_FEW_IMAGES
+
+
+class MixedGeometry(ImagingRefused):
+    """The slices do not share orientation, matrix, spacing or frame of reference."""
+
+    code = ReasonCode.WRONG_SPACING
