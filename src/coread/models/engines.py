@@ -68,7 +68,7 @@ def measure(package_folder: Path, names: tuple[str, ...], threads: int) -> Engin
     onnx_ms, vino_ms = _fastest_ms(onnx, cases), _fastest_ms(vino, cases)
     chosen = "openvino" if onnx_ms >= FASTER_BY * vino_ms else "onnxruntime"
     ratio = onnx_ms / vino_ms if vino_ms > 0 else 0.0
-    return EngineChoice(chosen, f"OpenVINO takes 1/{ratio:.2f} of the time of ONNX Runtime", onnx_ms, vino_ms)
+    return EngineChoice(chosen, f"ONNX Runtime takes {ratio:.2f} times as long as OpenVINO", onnx_ms, vino_ms)
 
 
 def _fastest_ms(graphs: dict[str, Graph], cases: list[GoldenCase]) -> float:

@@ -61,7 +61,10 @@ class OpenVinoGraph:
             "INFERENCE_PRECISION_HINT": "f32",
         }
         try:
-            self._compiled = core.compile_model(core.read_model(data), "CPU", settings)
+            model = core.read_model(data)
+            # Compilation merges nodes and their names; the names before it are those of the ONNX graph.
+            self._outputs = [port.get_any_name() for port in model.outputs]
+            self._compiled = core.compile_model(model, "CPU", settings)
         except Exception as problem:
             raise UnloadableGraph(f"OpenVINO cannot load the graph: {problem}") from problem
         self._request = self._compiled.create_infer_request()
@@ -72,7 +75,7 @@ class OpenVinoGraph:
             results = self._request.infer(dict(inputs))
         except Exception as problem:
             raise InferenceFailed(f"OpenVINO: {problem}") from problem
-        return {port.get_any_name(): np.array(value) for port, value in results.items()}
+        return {name: np.array(results[position]) for position, name in enumerate(self._outputs)}
 
 
 def load_graph(engine: str, data: bytes, threads: int) -> Graph:
