@@ -32,6 +32,8 @@ class Front:
 
         settings = self.settings()
         if not create and not settings.folder.is_dir():
-            raise NothingFound(f"there is no Coread folder at {settings.folder}; name it with --folder, or start `coread serve`")
+            raise NothingFound(
+                f"there is no Coread folder at {settings.folder}; name it with --folder, or start `coread serve`"
+            )
         with open_store(settings, migrate=create) as store:
             yield store

@@ -58,7 +58,7 @@ def options(
     context: typer.Context,
     settings: Annotated[Path | None, typer.Option(help="Settings file (TOML); default ./coread.toml")] = None,
     folder: Annotated[Path | None, typer.Option(help="Coread's folder; overrides the settings")] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version")] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version")] = False,
 ) -> None:
     """Coread: a second reader for radiology. Research use only; not a medical device."""
     context.obj = Front(settings, folder)

@@ -1,0 +1,83 @@
+"""``coread read``: DICOM in, findings and result objects out; needs no server."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coread.app.cli.exit_codes import ExitCode
+from coread.app.cli.front import Front
+from coread.app.cli.output import RESEARCH_USE, answer_json, complain, say, show_table
+
+if TYPE_CHECKING:
+    from coread.app.offline import ReadSummary
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def read(
+        context: typer.Context,
+        paths: Annotated[list[Path], typer.Argument(help="DICOM files or folders")],
+        out: Annotated[Path, typer.Option(help="folder for the result objects and results.json")] = Path(
+            "coread-results"
+        ),
+        reader: Annotated[list[str] | None, typer.Option(help="only these readers; default: all installed")] = None,
+        json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
+    ) -> None:
+        """Read DICOM files or folders with every reader that fits; write SR, SEG and SC beside a findings table."""
+        from rich.progress import Progress
+
+        from coread.app.offline import read_paths
+        from coread.readers.registry import installed_readers
+
+        unknown = sorted(set(reader or ()) - {r.card.reader_id for r in installed_readers()})
+        if unknown:
+            complain(f"no such reader: {', '.join(unknown)} (see `coread readers`)")
+            raise typer.Exit(ExitCode.NOT_FOUND)
+        front: Front = context.obj
+        with Progress(disable=json, transient=True) as bar:
+            task = bar.add_task("reading", total=None)
+            summary = read_paths(
+                front.settings(),
+                paths,
+                out,
+                only=tuple(reader or ()),
+                progress=lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
+            )
+        if json:
+            answer_json(summary.document())
+        else:
+            _tell(summary, out)
+        raise typer.Exit(exit_code(summary))
+
+
+def exit_code(summary: "ReadSummary") -> ExitCode:
+    """Return OK when everything was read, otherwise what kept it from being so."""
+    outcomes = [row.outcome for row in summary.rows]
+    if not outcomes and not summary.refused:
+        return ExitCode.NOT_FOUND
+    if "failed" in outcomes:
+        return ExitCode.FAILED
+    if not any(outcome in ("positive", "negative") for outcome in outcomes):
+        return ExitCode.NOT_ANALYSED
+    return ExitCode.INCOMPLETE if summary.refused else ExitCode.OK
+
+
+def _tell(summary: "ReadSummary", out: Path) -> None:
+    show_table(
+        ("accession", "study", "reader", "outcome", "findings"),
+        [(r.accession_number, _short(r.study_instance_uid), r.reader_id, r.outcome, r.text) for r in summary.rows],
+        "Readings",
+    )
+    if summary.refused:
+        say("")
+        show_table(("file", "why it was not kept"), [(str(f), why) for f, why in summary.refused], "Refused files")
+    say("")
+    say(f"{summary.objects} result objects in {out}")
+    say(RESEARCH_USE)
+
+
+def _short(uid: str) -> str:
+    return uid if len(uid) <= 20 else f"...{uid[-16:]}"

@@ -1,0 +1,80 @@
+"""``coread send``: a C-STORE client for files and folders."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from coread.app.cli.exit_codes import ExitCode
+from coread.app.cli.output import answer_json, complain, say
+
+if TYPE_CHECKING:
+    from coread.deliver.outcome import SendResult
+    from coread.deliver.peer import Peer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def send(
+        paths: Annotated[list[Path], typer.Argument(help="DICOM files or folders")],
+        to: Annotated[str, typer.Option(help="host:port of the receiver")] = "127.0.0.1:11112",
+        called: Annotated[str, typer.Option(help="called AE title")] = "COREAD",
+        calling: Annotated[str, typer.Option(help="our AE title")] = "COREAD-SEND",
+        associations: Annotated[int, typer.Option(min=1, max=32, help="associations side by side")] = 1,
+        timeout: Annotated[float, typer.Option(help="seconds to wait for each answer")] = 30.0,
+        json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
+    ) -> None:
+        """Send DICOM files or folders to a receiver, as they are stored."""
+        from coread.deliver.peer import Peer
+
+        host, _, port = to.rpartition(":")
+        if not host or not port.isdigit():
+            raise typer.BadParameter(f"{to!r} is not host:port", param_hint="--to")
+        files = files_below(paths)
+        if not files:
+            complain("there are no files at: " + ", ".join(str(path) for path in paths))
+            raise typer.Exit(ExitCode.NOT_FOUND)
+        peer = Peer(host, int(port), called, calling, timeout)
+        results = _send_with_progress(peer, files, associations, quiet=json)
+        _answer(results, json=json)
+
+
+def files_below(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the files among and below the paths, sorted, hidden ones left out."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found.extend(file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith("."))
+        elif path.is_file():
+            found.append(path)
+    return tuple(found)
+
+
+def _send_with_progress(
+    peer: "Peer", files: Sequence[Path], associations: int, *, quiet: bool
+) -> "tuple[SendResult, ...]":
+    from rich.progress import Progress
+
+    from coread.deliver.send import send_objects
+
+    with Progress(disable=quiet, transient=True) as bar:
+        task = bar.add_task(f"to {peer}", total=len(files))
+        return send_objects(peer, files, associations=associations, progress=lambda _: bar.advance(task))
+
+
+def _answer(results: "Sequence[SendResult]", *, json: bool) -> None:
+    bad = [result for result in results if not result.ok]
+    if json:
+        rows = [{"path": str(r.path), "ok": r.ok, "status": r.status, "message": r.message} for r in results]
+        answer_json({"sent": len(results) - len(bad), "failed": len(bad), "files": rows})
+    else:
+        say(f"{len(results) - len(bad)} of {len(results)} files were accepted")
+        for result in bad[:20]:
+            complain(f"{result.path}: {result.message}")
+        if len(bad) > 20:
+            complain(f"... and {len(bad) - 20} more (use --json for all)")
+    if bad:
+        raise typer.Exit(ExitCode.INCOMPLETE if len(bad) < len(results) else ExitCode.UNREACHABLE)
