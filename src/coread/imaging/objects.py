@@ -34,8 +34,9 @@ class RawHeader:
     transfer_syntax_uid: str
     little_endian: bool
     explicit: bool
+    started_at: int
     stopped_at: int
-    """Offset in ``data`` of the first element not read."""
+    """Offsets in ``data`` of the first element, and of the first one not read."""
     data: Buffer
     """The bytes that were walked: the object itself, or the inflated data set of a deflated one."""
 
@@ -122,8 +123,9 @@ def raw_header(buffer: Buffer, total: int, encoding: Encoding, wanted: Container
         walk = walk_elements(buffer, extent, wanted)
         if walk is not None:
             return RawHeader(
-                walk.values, encoding.transfer_syntax_uid, True, encoding.explicit, walk.stopped_at, buffer
-            )
+                walk.values, encoding.transfer_syntax_uid, True, encoding.explicit, encoding.start, walk.stopped_at,
+                buffer,
+            )  # fmt: skip
     if len(buffer) < total:
         raise NeedMore
     return pydicom_header(buffer, encoding, wanted, stop_at)
@@ -144,7 +146,7 @@ def _inflated_header(buffer: Buffer, encoding: Encoding, wanted: Container[int],
         if len(data) < MAX_INFLATED_HEADER:
             raise
         raise BadHeader("the deflated header inflates to more than 64 MiB") from problem
-    return RawHeader(found.values, encoding.transfer_syntax_uid, True, found.explicit, found.stopped_at, data)
+    return RawHeader(found.values, encoding.transfer_syntax_uid, True, found.explicit, 0, found.stopped_at, data)
 
 
 def inflate(data: bytes, limit: int) -> bytes:
@@ -182,7 +184,7 @@ def pydicom_header(buffer: Buffer, encoding: Encoding, wanted: Container[int], s
     if reader.ran_short:
         raise Truncated("a data element goes on beyond the end of the object")
     return RawHeader(
-        values, encoding.transfer_syntax_uid, encoding.little_endian, explicit, reader.tell(), buffer
+        values, encoding.transfer_syntax_uid, encoding.little_endian, explicit, encoding.start, reader.tell(), buffer
     )
 
 
