@@ -1,0 +1,401 @@
+"""The result as a Comprehensive 3D SR, Imaging Measurement Report (PS3.16 TID 1500), written with highdicom.
+
+One measurement group (TID 1501) for each finding, present or not; one planar group (TID 1410) for each
+mark on an image; one group for each segmented region (TID 1411, or 1410 on a single frame).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from coread.domain.cards import OperatingPoint, ReaderKind
+from coread.domain.codes import Code
+from coread.domain.errors import InvalidRecord
+from coread.domain.findings import Box, Finding, ImageReference, Location, Measurement, TrackingId
+from coread.domain.work import EvidenceKind
+from coread.evidence import concepts as c
+from coread.evidence.errors import NotBuilt
+from coread.evidence.image_library import image_library
+from coread.evidence.segments import SegmentPlace
+from coread.evidence.writing import MANUFACTURER, RESEARCH_USE, Writing, stamp
+
+SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.88.34"
+
+
+def build_sr(writing: Writing, places: Sequence[SegmentPlace] = ()) -> Dataset:
+    """Write the report; ``places`` says where each region of the result stands in our segmentations."""
+    from highdicom.sr import Comprehensive3DSR
+
+    report = Comprehensive3DSR(
+        evidence=_evidence(writing, places),
+        content=_report(writing, places)[0],
+        series_instance_uid=writing.series_uid(EvidenceKind.SR),
+        series_number=writing.series_number(EvidenceKind.SR),
+        sop_instance_uid=writing.sop_uid(EvidenceKind.SR),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+    )
+    stamp(report, writing, EvidenceKind.SR, what="findings")
+    report.CodingSchemeIdentificationSequence = c.coding_schemes()
+    if writing.copied.value("AccessionNumber"):
+        report.ReferencedRequestSequence = [request_item(writing)]
+    return report
+
+
+def shows_marks(writing: Writing) -> bool:
+    """Say whether locations may be written: a triage reader puts no mark on the diagnostic image."""
+    return writing.card.kind is not ReaderKind.TRIAGE
+
+
+def request_item(writing: Writing) -> Dataset:
+    """Return the Referenced Request item: the accession that this document answers (PS3.3 C.17.2)."""
+    item = Dataset()
+    item.StudyInstanceUID = writing.study_instance_uid
+    item.ReferencedStudySequence = []
+    item.AccessionNumber = writing.copied.value("AccessionNumber")
+    item.PlacerOrderNumberImagingServiceRequest = None
+    item.FillerOrderNumberImagingServiceRequest = None
+    item.RequestedProcedureID = None
+    item.RequestedProcedureDescription = None
+    item.RequestedProcedureCodeSequence = []
+    return item
+
+
+def evidence_item(writing: Writing, sop_class_uid: str, sop_instance_uid: str, series_instance_uid: str) -> Dataset:
+    """Return the few attributes by which a document refers to an object of the study."""
+    item = Dataset()
+    for keyword, value in writing.copied.attributes:
+        setattr(item, keyword, value)
+    item.StudyInstanceUID = writing.study_instance_uid
+    item.SeriesInstanceUID = series_instance_uid
+    item.SOPInstanceUID = sop_instance_uid
+    item.SOPClassUID = sop_class_uid
+    item.SpecificCharacterSet = "ISO_IR 192"
+    return item
+
+
+def _evidence(writing: Writing, places: Sequence[SegmentPlace]) -> list[Dataset]:
+    heads = [image.header for image in writing.images]
+    items = [evidence_item(writing, h.sop_class_uid, h.sop_instance_uid, h.series_instance_uid) for h in heads]
+    segmentations = {place.sop_instance_uid: place for place in places}
+    series = writing.series_uid(EvidenceKind.SEG)
+    return items + [evidence_item(writing, p.sop_class_uid, uid, series) for uid, p in segmentations.items()]
+
+
+def _report(writing: Writing, places: Sequence[SegmentPlace]) -> Any:
+    from highdicom.sr import MeasurementReport
+
+    groups = [*_finding_groups(writing), *_region_groups(writing, places), *_measurement_groups(writing)]
+    report = MeasurementReport(
+        observation_context=_observation_context(writing),
+        procedure_reported=_concept(c.PROCEDURES.get(writing.images[0].header.modality, c.ANY_PROCEDURE)),
+        imaging_measurements=groups or None,
+        language_of_content_item_and_descendants=_english(),
+    )
+    content = report[0].ContentSequence
+    content.insert(_place_of_library(content), image_library(writing.images))
+    content.append(_remarks(writing))
+    return report
+
+
+def _place_of_library(content: Any) -> int:
+    """The image library stands before the measurements (TID 1500: order is significant)."""
+    names = [item.ConceptNameCodeSequence[0].CodeValue for item in content]
+    return names.index("126010") if "126010" in names else len(names)
+
+
+def _english() -> Any:
+    from highdicom.sr import CodedConcept, LanguageOfContentItemAndDescendants
+
+    return LanguageOfContentItemAndDescendants(CodedConcept("en-US", "RFC5646", "English (United States)"))
+
+
+def _observation_context(writing: Writing) -> Any:
+    from highdicom.sr import DeviceObserverIdentifyingAttributes, ObservationContext, ObserverContext
+    from pydicom.sr.codedict import codes
+
+    device = DeviceObserverIdentifyingAttributes(
+        uid=writing.uid("device"),
+        name=writing.card.name,
+        manufacturer_name=MANUFACTURER,
+        model_name=writing.model,
+        serial_number=writing.provenance.package_digest[:16],
+    )
+    return ObservationContext(
+        observer_device_context=ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
+    )
+
+
+def _finding_groups(writing: Writing) -> Iterator[Any]:
+    from highdicom.sr import MeasurementsAndQualitativeEvaluations
+
+    for index, finding in enumerate(writing.result.findings):
+        tracking = writing.tracking(finding, index)
+        point = operating_point_of(writing, finding)
+        group = MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=_tracking(tracking),
+            finding_type=_concept(finding.concept),
+            algorithm_id=_algorithm(writing, point),
+            finding_sites=_sites(finding),
+            measurements=_probability(finding),
+            qualitative_evaluations=_evaluations(finding),
+            source_images=_group_images(writing, finding.images),
+        )
+        _add_texts(group, finding, point)
+        yield group
+        if shows_marks(writing):
+            yield from _mark_groups(writing, finding, tracking)
+
+
+def _mark_groups(writing: Writing, finding: Finding, tracking: TrackingId) -> Iterator[Any]:
+    from highdicom.sr import PlanarROIMeasurementsAndQualitativeEvaluations, RelationshipTypeValues, UIDRefContentItem
+
+    for number, location in enumerate(finding.locations, start=1):
+        mark = TrackingId(f"{tracking.identifier} mark {number}"[-64:], writing.uid("mark", tracking.uid, str(number)))
+        group = PlanarROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=_tracking(mark),
+            referenced_region=_region_of(writing, location),
+            finding_type=_concept(finding.concept),
+            algorithm_id=_algorithm(writing, None),
+            finding_sites=_sites(finding),
+        )
+        link = UIDRefContentItem(_concept(c.MARK_OF), tracking.uid, RelationshipTypeValues.CONTAINS)
+        group[0].ContentSequence.append(link)
+        yield group
+
+
+def _region_groups(writing: Writing, places: Sequence[SegmentPlace]) -> Iterator[Any]:
+    from highdicom.sr import (
+        PlanarROIMeasurementsAndQualitativeEvaluations,
+        VolumetricROIMeasurementsAndQualitativeEvaluations,
+    )
+
+    for place in places:
+        region = place.region
+        common: dict[str, Any] = {
+            "tracking_identifier": _tracking(region.tracking),
+            "finding_type": _concept(region.type),
+            "algorithm_id": _algorithm(writing, None),
+            "measurements": [_measurement(writing, m) for m in writing.measured(region)] or None,
+        }
+        if region.mask.ndim == 2:
+            yield PlanarROIMeasurementsAndQualitativeEvaluations(
+                referenced_segment=_segment_frame(writing, place), **common
+            )
+        else:
+            yield VolumetricROIMeasurementsAndQualitativeEvaluations(
+                referenced_segment=_segment(writing, place), **common
+            )
+
+
+def _segment_frame(writing: Writing, place: SegmentPlace) -> Any:
+    from highdicom.sr import ReferencedSegmentationFrame
+
+    return ReferencedSegmentationFrame(
+        sop_class_uid=place.sop_class_uid,
+        sop_instance_uid=place.sop_instance_uid,
+        frame_number=place.frame_numbers[0],
+        segment_number=place.segment_number,
+        source_image=_source_for_segment(writing, place.region.images[0]),
+    )
+
+
+def _segment(writing: Writing, place: SegmentPlace) -> Any:
+    from highdicom.sr import ReferencedSegment, SourceSeriesForSegmentation
+
+    return ReferencedSegment(
+        sop_class_uid=place.sop_class_uid,
+        sop_instance_uid=place.sop_instance_uid,
+        segment_number=place.segment_number,
+        frame_numbers=list(place.frame_numbers),
+        source_series=SourceSeriesForSegmentation(writing.image(place.region.images[0]).header.series_instance_uid),
+    )
+
+
+def _measurement_groups(writing: Writing) -> Iterator[Any]:
+    from highdicom.sr import MeasurementsAndQualitativeEvaluations
+
+    regions = {region.tracking.uid for region in writing.result.regions}
+    for index, measurement in enumerate(writing.result.measurements):
+        if measurement.tracking is not None and measurement.tracking.uid in regions:
+            continue
+        yield MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=_tracking(writing.measurement_tracking(measurement, index)),
+            algorithm_id=_algorithm(writing, None),
+            measurements=[_measurement(writing, measurement)],
+        )
+
+
+def _measurement(writing: Writing, measurement: Measurement) -> Any:
+    from highdicom.sr import Measurement as MeasurementItem
+    from highdicom.sr import NumContentItem, RelationshipTypeValues, SourceImageForMeasurement
+
+    images = [SourceImageForMeasurement(*_reference(writing, image)) for image in measurement.images]
+    item = MeasurementItem(
+        name=_concept(measurement.concept),
+        value=float(measurement.value),
+        unit=_concept(measurement.unit),
+        method=_concept(measurement.method) if measurement.method else None,
+        referenced_images=images or None,
+    )
+    if measurement.uncertainty is not None:
+        half_width = NumContentItem(
+            _concept(c.UNCERTAINTY),
+            float(measurement.uncertainty),
+            _concept(measurement.unit),
+            relationship_type=RelationshipTypeValues.HAS_PROPERTIES,
+        )
+        _children(item[0]).append(half_width)
+    return item
+
+
+def _probability(finding: Finding) -> list[Any] | None:
+    from highdicom.sr import Measurement as MeasurementItem
+
+    numbers = ((c.CERTAINTY, finding.probability), (c.THRESHOLD, finding.threshold))
+    return [
+        MeasurementItem(name=_concept(name), value=value * 100.0, unit=_concept(c.PERCENT))
+        for name, value in numbers
+        if value is not None
+    ] or None
+
+
+def _evaluations(finding: Finding) -> list[Any]:
+    from highdicom.sr import QualitativeEvaluation
+
+    pairs = [(c.PRESENCE, c.PRESENCE_CODES[finding.presence]), (c.ATTENTION, c.YES if finding.urgent else c.NO)]
+    if finding.laterality is not None and finding.site is None:
+        pairs.append((c.LATERALITY, finding.laterality))
+    return [QualitativeEvaluation(_concept(name), _concept(value)) for name, value in pairs]
+
+
+def _sites(finding: Finding) -> list[Any] | None:
+    from highdicom.sr import FindingSite
+
+    if finding.site is None:
+        return None
+    laterality = _concept(finding.laterality) if finding.laterality else None
+    return [FindingSite(_concept(finding.site), laterality=laterality)]
+
+
+def _add_texts(group: Any, finding: Finding, point: OperatingPoint | None) -> None:
+    texts = [(c.OUTPUT_KEY, finding.key)]
+    if finding.operating_point:
+        texts.append((c.OPERATING_POINT, finding.operating_point))
+    if point is not None:
+        texts.append((c.OPERATING_POINT_DESCRIPTION, described(point)))
+    for name, value in texts:
+        group[0].ContentSequence.append(_text(name, value))
+
+
+def described(point: OperatingPoint) -> str:
+    """Return one sentence on an operating point: its rule, and what was measured there on how many cases."""
+    parts = [
+        f"{name} {estimate.value:.3f} (95 % interval {estimate.low:.3f} to {estimate.high:.3f}, n={estimate.n})"
+        for name, estimate in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
+    ]
+    return f"{point.name}: {point.rule}; {parts[0]}, {parts[1]}; measured on {point.measured_on}"
+
+
+def operating_point_of(writing: Writing, finding: Finding) -> OperatingPoint | None:
+    """Return the operating point that made the call, from the card; raises NotBuilt when the card has none."""
+    if not finding.operating_point:
+        return None
+    try:
+        return writing.card.output(finding.key).operating_point(finding.operating_point)
+    except InvalidRecord as problem:
+        raise NotBuilt(f"finding {finding.key!r}: {problem}") from problem
+
+
+def _algorithm(writing: Writing, point: OperatingPoint | None) -> Any:
+    from highdicom.sr import AlgorithmIdentification
+
+    parameters = [f"package sha256 {writing.provenance.package_digest}"]
+    if point is not None:
+        parameters.append(f"operating point {point.name}, threshold {point.threshold:g}")
+    return AlgorithmIdentification(
+        name=writing.card.name,
+        version=writing.provenance.reader_version,
+        parameters=parameters,
+        manufacturer=MANUFACTURER,
+    )
+
+
+def _region_of(writing: Writing, location: Location) -> Any:
+    import numpy as np
+    from highdicom.sr import GraphicTypeValues, ImageRegion, SourceImageForRegion
+
+    source = SourceImageForRegion(*_reference(writing, location.image))
+    if not isinstance(location, Box):
+        return ImageRegion(GraphicTypeValues.POINT, np.array([[location.column, location.row]]), source)
+    left, top, right, bottom = location.column_min, location.row_min, location.column_max, location.row_max
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]])
+    return ImageRegion(GraphicTypeValues.POLYLINE, corners, source)
+
+
+def _source_for_segment(writing: Writing, image: ImageReference) -> Any:
+    from highdicom.sr import SourceImageForSegmentation
+
+    return SourceImageForSegmentation(*_reference(writing, image))
+
+
+def _group_images(writing: Writing, images: Sequence[ImageReference]) -> list[Any] | None:
+    from highdicom.sr import SourceImageForMeasurementGroup
+
+    return [SourceImageForMeasurementGroup(*_reference(writing, image)) for image in images] or None
+
+
+def _reference(writing: Writing, image: ImageReference) -> tuple[str, str, list[int] | None]:
+    """Return SOP class, SOP instance and, for a multi-frame source only, the frame (PS3.3 10.3)."""
+    source = writing.image(image)
+    frames = [image.frame] if source.frames > 1 else None
+    return source.header.sop_class_uid, source.header.sop_instance_uid, frames
+
+
+def _remarks(writing: Writing) -> Any:
+    from highdicom.sr import ContainerContentItem, ContentSequence, RelationshipTypeValues
+
+    container = ContainerContentItem(
+        _concept(c.QUALITATIVE_EVALUATIONS), relationship_type=RelationshipTypeValues.CONTAINS
+    )
+    container.ContentSequence = ContentSequence([_text(c.COMMENT, line) for line in remarks(writing)])
+    return container
+
+
+def remarks(writing: Writing) -> list[str]:
+    """Return the lines that stand under every form of the result."""
+    lines = [RESEARCH_USE, *writing.result.notes]
+    lines += [f"Not read: image {image.sop_instance_uid}. {why.text()}" for image, why in writing.result.skipped]
+    if not shows_marks(writing):
+        lines.append("Triage reader: marks are not written on diagnostic images")
+    return lines + list(writing.copied.notes)
+
+
+def _tracking(tracking: TrackingId) -> Any:
+    from highdicom.sr import TrackingIdentifier
+
+    return TrackingIdentifier(uid=tracking.uid, identifier=tracking.identifier)
+
+
+def _text(name: Code, value: str) -> Any:
+    from highdicom.sr import RelationshipTypeValues, TextContentItem
+
+    return TextContentItem(_concept(name), value, RelationshipTypeValues.CONTAINS)
+
+
+def _children(item: Any) -> Any:
+    from highdicom.sr import ContentSequence
+
+    if "ContentSequence" not in item:
+        item.ContentSequence = ContentSequence()
+    return item.ContentSequence
+
+
+def _concept(code: Code) -> Any:
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept(code.value, code.scheme, code.meaning)

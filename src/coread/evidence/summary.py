@@ -1,0 +1,224 @@
+"""The result as one colour page that every PACS shows: a Secondary Capture (PS3.3 A.8) beside the images.
+
+The page names no patient: it says what was found, how sure, by what, and shows the numbers of the report.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+from pydicom.dataset import Dataset
+
+from coread.domain.cards import Estimate
+from coread.domain.findings import Finding, Presence
+from coread.domain.work import EvidenceKind
+from coread.evidence import page as p
+from coread.evidence.key_image import KeyImage, key_image
+from coread.evidence.legal import is_code_string
+from coread.evidence.sr import operating_point_of, remarks, shows_marks
+from coread.evidence.writing import RESEARCH_USE, Writing, stamp
+
+SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.7"
+WIDTH = 1400
+_MARGIN = 52
+_IMAGE_WIDTH, _IMAGE_HEIGHT = 620, 740
+_PREVIEW_WIDTH, _PREVIEW_HEIGHT = 360, 430
+_GAP = 48
+_MAX_ROWS = 16
+_MAX_REMARKS = 8
+_WORDS: dict[Presence, tuple[str, p.Colour]] = {
+    Presence.PRESENT: ("SUSPECTED", p.AMBER),
+    Presence.INDETERMINATE: ("INDETERMINATE", p.BLUE),
+    Presence.ABSENT: ("NOT DETECTED", p.GREEN),
+    Presence.NOT_ASSESSED: ("NOT ASSESSED", p.MUTED),
+}
+_ORDER = tuple(_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a finding or a measurement, its word, and the numbers behind it."""
+
+    name: str
+    word: str
+    colour: p.Colour
+    detail: str
+    filled: bool = False
+
+
+def build_summary(writing: Writing) -> Dataset:
+    """Draw the page and write it as a Secondary Capture in the study."""
+    picture = draw_summary(writing)
+    dataset = Dataset()
+    dataset.SOPClassUID = SOP_CLASS_UID
+    dataset.Modality = "OT"
+    dataset.ConversionType = "WSD"
+    dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
+    dataset.PatientOrientation = None
+    _add_body_part(dataset, writing)
+    dataset.BurnedInAnnotation = "YES"
+    dataset.RecognizableVisualFeatures = "NO"
+    dataset.LossyImageCompression = "00"
+    dataset.DerivationDescription = f"Summary page of an AI reading. {RESEARCH_USE}"
+    dataset.ImageComments = RESEARCH_USE
+    dataset.SourceImageSequence = [_source_item(writing, uid) for uid in _source_uids(writing)]
+    dataset.DateOfSecondaryCapture = writing.at().strftime("%Y%m%d")
+    dataset.TimeOfSecondaryCapture = writing.at().strftime("%H%M%S")
+    dataset.SecondaryCaptureDeviceManufacturer = "Coread"
+    stamp(dataset, writing, EvidenceKind.SECONDARY_CAPTURE, what="summary")
+    _add_pixels(dataset, picture)
+    return dataset
+
+
+def _add_body_part(dataset: Dataset, writing: Writing) -> None:
+    """Copy the body part; without a known one the side (type 2C, PS3.3 C.7.3.1) has to be said to be unknown."""
+    header = writing.images[0].header
+    if header.body_part_examined and is_code_string(header.body_part_examined):
+        dataset.BodyPartExamined = header.body_part_examined
+    if header.laterality in {"L", "R"}:
+        dataset.Laterality = header.laterality
+    elif "BodyPartExamined" not in dataset:
+        dataset.Laterality = None
+
+
+def draw_summary(writing: Writing) -> Image.Image:
+    """Draw the page; its height follows from what there is to say."""
+    marks = shows_marks(writing)
+    wide, high = (_IMAGE_WIDTH, _IMAGE_HEIGHT) if marks else (_PREVIEW_WIDTH, _PREVIEW_HEIGHT)
+    key = key_image(writing, width=wide, height=high, marks=marks)
+    column = key.picture.size[0] if key.picture else 0
+    sheet = p.new_page(WIDTH, 4000)
+    top = _header(sheet, writing)
+    below_image = _image_column(sheet, key, top)
+    left = _MARGIN + (column + _GAP if column else 0)
+    below_table = _table(sheet, writing, left, top)
+    bottom = _footer(sheet, writing, max(below_image, below_table) + 28)
+    return sheet.image.crop((0, 0, WIDTH, bottom + bottom % 2))
+
+
+def rows_of(writing: Writing) -> list[Row]:
+    """Return the lines of the table, what is suspected first."""
+    ordered = sorted(writing.result.findings, key=lambda finding: _ORDER.index(finding.presence))
+    rows = [_finding_row(writing, finding) for finding in ordered]
+    for measurement in writing.result.measurements:
+        spread = f" \u00b1 {measurement.uncertainty:.3g}" if measurement.uncertainty is not None else ""
+        method = measurement.method.meaning if measurement.method else ""
+        value = f"{measurement.value:.4g}{spread} {measurement.unit.value}"
+        rows.append(Row(measurement.concept.meaning, value, p.TEXT, method))
+    return rows
+
+
+def _finding_row(writing: Writing, finding: Finding) -> Row:
+    word, colour = _WORDS[finding.presence]
+    side = f", {finding.laterality.meaning.lower()}" if finding.laterality else ""
+    name = f"{finding.concept.meaning}{side}"
+    return Row(name, word, colour, _numbers(writing, finding), filled=finding.presence is Presence.PRESENT)
+
+
+def _numbers(writing: Writing, finding: Finding) -> str:
+    point = operating_point_of(writing, finding)
+    if point is None or finding.probability is None or finding.threshold is None:
+        return finding.site.meaning if finding.site else ""
+    return (
+        f"Probability {finding.probability:.0%}, threshold {finding.threshold:.0%} ({point.name})\n"
+        f"There: sensitivity {_estimate(point.sensitivity)}, specificity {_estimate(point.specificity)}"
+    )
+
+
+def _estimate(estimate: Estimate) -> str:
+    return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f}, n={estimate.n})"
+
+
+def _header(sheet: p.Page, writing: Writing) -> int:
+    right = WIDTH - _MARGIN
+    sheet.pen.rectangle((0, 0, WIDTH, 8), fill=p.AMBER)
+    sheet.pill((right, 48), RESEARCH_USE.upper(), p.AMBER)
+    room = right - _MARGIN - 520
+    y = sheet.lines((_MARGIN, 40), writing.card.name, p.TITLE, room)
+    version = f"AI reading, version {writing.provenance.reader_version} ({writing.card.kind.value})"
+    y = sheet.line((_MARGIN, y + 2), version, p.SMALL)
+    present = [f for f in writing.result.findings if f.presence is Presence.PRESENT]
+    colour = p.AMBER if present else p.GREEN
+    y = sheet.lines((_MARGIN, y + 16), headline(present), p.Style(28, colour, bold=True), right - _MARGIN)
+    sheet.rule(_MARGIN, right, y + 12)
+    return y + 36
+
+
+def headline(present: Sequence[Finding]) -> str:
+    """Return the one sentence on top: what is suspected, or that nothing the reader looks for was."""
+    if not present:
+        return "Nothing detected that this reader looks for"
+    names = list(dict.fromkeys(finding.concept.meaning for finding in present))
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return f"Suspected: {', '.join(names[:4])}{more}"
+
+
+def _image_column(sheet: p.Page, key: KeyImage, top: int) -> int:
+    if key.picture is None:
+        return sheet.lines((_MARGIN, top), key.caption, p.SMALL, 600) + 8
+    width, height = key.picture.size
+    sheet.image.paste(key.picture, (_MARGIN, top))
+    sheet.pen.rectangle((_MARGIN - 1, top - 1, _MARGIN + width, top + height), outline=p.LINE)
+    return sheet.lines((_MARGIN, top + height + 12), key.caption, p.SMALL, width)
+
+
+def _table(sheet: p.Page, writing: Writing, left: int, top: int) -> int:
+    right, y = WIDTH - _MARGIN, top - 8
+    rows = rows_of(writing)
+    for row in rows[:_MAX_ROWS]:
+        sheet.pill((right, y + 4), row.word, row.colour, filled=row.filled)
+        label = p.Style(p.BODY.size, p.TEXT, bold=row.filled)
+        y = sheet.lines((left, y + 6), row.name, label, right - left - 190)
+        for line in row.detail.split("\n"):
+            y = sheet.lines((left, y + 2), line, p.SMALL, right - left)
+        y += 8
+        sheet.rule(left, right, y)
+        y += 8
+    if len(rows) > _MAX_ROWS:
+        text = f"{len(rows) - _MAX_ROWS} more lines stand in the structured report of this study"
+        y = sheet.lines((left, y + 4), text, p.SMALL, right - left)
+    return y
+
+
+def _footer(sheet: p.Page, writing: Writing, top: int) -> int:
+    right = WIDTH - _MARGIN
+    sheet.rule(_MARGIN, right, top)
+    y = top + 14
+    spoken = remarks(writing)[1:]
+    for line in spoken[:_MAX_REMARKS]:
+        y = sheet.lines((_MARGIN, y), line, p.SMALL, right - _MARGIN)
+    if len(spoken) > _MAX_REMARKS:
+        y = sheet.line((_MARGIN, y), f"{len(spoken) - _MAX_REMARKS} more remarks stand in the report", p.SMALL)
+    for line in _origin_lines(writing):
+        y = sheet.lines((_MARGIN, y), line, p.SMALL, right - _MARGIN)
+    return y + 28
+
+
+def _origin_lines(writing: Writing) -> list[str]:
+    origin = writing.provenance
+    return [
+        f"Intended use: {writing.card.intended_use}. Not for: {writing.card.not_for}.",
+        f"Read {writing.at():%Y-%m-%d %H:%M} (UTC{writing.at():%z}), package {origin.package_digest[:12]}, "
+        f"coread {origin.coread_version}, {origin.runtime}",
+        f"Study {writing.study_instance_uid}",
+    ]
+
+
+def _source_uids(writing: Writing) -> list[str]:
+    named = {image.sop_instance_uid for finding in writing.result.findings for image in finding.images}
+    return [i.header.sop_instance_uid for i in writing.images if not named or i.header.sop_instance_uid in named]
+
+
+def _source_item(writing: Writing, uid: str) -> Dataset:
+    item = Dataset()
+    source = next(image for image in writing.images if image.header.sop_instance_uid == uid)
+    item.ReferencedSOPClassUID = source.header.sop_class_uid
+    item.ReferencedSOPInstanceUID = uid
+    return item
+
+
+def _add_pixels(dataset: Dataset, picture: Image.Image) -> None:
+    dataset.Columns, dataset.Rows = picture.size
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
+    dataset.PixelData = picture.tobytes()
