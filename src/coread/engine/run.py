@@ -1,0 +1,160 @@
+"""One reading, from stored instances to its ending: result, refusal or failure, with provenance. Never raises."""
+
+import hashlib
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import coread
+from coread.domain.errors import CoreadError, Misconfigured, Refused
+from coread.domain.identifiers import digest_of
+from coread.domain.reading import ModelSession, Reader
+from coread.domain.reasons import Reason, ReasonCode
+from coread.domain.results import Failure, Provenance, Reading, ReadResult, Refusal
+from coread.domain.study import Study
+from coread.engine.checks import check_ending, check_outputs
+from coread.engine.loading import Loaded, Source, load_inputs, reason_of
+from coread.readers.registry import InstalledReader
+
+Value = TypeVar("Value")
+Ending = ReadResult | Refusal | Failure
+_PATIENT_WORD = "[patient]"
+_MIN_SCRUBBED = 3
+
+
+@dataclass(slots=True)
+class _Stages:
+    """Wall-clock seconds of each stage, in order."""
+
+    began: float = field(default_factory=time.perf_counter)
+    seconds: list[tuple[str, float]] = field(default_factory=list)
+    current: str = "open"
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.current = name
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds.append((name, time.perf_counter() - began))
+
+
+def run_reader(
+    installed: InstalledReader,
+    session: ModelSession,
+    reader: Reader,
+    study: Study,
+    instances: Sequence[Source],
+    now: datetime,
+) -> Reading:
+    """Read ``instances`` of one study; every exception becomes a Refusal or a Failure of the returned Reading."""
+    stages = _Stages()
+    sources = list(instances)
+    ending = guarded(lambda: _read(reader, session, study, sources, stages), study, lambda: stages.current)
+    provenance = Provenance(
+        reader_id=installed.card.reader_id,
+        reader_version=installed.card.version,
+        package_digest=session.digest,
+        input_digest=inputs_digest(study, sources),
+        coread_version=coread.__version__,
+        runtime=session.runtime,
+        started_at=now,
+        finished_at=now + timedelta(seconds=time.perf_counter() - stages.began),
+        stage_seconds=tuple(stages.seconds),
+    )
+    return Reading(ending, provenance)
+
+
+def guarded(work: Callable[[], ReadResult | Refusal], study: Study, stage: Callable[[], str]) -> Ending:
+    """Run ``work`` and turn whatever it raises into a Refusal (unsuitable input) or a Failure (all else)."""
+    try:
+        return work()
+    except MemoryError:
+        return Refusal(Reason(ReasonCode.OUT_OF_MEMORY, f"memory ran out in stage {stage()!r}"))
+    except Refused as problem:
+        if isinstance(getattr(problem, "reason", None), Reason):
+            return Refusal(reason_of(problem))
+        return failure_of(problem, study, stage())
+    except Exception as problem:  # noqa: BLE001 - the edge of a work item: the final state is this record
+        return failure_of(problem, study, stage())
+
+
+def failure_of(problem: Exception, study: Study, stage: str) -> Failure:
+    """Describe an exception without patient data: our own messages scrubbed, foreign messages left out."""
+    if isinstance(problem, CoreadError):
+        message = scrubbed(str(problem), study)
+    else:
+        last = traceback.extract_tb(problem.__traceback__)[-1:]
+        place = ", ".join(f"{_short(frame.filename)}:{frame.lineno} in {frame.name}" for frame in last)
+        message = f"{type(problem).__name__} in stage {stage!r} at {place or 'an unknown place'}"
+    return Failure(type(problem).__name__, message, _hint(problem))
+
+
+def scrubbed(text: str, study: Study) -> str:
+    """Replace every word of the patient's identity that is long enough to name somebody."""
+    names = (study.patient_name, *study.patient_name.replace("^", " ").split())
+    words = (*names, study.patient_id, study.patient_birth_date, study.accession_number)
+    for word in sorted({word for word in words if len(word) >= _MIN_SCRUBBED}, key=len, reverse=True):
+        text = text.replace(word, _PATIENT_WORD)
+    return text
+
+
+def inputs_digest(study: Study, sources: Sequence[Source]) -> str:
+    """Return the digest over the SHA-256 of every instance, from the index or, where it has none, from the file.
+
+    Empty when a file cannot be read any more: the ending of such a reading is the failure that says so.
+    """
+    known = {item.header.sop_instance_uid: item.sha256 for series in study.series for item in series.instances}
+    try:
+        return digest_of([known.get(header.sop_instance_uid) or _file_sha256(path) for path, header in sources])
+    except OSError:
+        return ""
+
+
+def _read(
+    reader: Reader, session: ModelSession, study: Study, sources: Sequence[Source], stages: _Stages
+) -> ReadResult | Refusal:
+    with stages.stage("load"):
+        loaded = load_inputs(reader.card, study, sources)
+    if isinstance(loaded, Refusal):
+        return loaded
+    ending = _infer(reader, session, loaded, stages)
+    with stages.stage("check"):
+        whole = replace(ending, skipped=(*ending.skipped, *loaded.skipped))
+        check_ending(reader.card, whole, [header for _, header in sources])
+    return whole
+
+
+def _infer(reader: Reader, session: ModelSession, loaded: Loaded, stages: _Stages) -> ReadResult | Refusal:
+    with stages.stage("prepare"):
+        prepared = reader.prepare(loaded.inputs)
+    if isinstance(prepared, Refusal):
+        return prepared
+    with stages.stage("infer"):
+        outputs = reader.infer(session, prepared)
+        check_outputs(outputs)
+    with stages.stage("interpret"):
+        return reader.interpret(session, prepared, outputs)
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _short(filename: str) -> str:
+    return "/".join(Path(filename).parts[-3:])
+
+
+def _hint(problem: Exception) -> str:
+    if isinstance(problem, Misconfigured):
+        return "Check the installation of the reader: coread readers check"
+    if isinstance(problem, OSError):
+        return "Check the disk and the store's folder: coread doctor"
+    return "Repeat the reading; if it fails again, report it with the reader's version and this message."
