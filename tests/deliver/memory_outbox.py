@@ -41,10 +41,11 @@ class MemoryOutbox:
                 self._rows[number] = Delivery(number, evidence_id, name, DeliveryState.QUEUED, 0, datetime.now(UTC))
             self._token += 1
 
-    def claim_delivery(self, destination: str, owner: str, lease_seconds: float) -> Delivery | None:
+    def claim_delivery(self, destination: str, owner: str, lease_seconds: float) -> Delivery | None:  # noqa: ARG002
         now = datetime.now(UTC)
         with self._lock:
-            for number, row in self._rows.items():
+            for number, found in self._rows.items():
+                row = found
                 if row.destination != destination:
                     continue
                 if row.state is DeliveryState.SENDING and self._leases[number] < now:
@@ -81,12 +82,15 @@ class MemoryOutbox:
         with self._lock:
             self._move(delivery_id, DeliveryState.QUEUED, last_error=error)
 
-    def requeue_delivery(self, delivery_id: int, actor: str) -> None:
+    def requeue_delivery(self, delivery_id: int, actor: str) -> None:  # noqa: ARG002
         with self._lock:
             self._move(delivery_id, DeliveryState.QUEUED, attempts=0, next_attempt_at=None)
 
     def deliveries(
-        self, study_uid: str | None = None, destination: str | None = None, state: DeliveryState | None = None
+        self,
+        study_uid: str | None = None,  # noqa: ARG002
+        destination: str | None = None,
+        state: DeliveryState | None = None,
     ) -> tuple[Delivery, ...]:
         with self._lock:
             return tuple(

@@ -148,6 +148,7 @@ def test_orthanc_commits_to_what_it_has_and_not_to_what_it_never_saw(orthanc: Or
 
 
 def test_a_peer_without_storage_commitment_says_so() -> None:
-    with scripted_scp() as scp, pytest.raises(PeerRefused, match="storage commitment"):
+    with scripted_scp() as scp:
         peer = Peer("127.0.0.1", scp.port, "PACS", timeout_seconds=1.0)
-        request_commitment(peer, [("1.2", "1.2.3")], book=CommitmentBook(), wait_seconds=0.2)
+        with pytest.raises(PeerRefused, match="storage commitment"):
+            request_commitment(peer, [("1.2", "1.2.3")], book=CommitmentBook(), wait_seconds=0.2)
