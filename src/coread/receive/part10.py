@@ -5,9 +5,10 @@ object is the same file (and the same digest) whether it came by C-STORE, STOW-R
 """
 
 import struct
+from dataclasses import dataclass
 from functools import lru_cache
 
-from coread.domain.identifiers import derived_uid
+from coread.domain.identifiers import derived_uid, is_tolerable_uid
 
 IMPLEMENTATION_CLASS_UID = derived_uid("coread", "implementation class")
 IMPLEMENTATION_VERSION_NAME = "COREAD"
@@ -36,6 +37,39 @@ def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
     """Return everything of a Part 10 file that comes before its data set."""
     body = _before(sop_class_uid) + _short(3, sop_instance_uid) + _after(transfer_syntax_uid)
     return b"\0" * 128 + b"DICM" + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(body)) + body
+
+
+@dataclass(frozen=True, slots=True)
+class GivenHead:
+    """The File Meta Information of a file as somebody else wrote it."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    end: int
+    """Offset of the data set."""
+
+
+def read_given_head(data: bytes) -> GivenHead | None:
+    """Read preamble and group 0002 when they are regular; None when they are not, or not all there yet."""
+    if data[128:PREFIX_BYTES] != b"DICM":
+        return None
+    values: dict[int, bytes] = {}
+    position = PREFIX_BYTES
+    while data[position : position + 2] == b"\2\0" and position + 12 <= len(data):
+        element, vr, length = struct.unpack_from("<2xH2sH", data, position)
+        position += 8
+        if vr in (b"OB", b"UN"):
+            (length,) = struct.unpack_from("<L", data, position)
+            position += 4
+        values[element] = data[position : position + length]
+        position += length
+    if position + 12 > len(data):
+        return None
+    uids = [values.get(element, b"").rstrip(b"\0 ").decode("ascii", "replace") for element in (2, 3, 0x10)]
+    if not all(is_tolerable_uid(uid) for uid in uids):
+        return None
+    return GivenHead(uids[0], uids[1], uids[2], position)
 
 
 def _short(element: int, uid: str) -> bytes:

@@ -21,6 +21,7 @@ from coread.receive.errors import ObjectRefused
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READY = re.compile(r"[0-9a-f]{12}-[0-9a-f]{32}\.(\d+)\.ready")
+_PENDING_BYTES = 1 << 20
 _PIECES = 256
 """Views gathered before one writev(): far below IOV_MAX (1024)."""
 
@@ -115,7 +116,7 @@ class StagingFile:
         self.size += len(view)
         self._pending.append(view)
         self._pending_bytes += len(view)
-        if len(self._pending) >= _PIECES:
+        if len(self._pending) >= _PIECES or self._pending_bytes >= _PENDING_BYTES:
             self.flush()
 
     def flush(self) -> None:
