@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from coread.domain.findings import Presence
 from coread.domain.work import EvidenceKind
 from coread.evidence import concepts as c
-from coread.evidence.sr import evidence_item, request_item
+from coread.evidence.document import evidence_item, request_item
 from coread.evidence.writing import MANUFACTURER, RESEARCH_USE, Writing, stamp
 
 SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.88.59"

@@ -15,6 +15,7 @@ from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Box, Finding, ImageReference, Location, Measurement, TrackingId
 from coread.domain.work import EvidenceKind
 from coread.evidence import concepts as c
+from coread.evidence.document import Evidence, document_of
 from coread.evidence.errors import NotBuilt
 from coread.evidence.image_library import image_library
 from coread.evidence.segments import SegmentPlace
@@ -25,24 +26,9 @@ SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.88.34"
 
 def build_sr(writing: Writing, places: Sequence[SegmentPlace] = ()) -> Dataset:
     """Write the report; ``places`` says where each region of the result stands in our segmentations."""
-    from highdicom.sr import Comprehensive3DSR
-
-    report = Comprehensive3DSR(
-        evidence=_evidence(writing, places),
-        content=_report(writing, places)[0],
-        series_instance_uid=writing.series_uid(EvidenceKind.SR),
-        series_number=writing.series_number(EvidenceKind.SR),
-        sop_instance_uid=writing.sop_uid(EvidenceKind.SR),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-    )
+    report = document_of(SOP_CLASS_UID, _report(writing, places)[0], writing, _evidence(writing, places))
     stamp(report, writing, EvidenceKind.SR, what="findings")
     report.CodingSchemeIdentificationSequence = c.coding_schemes()
-    if writing.copied.value("AccessionNumber"):
-        report.ReferencedRequestSequence = [request_item(writing)]
     return report
 
 
@@ -51,39 +37,12 @@ def shows_marks(writing: Writing) -> bool:
     return writing.card.kind is not ReaderKind.TRIAGE
 
 
-def request_item(writing: Writing) -> Dataset:
-    """Return the Referenced Request item: the accession that this document answers (PS3.3 C.17.2)."""
-    item = Dataset()
-    item.StudyInstanceUID = writing.study_instance_uid
-    item.ReferencedStudySequence = []
-    item.AccessionNumber = writing.copied.value("AccessionNumber")
-    item.PlacerOrderNumberImagingServiceRequest = None
-    item.FillerOrderNumberImagingServiceRequest = None
-    item.RequestedProcedureID = None
-    item.RequestedProcedureDescription = None
-    item.RequestedProcedureCodeSequence = []
-    return item
-
-
-def evidence_item(writing: Writing, sop_class_uid: str, sop_instance_uid: str, series_instance_uid: str) -> Dataset:
-    """Return the few attributes by which a document refers to an object of the study."""
-    item = Dataset()
-    for keyword, value in writing.copied.attributes:
-        setattr(item, keyword, value)
-    item.StudyInstanceUID = writing.study_instance_uid
-    item.SeriesInstanceUID = series_instance_uid
-    item.SOPInstanceUID = sop_instance_uid
-    item.SOPClassUID = sop_class_uid
-    item.SpecificCharacterSet = "ISO_IR 192"
-    return item
-
-
-def _evidence(writing: Writing, places: Sequence[SegmentPlace]) -> list[Dataset]:
+def _evidence(writing: Writing, places: Sequence[SegmentPlace]) -> list[Evidence]:
     heads = [image.header for image in writing.images]
-    items = [evidence_item(writing, h.sop_class_uid, h.sop_instance_uid, h.series_instance_uid) for h in heads]
-    segmentations = {place.sop_instance_uid: place for place in places}
     series = writing.series_uid(EvidenceKind.SEG)
-    return items + [evidence_item(writing, p.sop_class_uid, uid, series) for uid, p in segmentations.items()]
+    segmentations = {place.sop_instance_uid: (place.sop_class_uid, place.sop_instance_uid, series) for place in places}
+    sources = [(head.sop_class_uid, head.sop_instance_uid, head.series_instance_uid) for head in heads]
+    return [*sources, *segmentations.values()]
 
 
 def _report(writing: Writing, places: Sequence[SegmentPlace]) -> Any:
@@ -155,7 +114,7 @@ def _mark_groups(writing: Writing, finding: Finding, tracking: TrackingId) -> It
     from highdicom.sr import PlanarROIMeasurementsAndQualitativeEvaluations, RelationshipTypeValues, UIDRefContentItem
 
     for number, location in enumerate(finding.locations, start=1):
-        mark = TrackingId(f"{tracking.identifier} mark {number}"[-64:], writing.uid("mark", tracking.uid, str(number)))
+        mark = TrackingId(f"{tracking.identifier} mark {number}", writing.uid("mark", tracking.uid, str(number)))
         group = PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=_tracking(mark),
             referenced_region=_region_of(writing, location),
@@ -211,7 +170,7 @@ def _segment(writing: Writing, place: SegmentPlace) -> Any:
         sop_class_uid=place.sop_class_uid,
         sop_instance_uid=place.sop_instance_uid,
         segment_number=place.segment_number,
-        frame_numbers=list(place.frame_numbers),
+        frame_numbers=list(place.frame_numbers) or None,
         source_series=SourceSeriesForSegmentation(writing.image(place.region.images[0]).header.series_instance_uid),
     )
 
@@ -372,7 +331,7 @@ def remarks(writing: Writing) -> list[str]:
     lines += [f"Not read: image {image.sop_instance_uid}. {why.text()}" for image, why in writing.result.skipped]
     if not shows_marks(writing):
         lines.append("Triage reader: marks are not written on diagnostic images")
-    return lines + list(writing.copied.notes)
+    return lines + list(writing.copied.notes) + list(writing.notes)
 
 
 def _tracking(tracking: TrackingId) -> Any:

@@ -41,6 +41,8 @@ class Writing:
     card: ReaderCard
     images: tuple[SourceImage, ...]
     copied: CopiedHeader
+    notes: tuple[str, ...] = ()
+    """What had to be left out, and why; said in the report and on the page."""
 
     @property
     def study_instance_uid(self) -> str:
