@@ -103,6 +103,7 @@ class TinyReader:
         reference = ImageReference(header.sop_class_uid, header.sop_instance_uid, header.series_instance_uid)
         present = probability >= point.threshold
         row, column = np.unravel_index(int(np.argmax(outputs["map"][0, 0])), (SIDE, SIDE))
+        row, column = int(row), int(column)
         height, width = (extent // SIDE for extent in image.pixels.shape)
         box = Box(reference, column * width, row * height, (column + 1) * width, (row + 1) * height)
         finding = Finding(

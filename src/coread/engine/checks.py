@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from coread.domain.cards import OutputSpec, ReaderCard
+from coread.domain.codec import decode, encode
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Box, Finding, ImageReference, Location, Presence, Region
 from coread.domain.reading import Arrays
@@ -25,6 +26,7 @@ def check_outputs(outputs: Arrays) -> None:
 
 def check_ending(card: ReaderCard, ending: ReadResult | Refusal, given: Sequence[InstanceHeader]) -> None:
     """Raise ContractBroken when the ending contradicts the card or points at images that were not given."""
+    _check_storable(ending)
     images = {header.sop_instance_uid: header for header in given}
     for reference, _ in ending.skipped:
         _check_reference(reference, images)
@@ -41,6 +43,15 @@ def check_ending(card: ReaderCard, ending: ReadResult | Refusal, given: Sequence
             _check_reference(reference, images)
     for region in ending.regions:
         _check_region(region, images)
+
+
+def _check_storable(ending: ReadResult | Refusal) -> None:
+    """The answer must come out of the store as it went in: plain numbers, tuples and records only."""
+    try:
+        stored = encode(ending)
+        decode(type(ending), stored.document, stored.arrays)
+    except (InvalidRecord, ValueError) as problem:
+        raise ContractBroken(f"the answer cannot be stored: {problem}") from problem
 
 
 def _check_keys(card: ReaderCard, findings: Sequence[Finding]) -> None:

@@ -47,7 +47,7 @@ def _load_volume(card: ReaderCard, study: Study, sources: Sequence[Source]) -> L
 
 
 def _load_planar(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Loaded | Refusal:
-    from coread.imaging.planar import load_planar
+    from coread.imaging.planar import check_varied, load_planar
 
     images: list[PlanarImage] = []
     skipped: list[tuple[ImageReference, Reason]] = []
@@ -60,7 +60,9 @@ def _load_planar(card: ReaderCard, study: Study, sources: Sequence[Source]) -> L
                 continue
             try:
                 require_memory(card, [*(image.header for image in images), header])
-                images.append(load_planar(path, header, frame))
+                image = load_planar(path, header, frame, max_pixels=card.input.max_pixels)
+                check_varied(image)
+                images.append(image)
             except Refused as problem:
                 skipped.append((reference_to(header, frame), reason_of(problem)))
     if not images:

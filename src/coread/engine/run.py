@@ -13,11 +13,12 @@ from typing import TypeVar
 import coread
 from coread.domain.errors import CoreadError, Misconfigured, Refused
 from coread.domain.identifiers import digest_of
-from coread.domain.reading import ModelSession, Reader
+from coread.domain.reading import ModelSession, Prepared, Reader
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Failure, Provenance, Reading, ReadResult, Refusal
 from coread.domain.study import Study
 from coread.engine.checks import check_ending, check_outputs
+from coread.engine.errors import ContractBroken
 from coread.engine.loading import Loaded, Source, load_inputs, reason_of
 from coread.readers.registry import InstalledReader
 
@@ -85,7 +86,7 @@ def guarded(work: Callable[[], ReadResult | Refusal], study: Study, stage: Calla
         return failure_of(problem, study, stage())
 
 
-def failure_of(problem: Exception, study: Study, stage: str) -> Failure:
+def failure_of(problem: Exception, study: Study | None, stage: str) -> Failure:
     """Describe an exception without patient data: our own messages scrubbed, foreign messages left out."""
     if isinstance(problem, CoreadError):
         message = scrubbed(str(problem), study)
@@ -96,8 +97,10 @@ def failure_of(problem: Exception, study: Study, stage: str) -> Failure:
     return Failure(type(problem).__name__, message, _hint(problem))
 
 
-def scrubbed(text: str, study: Study) -> str:
+def scrubbed(text: str, study: Study | None) -> str:
     """Replace every word of the patient's identity that is long enough to name somebody."""
+    if study is None:
+        return text
     names = (study.patient_name, *study.patient_name.replace("^", " ").split())
     words = (*names, study.patient_id, study.patient_birth_date, study.accession_number)
     for word in sorted({word for word in words if len(word) >= _MIN_SCRUBBED}, key=len, reverse=True):
@@ -136,11 +139,16 @@ def _infer(reader: Reader, session: ModelSession, loaded: Loaded, stages: _Stage
         prepared = reader.prepare(loaded.inputs)
     if isinstance(prepared, Refusal):
         return prepared
+    if not isinstance(prepared, Prepared):
+        raise ContractBroken(f"prepare returned {type(prepared).__name__}, not Prepared or Refusal")
     with stages.stage("infer"):
         outputs = reader.infer(session, prepared)
         check_outputs(outputs)
     with stages.stage("interpret"):
-        return reader.interpret(session, prepared, outputs)
+        ending = reader.interpret(session, prepared, outputs)
+        if not isinstance(ending, ReadResult | Refusal):
+            raise ContractBroken(f"interpret returned {type(ending).__name__}, not ReadResult or Refusal")
+        return ending
 
 
 def _file_sha256(path: Path) -> str:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from coread.domain.reading import Arrays
 from coread.models.errors import InferenceFailed, UnloadableGraph
 
+_NO_MEMORY = ("bad_alloc", "failed to allocate memory", "out of memory")
+
 
 class Graph(Protocol):
     """A loaded graph that takes and gives arrays by name."""
@@ -44,7 +46,7 @@ class OnnxGraph:
         try:
             values = self._session.run(self._outputs, dict(inputs))
         except Exception as problem:
-            raise InferenceFailed(f"ONNX Runtime: {problem}") from problem
+            raise _translated("ONNX Runtime", problem) from problem
         return {name: np.asarray(value) for name, value in zip(self._outputs, values, strict=True)}
 
 
@@ -74,8 +76,15 @@ class OpenVinoGraph:
         try:
             results = self._request.infer(dict(inputs))
         except Exception as problem:
-            raise InferenceFailed(f"OpenVINO: {problem}") from problem
+            raise _translated("OpenVINO", problem) from problem
         return {name: np.array(results[position]) for position, name in enumerate(self._outputs)}
+
+
+def _translated(engine: str, problem: Exception) -> Exception:
+    # Both engines allocate in C++ and report an exhausted memory limit as a plain runtime error.
+    if isinstance(problem, MemoryError) or any(word in str(problem).lower() for word in _NO_MEMORY):
+        return MemoryError(f"{engine}: {problem}")
+    return InferenceFailed(f"{engine}: {problem}")
 
 
 def load_graph(engine: str, data: bytes, threads: int) -> Graph:
