@@ -17,10 +17,11 @@ STOP_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class ChildPlan:
-    """What to run: a name for people, the command, and what to do when a process of it has died."""
+    """What to run: a name for people, the command, what it is told, and what to do when a process of it has died."""
 
     name: str
     command: Sequence[str]
+    standard_input: str
     on_death: Callable[[int, int], None]
     """Called with the process id and the exit status before the next start."""
 
@@ -30,7 +31,7 @@ class Child:
     """One plan and its present process."""
 
     plan: ChildPlan
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[str] | None = None
     started_at: float = 0.0
     restarts: int = 0
     next_start_at: float = 0.0
@@ -68,7 +69,9 @@ class ChildProcesses:
 
     def states(self) -> tuple[tuple[str, int | None, int], ...]:
         """Return (name, process id or None while down, restarts) of every child."""
-        return tuple((c.plan.name, c.process.pid if _alive(c) and c.process else None, c.restarts) for c in self.children)
+        return tuple(
+            (c.plan.name, c.process.pid if _alive(c) and c.process else None, c.restarts) for c in self.children
+        )
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.1):
@@ -88,7 +91,14 @@ def _alive(child: Child) -> bool:
 
 
 def _start(child: Child) -> None:
-    child.process = subprocess.Popen(list(child.plan.command), stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(list(child.plan.command), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    child.process = process
+    if process.stdin is not None:
+        try:
+            process.stdin.write(child.plan.standard_input)
+            process.stdin.close()
+        except BrokenPipeError:
+            log.warning("%s ended before it read its settings", child.plan.name)
     child.started_at = time.monotonic()
 
 
@@ -97,7 +107,12 @@ def _mourn(child: Child) -> None:
     process = child.process
     if process is None:
         return
-    log.error("%s (process %d) ended with status %s; it will be started again", child.plan.name, process.pid, process.returncode)
+    log.error(
+        "%s (process %d) ended with status %s; it will be started again",
+        child.plan.name,
+        process.pid,
+        process.returncode,
+    )
     child.plan.on_death(process.pid, process.returncode or 0)
     steady = time.monotonic() - child.started_at >= STEADY_SECONDS
     child.pause_seconds = 0.5 if steady else min(child.pause_seconds * 2, LONGEST_PAUSE_SECONDS)

@@ -131,7 +131,7 @@ class FolderWatcher:
 
     def _handle(self, path: Path, mark: FileMark) -> HandledFile:
         try:
-            handled = self._take(path)
+            handled = take_file(self._store, path, self._settings, Origin("folder", peer=str(self._settings.folder)))
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
             # RuntimeError: an encrypted archive; NotImplementedError: an unknown compression.
             handled = HandledFile(path, FileFate.REFUSED, f"cannot be read: {type(error).__name__}")
@@ -139,49 +139,6 @@ class FolderWatcher:
         _LOG.log(level, "watched folder: %s: %s", handled.fate.value, handled.detail)
         self._put_away(handled, mark)
         return handled
-
-    def _take(self, path: Path) -> HandledFile:
-        if path.name.upper() == "DICOMDIR":
-            return HandledFile(path, FileFate.SKIPPED, "DICOMDIR: its files are taken by themselves")
-        area = StagingArea(self._store.staging_folder(), BytesInFlight(self._settings.max_archive_bytes))
-        origin = Origin("folder", peer=str(self._settings.folder))
-        door = FileDoor(self._store, area, origin, self._settings.durable, self._settings.max_file_bytes)
-        try:
-            if zipfile.is_zipfile(path) and not _is_part10(path):
-                return self._take_archive(door, path)
-            with path.open("rb") as stream:
-                staged = _stage(door, stream)
-            return _judged(path, list(self._store.add_files([staged])), [])
-        except ObjectRefused as refusal:
-            return HandledFile(path, FileFate.REFUSED, str(refusal))
-        finally:
-            area.close()
-
-    def _take_archive(self, door: FileDoor, path: Path) -> HandledFile:
-        receipts: list[Received] = []
-        refusals: list[str] = []
-        staged: list[StagedFile] = []
-        room = self._settings.max_archive_bytes
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            if len(members) > self._settings.max_archive_members:
-                return HandledFile(path, FileFate.REFUSED, f"an archive of {len(members)} members")
-            for member in members:
-                if PurePosixPath(member.filename).name.upper() == "DICOMDIR":
-                    continue
-                try:
-                    with archive.open(member) as stream:
-                        item = _stage(replace(door, max_bytes=min(door.max_bytes, max(room, 0))), stream)
-                    room -= item.size
-                    staged.append(item)
-                except ObjectRefused as refusal:
-                    refusals.append(str(refusal))
-                if len(staged) >= 64:
-                    receipts.extend(self._store.add_files(staged))
-                    staged = []
-        if staged:
-            receipts.extend(self._store.add_files(staged))
-        return _judged(path, receipts, refusals)
 
     def _put_away(self, handled: HandledFile, mark: FileMark) -> None:
         """Move the file out of the way; where that is impossible, or not wanted, remember it."""
@@ -199,6 +156,55 @@ class FolderWatcher:
             else:
                 return
         self._journal.add(handled.path, mark, handled.fate.value, handled.detail)
+
+
+def take_file(store: Store, path: Path, settings: FolderSettings, origin: Origin) -> HandledFile:
+    """Take one DICOM file, or every member of a zip archive, into the store; the file itself stays where it is.
+
+    Raises OSError, BadZipFile, RuntimeError (encrypted) or NotImplementedError (unknown compression) for what cannot
+    be read at all.
+    """
+    if path.name.upper() == "DICOMDIR":
+        return HandledFile(path, FileFate.SKIPPED, "DICOMDIR: its files are taken by themselves")
+    area = StagingArea(store.staging_folder(), BytesInFlight(settings.max_archive_bytes))
+    door = FileDoor(store, area, origin, settings.durable, settings.max_file_bytes)
+    try:
+        if zipfile.is_zipfile(path) and not _is_part10(path):
+            return _take_archive(door, path, settings)
+        with path.open("rb") as stream:
+            staged = _stage(door, stream)
+        return _judged(path, list(store.add_files([staged])), [])
+    except ObjectRefused as refusal:
+        return HandledFile(path, FileFate.REFUSED, str(refusal))
+    finally:
+        area.close()
+
+
+def _take_archive(door: FileDoor, path: Path, settings: FolderSettings) -> HandledFile:
+    receipts: list[Received] = []
+    refusals: list[str] = []
+    staged: list[StagedFile] = []
+    room = settings.max_archive_bytes
+    with zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if len(members) > settings.max_archive_members:
+            return HandledFile(path, FileFate.REFUSED, f"an archive of {len(members)} members")
+        for member in members:
+            if PurePosixPath(member.filename).name.upper() == "DICOMDIR":
+                continue
+            try:
+                with archive.open(member) as stream:
+                    item = _stage(replace(door, max_bytes=min(door.max_bytes, max(room, 0))), stream)
+                room -= item.size
+                staged.append(item)
+            except ObjectRefused as refusal:
+                refusals.append(str(refusal))
+            if len(staged) >= 64:
+                receipts.extend(door.store.add_files(staged))
+                staged = []
+    if staged:
+        receipts.extend(door.store.add_files(staged))
+    return _judged(path, receipts, refusals)
 
 
 def _stage(door: FileDoor, stream: IO[bytes]) -> StagedFile:

@@ -1,0 +1,115 @@
+"""The page that wires the rooms: how a study goes from the store through route, engine and evidence back to the store.
+
+receive -> store -> settle -> decide -> (work item) -> engine -> evidence -> prove -> store -> deliver
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from coread.app.settings import Settings
+from coread.domain.cards import ReaderCard
+from coread.domain.results import Reading
+from coread.domain.study import Series, SettledReason
+from coread.domain.work import DeliveryState, Destination, EncodedObject, Priority, WorkItem
+from coread.imaging.completeness import series_is_complete
+from coread.readers.registry import InstalledReader, reader_listing
+from coread.route.decide import RouteSettings, decide
+from coread.route.settle import Activity, SeriesFacts, SettlePolicy, facts_of, settle_decision
+from coread.store import Store
+from coread.store.records import StudyActivity
+
+ARRIVED = (DeliveryState.SENT, DeliveryState.COMMITTED)
+
+
+class Counts(Protocol):
+    """The archive that knows how many instances a study has."""
+
+    def ready(self, study_instance_uid: str) -> bool:
+        """Say whether the archive has answered (or failed to) for this study; asks it when it has not."""
+        ...
+
+    def count(self, study_instance_uid: str) -> int | None:
+        """Return its latest answer; None when it does not know the study."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What every stage needs to know."""
+
+    store: Store
+    settings: Settings
+    readers: tuple[InstalledReader, ...]
+    destinations: tuple[Destination, ...] = ()
+
+
+def pipeline_of(store: Store, settings: Settings, only: Sequence[str] = ()) -> Pipeline:
+    """Wire the installed readers (or ``only`` some) and the configured destinations to a store."""
+    readers = tuple(r for r in reader_listing().readers if not only or r.card.reader_id in only)
+    return Pipeline(store, settings, readers, tuple(peer.record() for peer in settings.destinations))
+
+
+def settle_if_complete(pipeline: Pipeline, growing: StudyActivity, archive: Counts | None) -> bool:
+    """Settle and route one growing study when the policy says that it is complete."""
+    uid = growing.study.study_instance_uid
+    if archive is not None and not archive.ready(uid):
+        return False
+    study = pipeline.store.study(uid, with_series=True, with_instances=True)
+    if study is None:
+        return False
+    activity = Activity(growing.open_associations, association_ended=growing.last_association_closed_at is not None)
+    series = [_series_facts(series) for series in study.series]
+    facts = facts_of(study, series, activity, _expected(pipeline.store, uid, archive))
+    settled = settle_decision(facts, datetime.now(UTC), settle_policy(pipeline.settings))
+    if settled is None:
+        return False
+    settle_and_route(pipeline, uid, settled.reason, settled.detail)
+    return True
+
+
+def settle_and_route(pipeline: Pipeline, uid: str, reason: SettledReason, detail: str) -> tuple[WorkItem, ...]:
+    """Call the study complete, decide for every reader, and queue the work that was accepted."""
+    settled = pipeline.store.settle(uid, reason, detail)
+    study = pipeline.store.study(uid, with_series=True, with_instances=True) or settled
+    decisions = decide(
+        study,
+        [reader.card for reader in pipeline.readers],
+        RouteSettings(frozenset(pipeline.settings.disabled_readers)),
+        flags=pipeline.store.study_flags(uid),
+        at=datetime.now(UTC),
+    )
+    return pipeline.store.record_decisions(decisions, Priority.STAT if study.stat else Priority.MEDIUM)
+
+
+def make_evidence(reading: Reading, card: ReaderCard, sources: Sequence[Path]) -> tuple[EncodedObject, ...]:
+    """Write the objects of a result and prove each; raises NotProven, and then nothing leaves."""
+    from coread.evidence.build import build_evidence
+    from coread.evidence.prove import prove
+
+    return prove(build_evidence(reading, card, sources), reading, sources)
+
+
+def settle_policy(settings: Settings) -> SettlePolicy:
+    """Return the site's patience: the built-in table, with what the settings override."""
+    built_in = SettlePolicy()
+    changes = {"silence": settings.settle_silence_seconds, "longest": settings.settle_longest_seconds}
+    wanted = {name: value for name, value in changes.items() if value is not None}
+    table = tuple((modality, replace(patience, **wanted)) for modality, patience in built_in.patience)
+    return replace(built_in, patience=table, other=replace(built_in.other, **wanted))
+
+
+def _expected(store: Store, uid: str, archive: Counts | None) -> int | None:
+    """The archive's count without the result objects that we sent there ourselves."""
+    counted = archive.count(uid) if archive is not None else None
+    if counted is None:
+        return None
+    ours = {item.evidence_id for item in store.deliveries(study_uid=uid) if item.state in ARRIVED}
+    return max(counted - len(ours), 0)
+
+
+def _series_facts(series: Series) -> SeriesFacts:
+    found = series_is_complete([instance.header for instance in series.instances if instance.origin.door != "own"])
+    return SeriesFacts(series.series_instance_uid, found.complete, "" if found.complete else found.detail)

@@ -1,0 +1,235 @@
+"""The server: one supervisor with web pages, routing and delivery, and child processes that receive and read."""
+
+import logging
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from coread import __version__
+from coread.app.archive import Archive
+from coread.app.children import ChildPlan, ChildProcesses
+from coread.app.doctor import examine
+from coread.app.logs import set_up_logging
+from coread.app.opening import open_store
+from coread.app.pipeline import Pipeline, pipeline_of
+from coread.app.routing import RoutingLoop
+from coread.app.settings import Settings
+from coread.app.worker import owner_name
+from coread.store import Store
+
+if TYPE_CHECKING:
+    from coread.app.web.context import DestinationState, HealthCheck
+    from coread.deliver.worker import DeliveryWorker
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, *, quiet: bool = False) -> None:
+    """Run until SIGTERM or Ctrl-C. Prints the URL, and once the first password."""
+    settings = with_ports(settings)
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    set_up_logging(settings.folder, process="server", quiet=quiet)
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(settings, migrate=True))
+        pipeline = pipeline_of(store, settings)
+        children = ChildProcesses(receiver_plans(settings) + worker_plans(settings, store))
+        deliverer = delivery_worker(pipeline)
+        archive = Archive(settings.pacs, settings.ae_title) if settings.pacs else None
+        routing = RoutingLoop(pipeline, archive)
+        watcher = folder_watcher(settings, store)
+        recover_staging(store)
+        _announce(settings, store)
+        for start, stop in (
+            (children.start, children.stop),
+            (deliverer.start, deliverer.stop),
+            (routing.start, routing.stop),
+            (watcher.start, watcher.stop),
+        ):
+            start()
+            stack.callback(stop)
+        if archive is not None:
+            stack.callback(archive.close)
+        run_web(settings, pipeline, deliverer, children)
+    log.info("stopped")
+
+
+def with_ports(settings: Settings) -> Settings:
+    """Replace port 0 by a free port, so that children and addresses agree on it."""
+    changes = {}
+    for name, host in (("dicom_port", settings.dicom_host), ("http_port", settings.http_host)):
+        if getattr(settings, name) == 0:
+            changes[name] = free_port(host)
+    return settings.model_copy(update=changes)
+
+
+def free_port(host: str) -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def receiver_plans(settings: Settings) -> list[ChildPlan]:
+    """One child per receiver process; all share the DICOM port."""
+    from coread.receive.processes import ChildSettings, to_json
+    from coread.receive.settings import PeerRule, ReceiveSettings, TlsSettings
+
+    tls = None
+    if settings.dicom_tls_certificate is not None and settings.dicom_tls_key is not None:
+        tls = TlsSettings(settings.dicom_tls_certificate, settings.dicom_tls_key, settings.dicom_tls_client_ca)
+    receive = ReceiveSettings(
+        ae_title=settings.ae_title,
+        host=settings.dicom_host,
+        port=settings.dicom_port,
+        processes=settings.receiver_processes,
+        allowed_peers=tuple(PeerRule("" if p.ae_title == "*" else p.ae_title, p.network) for p in settings.peers),
+        tls=tls,
+        durable=settings.durable,
+    )
+    told = to_json(ChildSettings(receive, settings.folder.absolute(), settings.database_url))
+    command = (sys.executable, "-m", "coread.receive")
+    return [
+        ChildPlan(f"receiver {number}", command, told, lambda _pid, _status: None)
+        for number in range(1, settings.receiver_processes + 1)
+    ]
+
+
+def worker_plans(settings: Settings, store: Store) -> list[ChildPlan]:
+    """One child per reading process; a dead one's work item is released at once, without waiting for its lease."""
+
+    def release(process_id: int, status: int) -> None:
+        store.release_owner(owner_name(process_id), f"the reading process ended with status {status}")
+
+    command = (sys.executable, "-m", "coread.app.worker")
+    told = settings.model_dump_json()
+    return [ChildPlan(f"worker {number}", command, told, release) for number in range(1, settings.workers + 1)]
+
+
+def delivery_worker(pipeline: Pipeline) -> "DeliveryWorker":
+    """One lane per destination."""
+    import ssl
+
+    from coread.deliver.transport import Credentials
+    from coread.deliver.worker import DeliveryWorker
+
+    tls = ssl.create_default_context() if any(peer.tls for peer in pipeline.destinations) else None
+    credentials = Credentials(calling_ae_title=pipeline.settings.ae_title, tls=tls)
+    return DeliveryWorker(pipeline.store, pipeline.destinations, credentials=credentials)
+
+
+class _NoFolder:
+    """Stands where no folder is watched."""
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+
+def folder_watcher(settings: Settings, store: Store) -> Any:
+    """Return the watcher of the configured folder, or one that does nothing."""
+    if settings.watch_folder is None:
+        return _NoFolder()
+    from coread.receive.folder import FolderSettings, FolderWatcher
+
+    return FolderWatcher(store, FolderSettings(settings.watch_folder, durable=settings.durable))
+
+
+def recover_staging(store: Store) -> None:
+    """Index what an earlier run had acknowledged but not indexed."""
+    from coread.receive.recovery import recover
+
+    recover(store)
+
+
+def run_web(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWorker", children: ChildProcesses) -> None:
+    """Serve pages and DICOMweb until a signal ends it."""
+    import uvicorn
+
+    from coread.app.web.application import create_app
+
+    app = create_app(web_context(settings, pipeline, deliverer, children))
+    config = uvicorn.Config(
+        app,
+        host=settings.http_host,
+        port=settings.http_port,
+        log_config=None,
+        access_log=False,
+        ssl_certfile=settings.https_certificate,
+        ssl_keyfile=settings.https_key,
+        timeout_graceful_shutdown=5,
+    )
+    uvicorn.Server(config).run()
+
+
+def web_context(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWorker", children: ChildProcesses) -> Any:
+    """Collect what the pages show and act on."""
+    from coread.app.web.context import BrokenReader, WebContext, WebSettings
+    from coread.readers.registry import reader_listing
+
+    web = WebSettings(
+        session_hours=settings.session_hours,
+        cookie_secure=settings.https_certificate is not None,
+        viewer_folder=settings.viewer(),
+        version=__version__,
+    )
+    return WebContext(
+        store=pipeline.store,
+        readers=pipeline.readers,
+        broken_readers=tuple(BrokenReader(p.name, p.problem) for p in reader_listing().problems),
+        destinations=pipeline.destinations,
+        settings=web,
+        destination_states=lambda: destination_states(deliverer),
+        health=lambda: examine(settings, server_running=True) + child_checks(children),
+    )
+
+
+def destination_states(deliverer: "DeliveryWorker") -> "Mapping[str, DestinationState]":
+    """Say for each destination whether it is being sent to."""
+    from datetime import UTC, datetime, timedelta
+
+    from coread.app.web.context import DestinationState
+
+    states = {}
+    for state in deliverer.state():
+        lane = state.lane
+        retry = datetime.now(UTC) + timedelta(seconds=lane.retry_in_seconds) if lane.retry_in_seconds > 0 else None
+        states[lane.destination] = DestinationState(lane.breaker.value, lane.last_error, retry)
+    return states
+
+
+def child_checks(children: ChildProcesses) -> "tuple[HealthCheck, ...]":
+    """Say whether every child process runs, and how often it was started again."""
+    from coread.app.web.context import CheckLevel, HealthCheck
+
+    checks = []
+    for name, process_id, restarts in children.states():
+        if process_id is None:
+            checks.append(
+                HealthCheck(name, CheckLevel.PROBLEM, "is down and being started again", "see logs/ in the folder")
+            )
+        else:
+            level = CheckLevel.WARNING if restarts else CheckLevel.OK
+            checks.append(HealthCheck(name, level, f"process {process_id}, started again {restarts} times"))
+    return tuple(checks)
+
+
+def _announce(settings: Settings, store: Store) -> None:
+    """Say where we are; the first password is printed here and never again."""
+    from coread.app.web.accounts import bootstrap_admin
+
+    scheme = "https" if settings.https_certificate else "http"
+    lines = [
+        f"Coread {__version__}: research use only, not a medical device",
+        f"  web    {scheme}://{settings.http_host}:{settings.http_port}/",
+        f"  DICOM  {settings.ae_title}@{settings.dicom_host}:{settings.dicom_port}",
+        f"  folder {settings.folder.absolute()}",
+    ]
+    password = bootstrap_admin(store)
+    if password is not None:
+        lines.append(f"  first login: admin   password (shown once): {password}")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,87 @@
+"""``python -m coread.app.worker``: one reading process; its settings come as JSON on standard input."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from coread.app.logs import set_up_logging
+from coread.app.settings import Settings
+from coread.domain.errors import CoreadError, Misconfigured
+
+log = logging.getLogger(__name__)
+
+
+def owner_name(process_id: int) -> str:
+    """Return the name under which a reading process holds its leases."""
+    return f"{socket.gethostname()}:{process_id}"
+
+
+def work(settings: Settings) -> None:
+    """Read work items until SIGTERM, SIGINT or the death of the parent."""
+    from coread.app.opening import open_store
+    from coread.app.pipeline import make_evidence, pipeline_of
+    from coread.engine.sessions import SessionSettings
+    from coread.engine.worker_loop import WorkLoop, WorkSettings
+
+    with open_store(settings) as store:
+        pipeline = pipeline_of(store, settings)
+        sessions = SessionSettings(threads=settings.reader_threads, engine_cache=settings.folder / "engines.json")
+        loop = WorkLoop(
+            store,
+            pipeline.readers,
+            make_evidence,
+            pipeline.destinations,
+            settings=WorkSettings(owner=owner_name(os.getpid()), lease_seconds=settings.lease_seconds),
+            open_session=sessions.open,
+        )
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            log.info("signal %d: finishing the item in hand", number)
+            loop.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        threading.Thread(target=_follow_parent, args=(loop.stop,), name="parent", daemon=True).start()
+        for problem in loop.warm_up():
+            log.error("%s: %s %s", problem.kind, problem.message, problem.hint)
+        _load_evidence_writers()
+        loop.serve()
+
+
+def _load_evidence_writers() -> None:
+    """The first result must not wait for the import of what writes it."""
+    import coread.evidence.build
+    import coread.evidence.prove  # noqa: F401
+
+
+def _follow_parent(stop: Callable[[], None]) -> None:
+    """An orphan stops: its supervisor was killed and a new one starts its own workers."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        threading.Event().wait(1.0)
+    log.warning("the parent process is gone: finishing")
+    stop()
+
+
+def main() -> int:
+    """Run one worker; returns the exit status."""
+    settings = Settings.model_validate_json(sys.stdin.read())
+    set_up_logging(settings.folder, process="worker")
+    try:
+        work(settings)
+    except Misconfigured as problem:
+        log.error("%s", problem)
+        return 5
+    except CoreadError as problem:
+        log.error("%s", problem)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
