@@ -28,18 +28,9 @@ class MemoryQueue:
         work_id = len(self.waiting) + len(self.finished) + 1
         self.studies[study.study_instance_uid] = study
         uids = tuple(one.header.sop_instance_uid for series in study.series for one in series.instances)
-        item = WorkItem(
-            work_id,
-            study.study_instance_uid,
-            1,
-            reader_id,
-            "1.0.0",
-            uids,
-            Priority.MEDIUM,
-            WorkState.SCHEDULED,
-            0,
-            datetime.now(UTC),
-        )
+        now = datetime.now(UTC)
+        waits = WorkState.SCHEDULED
+        item = WorkItem(work_id, study.study_instance_uid, 1, reader_id, "1.0.0", uids, Priority.MEDIUM, waits, 0, now)
         self.waiting.append(item)
         return work_id
 

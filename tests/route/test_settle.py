@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coread.domain.study import SettledReason
-from coread.route.settle import Activity, SeriesFacts, SettlePolicy, StudyFacts, facts_of, next_look, settle_decision
+from coread.domain.study import Origin, SettledReason
+from coread.route.facts import study_facts
+from coread.route.settle import Activity, SeriesFacts, SettlePolicy, StudyFacts, next_look, settle_decision
 from tests.route.studies import NOW, header, study
 
 WHOLE = (SeriesFacts("1.2.3.1", True),)
@@ -76,9 +77,37 @@ def test_a_clock_that_runs_backwards_settles_nothing_early() -> None:
     assert after(CT, -100.0) is None
 
 
-def test_facts_come_from_the_index() -> None:
-    facts = facts_of(study([header()]), WHOLE, Activity(), 1)
-    assert facts == replace(DX, expected_instances=1)
+def test_facts_come_from_the_index_without_our_own_evidence() -> None:
+    images = study([header()])
+    own = study([header(2, modality="SR", series_instance_uid="1.2.3.9")], door="own")
+    both = replace(images, series=images.series + own.series, instance_count=2)
+    assert study_facts(both, expected_instances=1) == replace(DX, expected_instances=1)
+
+
+def test_an_association_that_never_ended_is_not_an_ended_one() -> None:
+    images = study([header()])
+    (series,) = images.series
+    sent = replace(series.instances[0], origin=Origin("c-store", "MODALITY", "", "a1"))
+    by_association = replace(images, series=(replace(series, instances=(sent,)),))
+    assert not study_facts(by_association).activity.association_ended
+    assert study_facts(by_association, last_association_closed_at=NOW).activity.association_ended
+
+
+def test_a_stack_with_a_gap_is_known_to_have_one() -> None:
+    axial = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    slices = [
+        header(
+            n,
+            modality="CT",
+            instance_number=n,
+            image_orientation_patient=axial,
+            image_position_patient=(0.0, 0.0, 2.0 * n),
+        )
+        for n in (1, 2, 3, 5, 6)
+    ]
+    (series,) = study_facts(study(slices)).series
+    assert not series.complete
+    assert "4" in series.missing
 
 
 FACTS = st.builds(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from coread.domain.study import SettledReason, Study
+from coread.domain.study import SettledReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +107,6 @@ class Settled:
 
     reason: SettledReason
     detail: str
-
-
-def facts_of(
-    study: Study, series: Sequence[SeriesFacts], activity: Activity, expected_instances: int | None = None
-) -> StudyFacts:
-    """Collect the facts of an indexed study."""
-    return StudyFacts(
-        study.modalities, study.instance_count, study.last_received_at, tuple(series), activity, expected_instances
-    )
 
 
 def settle_decision(facts: StudyFacts, now: datetime, policy: SettlePolicy | None = None) -> Settled | None:
