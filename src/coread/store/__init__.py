@@ -1,1 +1,65 @@
-"""Memory: files of instances, database, work queue, history. The only room with SQL."""
+"""The memory of Coread: files of instances, index, work queue, results, deliveries, people, history."""
+
+from coread.store.errors import (
+    AlreadyExists,
+    DamagedFile,
+    LeaseLost,
+    NoSuchRecord,
+    StoreBusy,
+    StoreFailed,
+    StoreMisconfigured,
+    UnsafePath,
+)
+from coread.store.records import (
+    ApiToken,
+    AuditEntry,
+    Conflict,
+    DiskLevel,
+    DiskState,
+    InstanceQuery,
+    NewEvidence,
+    Page,
+    RetentionReport,
+    SeriesQuery,
+    Session,
+    StagedFile,
+    StudyActivity,
+    StudyQuery,
+    Unread,
+    User,
+    WorklistQuery,
+    WorklistRow,
+)
+from coread.store.settings import StoreSettings
+from coread.store.store import Store
+
+__all__ = [
+    "AlreadyExists",
+    "ApiToken",
+    "AuditEntry",
+    "Conflict",
+    "DamagedFile",
+    "DiskLevel",
+    "DiskState",
+    "InstanceQuery",
+    "LeaseLost",
+    "NewEvidence",
+    "NoSuchRecord",
+    "Page",
+    "RetentionReport",
+    "SeriesQuery",
+    "Session",
+    "StagedFile",
+    "Store",
+    "StoreBusy",
+    "StoreFailed",
+    "StoreMisconfigured",
+    "StoreSettings",
+    "StudyActivity",
+    "StudyQuery",
+    "Unread",
+    "UnsafePath",
+    "User",
+    "WorklistQuery",
+    "WorklistRow",
+]
