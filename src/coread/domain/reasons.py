@@ -20,6 +20,7 @@ class ReasonCode(StrEnum):
     TOO_FEW_IMAGES = "TOO_FEW_IMAGES"
     MISSING_SLICE = "MISSING_SLICE"
     SAME_POSITION = "SAME_POSITION"
+    MIXED_GEOMETRY = "MIXED_GEOMETRY"
     IMAGE_TOO_SMALL = "IMAGE_TOO_SMALL"
     IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"
     NO_PIXELS = "NO_PIXELS"
@@ -58,6 +59,7 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.TOO_FEW_IMAGES: "Too few images",
     ReasonCode.MISSING_SLICE: "A slice is missing",
     ReasonCode.SAME_POSITION: "Two slices at the same position",
+    ReasonCode.MIXED_GEOMETRY: "Slices do not form one regular grid",
     ReasonCode.IMAGE_TOO_SMALL: "Image matrix is too small",
     ReasonCode.IMAGE_TOO_LARGE: "Image matrix is larger than the memory limit",
     ReasonCode.NO_PIXELS: "Object has no pixels",

@@ -32,7 +32,7 @@ def dataset_of(raw: RawHeader) -> Dataset:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return read_dataset(reader, not raw.explicit, raw.little_endian, stop_when=stop)  # type: ignore[arg-type]
-    except Exception as problem:  # noqa: BLE001 - any failure of the parser on hostile bytes is one refusal
+    except Exception as problem:
         raise BadHeader(f"{type(problem).__name__}: {problem}") from problem
 
 

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import get_frame
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from coread.imaging.codecs import DECODERS, LOSSY_RGB
 from coread.imaging.codestream import stream_size
@@ -82,6 +87,7 @@ def decode_source(
     check_size(layout, len(wanted), max_pixels)
     if source.raw.transfer_syntax_uid in NATIVE:
         return _native_frames(source, wanted)
+    _check_known(source.raw.transfer_syntax_uid)
     if source.element.length != UNDEFINED:
         raise PixelsUnread("compressed pixel data is not encapsulated")
     return np.stack([_settled(_compressed_frame(source, frame), layout) for frame in wanted])
@@ -178,24 +184,32 @@ def _encoded_frame(source: PixelSource, frame: int) -> bytes:
     buffer = raw.data[source.element.offset :]
     try:
         return get_frame(buffer, frame - 1, extended_offsets=tables, number_of_frames=layout.frames)
-    except Exception as problem:  # noqa: BLE001 - whatever the parser says of hostile fragments is one refusal
+    except Exception as problem:
         raise PixelsUnread(f"frame {frame} cannot be found in the fragments: {problem}") from problem
 
 
-def _pydicom_frame(source: PixelSource, frame: int) -> NDArray[Any]:
-    """Decode with pydicom's plug-ins; a syntax that pydicom does not know either is refused as unknown."""
-    from pydicom.pixels import get_decoder, pixel_array
+def _check_known(transfer_syntax_uid: str) -> None:
+    """Refuse a syntax that neither this room nor pydicom has a decoder for."""
+    if transfer_syntax_uid in DECODERS:
+        return
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
     try:
-        get_decoder(UID(source.raw.transfer_syntax_uid))
+        get_decoder(UID(transfer_syntax_uid))
     except NotImplementedError as problem:
-        raise UnknownSyntax(source.raw.transfer_syntax_uid) from problem
+        raise UnknownSyntax(transfer_syntax_uid) from problem
+
+
+def _pydicom_frame(source: PixelSource, frame: int) -> NDArray[Any]:
+    """Decode with pydicom's plug-ins what has no decoder here."""
+    from pydicom.pixels.utils import pixel_array
+
     try:
         return np.asarray(pixel_array(source.path, index=frame - 1))
     except ImagingRefused:
         raise
-    except Exception as problem:  # noqa: BLE001 - plug-ins raise anything; the outcome is one coded refusal
+    except Exception as problem:
         raise PixelsUnread(f"frame {frame} in {source.raw.transfer_syntax_uid}: {problem}") from problem
 
 
@@ -211,11 +225,11 @@ def _settled(values: NDArray[Any], layout: PixelFormat) -> NDArray[Any]:
         return values.view(np.dtype(layout.dtype))
     above, below = width - 1 - layout.high_bit, width - layout.bits_stored
     if layout.signed:
-        return np.right_shift(np.left_shift(values.view(np.dtype(layout.dtype)), above), below)
+        return np.asarray(np.right_shift(np.left_shift(values.view(np.dtype(layout.dtype)), above), below))
     bits = values.view(unsigned)
     if layout.high_bit != layout.bits_stored - 1:
         bits = np.right_shift(bits, layout.high_bit - layout.bits_stored + 1)
-    return np.bitwise_and(bits, unsigned.type(2**layout.bits_stored - 1))
+    return np.asarray(np.bitwise_and(bits, unsigned.type(2**layout.bits_stored - 1)))
 
 
 def iterate_frames(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Iterator[NDArray[Any]]:

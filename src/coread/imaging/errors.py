@@ -122,4 +122,4 @@ class TooFewImages(ImagingRefused):
 class MixedGeometry(ImagingRefused):
     """The slices do not share orientation, matrix, spacing or frame of reference."""
 
-    code = ReasonCode.WRONG_SPACING
+    code = ReasonCode.MIXED_GEOMETRY

@@ -69,8 +69,8 @@ _ORIENTATION = 0x00200037
 
 LAST_TAG = 0x00401003
 WANTED = frozenset(
-    [*_TEXT.values(), *_CODE_TEXT.values(), *_UIDS.values(), *_INTEGER_TEXT.values(), *_SHORTS.values()]
-    + [CHARSET, _IMAGE_LATERALITY, _LATERALITY, _IMAGE_TYPE, _POSITION, _ORIENTATION]
+    {CHARSET, _IMAGE_LATERALITY, _LATERALITY, _IMAGE_TYPE, _POSITION, _ORIENTATION}
+    | {*_TEXT.values(), *_CODE_TEXT.values(), *_UIDS.values(), *_INTEGER_TEXT.values(), *_SHORTS.values()}
 )
 
 
@@ -140,5 +140,3 @@ def decimals(value: bytes, *, count: int = 0) -> tuple[float, ...]:
     if (count and len(numbers) != count) or not all(math.isfinite(number) for number in numbers):
         return ()
     return numbers
-
-

@@ -71,7 +71,7 @@ def apply_voi(values: NDArray[Any], grey: GreyScale, full_range: tuple[float, fl
 def looked_up(values: NDArray[Any], table: LookupTable) -> NDArray[np.uint16]:
     """Apply a LUT; values below and above its range take the first and last entry."""
     index = np.clip(np.rint(values) - table.first, 0, len(table.entries) - 1).astype(np.intp)
-    return table.entries[index]
+    return np.asarray(table.entries[index])
 
 
 def windowed(values: NDArray[Any], window: Window) -> NDArray[np.float32]:

@@ -179,7 +179,7 @@ def pydicom_header(buffer: Buffer, encoding: Encoding, wanted: Container[int], s
     except (RecursionError, EOFError) as problem:
         refusal: ImagingRefused = Truncated(str(problem)) if reader.ran_short else BadHeader("items nest too deeply")
         raise refusal from problem
-    except Exception as problem:  # noqa: BLE001 - any failure of the parser on hostile bytes is one refusal
+    except Exception as problem:
         raise (Truncated if reader.ran_short else BadHeader)(f"{type(problem).__name__}: {problem}") from problem
     if reader.ran_short:
         raise Truncated("a data element goes on beyond the end of the object")
@@ -194,5 +194,13 @@ def too_short(_: NeedMore) -> HeadTooShort:
 
 
 __all__ = [
-    "PIXELS", "UNDEFINED", "Encoding", "RawHeader", "inflate", "pydicom_header", "raw_header", "read_meta", "too_short",
+    "PIXELS",
+    "UNDEFINED",
+    "Encoding",
+    "RawHeader",
+    "inflate",
+    "pydicom_header",
+    "raw_header",
+    "read_meta",
+    "too_short",
 ]

@@ -112,7 +112,7 @@ def quantity_of(read: Frame) -> Quantity:
 
 def _as_stored(value: Any, layout: PixelFormat, default: int = 0) -> int:
     """Bring a padding value into the range of stored values: some writers give it as the other signedness."""
-    number = value if isinstance(value, int) else default
+    number: int = value if isinstance(value, int) else default
     number &= 2**layout.bits_allocated - 1
     if layout.signed and number >= 2 ** (layout.bits_allocated - 1):
         number -= 2**layout.bits_allocated

@@ -129,7 +129,9 @@ def _body(x: Field, y: Field, build: Build) -> Field:
     scale = build.chest_half_width / 13.8
     levels = np.array([-20.0, -16.5, -14.5, -12.5, -10.5, -7, -2, 4, 12, 20])
     half = np.interp(y, levels * scale, np.array([5.8, 6.3, 9.5, 16.5, 20.5, 20.8, 18.2, 16.9, 16.6, 16.4]) * scale)
-    depth = np.interp(y, levels * scale, np.array([0.55, 0.55, 0.6, 0.68, 0.78, 0.9, 1.0, 1.0, 1.06, 1.1]) * build.depth)
+    depth = np.interp(
+        y, levels * scale, np.array([0.55, 0.55, 0.6, 0.68, 0.78, 0.9, 1.0, 1.0, 1.06, 1.1]) * build.depth
+    )
     half = blurred(half, x.shape[0] * 0.012)
     section = np.clip(1 - (np.abs(x) / half) ** 2.6, 0, 1)
     return np.asarray(depth * np.sqrt(section))
