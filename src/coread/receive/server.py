@@ -37,6 +37,7 @@ class DicomReceiver:
         self._commitment = Commitment(store, self._indexer, settings)
         self._tls = server_context(settings.tls) if settings.tls is not None else None
         self._listener: socket.socket | None = None
+        self._port = settings.port
         self._open: dict[Association, threading.Thread] = {}
         self._per_address: Counter[str] = Counter()
         self._connections = 0
@@ -47,7 +48,7 @@ class DicomReceiver:
     @property
     def port(self) -> int:
         """The port that is really listened on (settings may say 0: any free one)."""
-        return int(self._listener.getsockname()[1]) if self._listener is not None else self._settings.port
+        return self._port
 
     @property
     def open_associations(self) -> int:
@@ -63,6 +64,7 @@ class DicomReceiver:
         """Index what an earlier process left, then listen."""
         recover(self._intake.store)
         self._listener = self._listen()
+        self._port = int(self._listener.getsockname()[1])
         self._indexer.start()
         self._acceptor.start()
         _LOG.info("receiving as %s on %s port %d", self._settings.ae_title, self._settings.host, self.port)
