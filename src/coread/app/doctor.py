@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import psutil
 from coread.app.settings import DestinationSetting, Settings
 from coread.app.web.context import CheckLevel, HealthCheck
 from coread.domain.errors import CoreadError, Misconfigured
-from coread.domain.work import DeliveryProtocol
+from coread.domain.work import DeliveryProtocol, Destination
 
 LOW_MEMORY_BYTES = 1_500_000_000
 CERTIFICATE_WARNING = timedelta(days=30)
@@ -222,10 +223,8 @@ def _destinations(settings: Settings) -> Iterable[HealthCheck]:
 
 
 def _destination(peer: DestinationSetting) -> HealthCheck:
-    from coread.deliver.echo import check_peer
-
     name = f"destination {peer.name}"
-    problem = check_peer(peer.record(), timeout_seconds=PEER_TIMEOUT_SECONDS)
+    problem = _problem_of(peer.record())
     if problem is None:
         return HealthCheck(name, CheckLevel.OK, f"{peer.protocol.value} {peer.address} answers")
     mend = "check address, AE title and the peer's list of known AE titles; deliveries wait meanwhile"
@@ -237,13 +236,21 @@ def _archive(settings: Settings) -> Iterable[HealthCheck]:
         detail = "no archive to ask how many images a study has: completeness rests on associations and silence"
         yield HealthCheck("archive", CheckLevel.OK, detail)
         return
-    from coread.domain.work import Destination
-
     web = settings.pacs.address.startswith("http")
     protocol = DeliveryProtocol.STOW_RS if web else DeliveryProtocol.C_STORE
-    peer = Destination("archive", protocol, settings.pacs.address, settings.pacs.ae_title)
-    from coread.deliver.echo import check_peer
-
-    problem = check_peer(peer, timeout_seconds=PEER_TIMEOUT_SECONDS)
+    problem = _problem_of(Destination("archive", protocol, settings.pacs.address, settings.pacs.ae_title))
     mend = "" if problem is None else "check [pacs] in the settings"
     yield HealthCheck("archive", CheckLevel.OK if problem is None else CheckLevel.PROBLEM, problem or "answers", mend)
+
+
+def _problem_of(peer: Destination) -> str | None:
+    """Ask a peer something that costs nothing (C-ECHO, a QIDO-RS search); None when it answers."""
+    from coread.deliver.commitment import CommitmentBook
+    from coread.deliver.transport import Credentials, transport_of
+
+    try:
+        asked = replace(peer, timeout_seconds=PEER_TIMEOUT_SECONDS, storage_commitment=False)
+        transport_of(asked, Credentials(), CommitmentBook()).probe()
+    except CoreadError as problem:
+        return str(problem)
+    return None

@@ -12,12 +12,12 @@ from typing import Protocol
 from coread.app.settings import Settings
 from coread.domain.cards import ReaderCard
 from coread.domain.results import Reading
-from coread.domain.study import Series, SettledReason
+from coread.domain.study import SettledReason
 from coread.domain.work import DeliveryState, Destination, EncodedObject, Priority, WorkItem
-from coread.imaging.completeness import series_is_complete
 from coread.readers.registry import InstalledReader, reader_listing
 from coread.route.decide import RouteSettings, decide
-from coread.route.settle import Activity, SeriesFacts, SettlePolicy, facts_of, settle_decision
+from coread.route.facts import study_facts
+from coread.route.settle import SettlePolicy, settle_decision
 from coread.store import Store
 from coread.store.records import StudyActivity
 
@@ -60,9 +60,12 @@ def settle_if_complete(pipeline: Pipeline, growing: StudyActivity, archive: Coun
     study = pipeline.store.study(uid, with_series=True, with_instances=True)
     if study is None:
         return False
-    activity = Activity(growing.open_associations, association_ended=growing.last_association_closed_at is not None)
-    series = [_series_facts(series) for series in study.series]
-    facts = facts_of(study, series, activity, _expected(pipeline.store, uid, archive))
+    facts = study_facts(
+        study,
+        open_associations=growing.open_associations,
+        last_association_closed_at=growing.last_association_closed_at,
+        expected_instances=_expected(pipeline.store, uid, archive),
+    )
     settled = settle_decision(facts, datetime.now(UTC), settle_policy(pipeline.settings))
     if settled is None:
         return False
@@ -89,7 +92,9 @@ def make_evidence(reading: Reading, card: ReaderCard, sources: Sequence[Path]) -
     from coread.evidence.build import build_evidence
     from coread.evidence.prove import prove
 
-    return prove(build_evidence(reading, card, sources), reading, sources)
+    objects = build_evidence(reading, card, sources)
+    proof = prove(objects, reading, card, sources)
+    return tuple(replace(item, proof=proof) for item in objects)
 
 
 def settle_policy(settings: Settings) -> SettlePolicy:
@@ -108,8 +113,3 @@ def _expected(store: Store, uid: str, archive: Counts | None) -> int | None:
         return None
     ours = {item.evidence_id for item in store.deliveries(study_uid=uid) if item.state in ARRIVED}
     return max(counted - len(ours), 0)
-
-
-def _series_facts(series: Series) -> SeriesFacts:
-    found = series_is_complete([instance.header for instance in series.instances if instance.origin.door != "own"])
-    return SeriesFacts(series.series_instance_uid, found.complete, "" if found.complete else found.detail)

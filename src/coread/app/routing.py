@@ -40,7 +40,7 @@ class RoutingLoop:
     def round(self) -> int:
         """Look at every growing study once; returns how many settled."""
         settled = 0
-        for growing in self._pipeline.store.unsettled_studies():
+        for growing in self._pipeline.store.unsettled_activity():
             if self._stop.is_set():
                 break
             try:

@@ -87,9 +87,11 @@ class Settings(BaseModel):
     lease_seconds: float = Field(60.0, gt=1, description="a reading process that is silent this long is taken for dead")
 
     pacs: PacsSetting | None = Field(None, description="archive to ask how many images a study has")
-    settle_silence_seconds: float = Field(60.0, gt=0, description="quiet time after which a study counts as complete")
-    settle_maximum_wait_seconds: float = Field(
-        900.0, gt=0, description="never wait longer for images that the PACS counts"
+    settle_silence_seconds: float | None = Field(
+        None, gt=0, description="quiet time after which a study counts as complete; empty: by modality"
+    )
+    settle_longest_seconds: float | None = Field(
+        None, gt=0, description="never wait longer for images that the archive counts; empty: by modality"
     )
 
     destinations: tuple[DestinationSetting, ...] = Field((), description="where results go")

@@ -66,9 +66,9 @@ def _send_with_progress(
 
 
 def _answer(results: "Sequence[SendResult]", *, json: bool) -> None:
-    bad = [result for result in results if not result.ok]
+    bad = [result for result in results if not result.stored]
     if json:
-        rows = [{"path": str(r.path), "ok": r.ok, "status": r.status, "message": r.message} for r in results]
+        rows = [{"path": str(r.path), "ok": r.stored, "status": r.status, "message": r.message} for r in results]
         answer_json({"sent": len(results) - len(bad), "failed": len(bad), "files": rows})
     else:
         say(f"{len(results) - len(bad)} of {len(results)} files were accepted")
