@@ -55,7 +55,7 @@ class Transaction:
     def run(self, statement: Executable, rows: Sequence[dict[str, Any]] | None = None) -> CursorResult[Any]:
         """Execute one statement, once or for many rows."""
         if rows is None:
-            return self.connection.execute(statement)  # type: ignore[return-value]
+            return self.connection.execute(statement)
         return self.connection.execute(statement, list(rows))
 
     def add(self, table: Table, values: dict[str, Any]) -> int:

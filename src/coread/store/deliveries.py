@@ -121,9 +121,9 @@ def one(tx: Transaction, delivery_id: int) -> Delivery | None:
 def counts(tx: Transaction) -> dict[str, dict[DeliveryState, int]]:
     """Return how many objects of each destination are in each state."""
     answer: dict[str, dict[DeliveryState, int]] = {}
-    statement = select(_TABLE.c.destination, _TABLE.c.state, func.count()).group_by(
+    statement = select(_TABLE.c.destination, _TABLE.c.state, func.count().label("total")).group_by(
         _TABLE.c.destination, _TABLE.c.state
     )
-    for destination, state, count in tx.run(statement):
-        answer.setdefault(destination, {})[DeliveryState(state)] = count
+    for row in tx.run(statement):
+        answer.setdefault(row.destination, {})[DeliveryState(row.state)] = row.total
     return answer

@@ -3,7 +3,6 @@
 Names are SHA-256 of UIDs, never the UIDs themselves: a hostile UID is then only a string.
 """
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -121,16 +120,23 @@ def link_or_copy(source: Path, target: Path, *, durable: bool) -> None:
     The first name is removed only after the index has committed, so there is no moment at which the
     bytes have neither a row nor a name that recovery looks at.
     """
-    make_folder(target.parent, durable=durable)
-    with contextlib.suppress(FileExistsError):
-        try:
-            target.hardlink_to(source)
-        except PermissionError:
-            write_file(target, source.read_bytes(), durable=durable)
-        except OSError as error:
-            if isinstance(error, FileExistsError | FileNotFoundError):
-                raise
-            write_file(target, source.read_bytes(), durable=durable)
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        if not target.samefile(source):
+            _replace(source, target)
+    except FileNotFoundError:
+        if not target.is_file():  # another process may have recovered and placed it meanwhile
+            raise
+    except OSError:
+        write_file(target, source.read_bytes(), durable=durable)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Put these bytes in the place of what a crash left there: it was never indexed."""
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    partial.hardlink_to(source)
+    partial.replace(target)
 
 
 def same_bytes(path: Path, sha256: str) -> bool:

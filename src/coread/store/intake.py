@@ -21,6 +21,19 @@ from coread.store.rows import folded, header_document, origin_document, split_mo
 
 OWN_DOOR = "own"
 _STAT = {"STAT", "HIGH"}
+_STUDY_FIELDS = (
+    "patient_id",
+    "issuer_of_patient_id",
+    "patient_name",
+    "patient_birth_date",
+    "patient_sex",
+    "accession_number",
+    "study_id",
+    "study_date",
+    "study_time",
+    "study_description",
+    "referring_physician_name",
+)
 
 
 @dataclass(slots=True)
@@ -51,7 +64,8 @@ def add_files(tx: Transaction, items: Sequence[StagedFile]) -> list[Received]:
     """Index a batch; see ``Store.add_files``."""
     if not items:
         return []
-    batch = _Batch(_known_instances(tx, items), _lock_studies(tx, items))
+    locked = _lock_studies(tx, items)  # first: what is known may change until the studies are ours
+    batch = _Batch(_known_instances(tx, items), locked)
     for item in items:
         batch.receipts.append(_judge(tx, batch, item))
     keep_bytes(tx, batch.placements)
@@ -86,9 +100,7 @@ def _lock_studies(tx: Transaction, items: Sequence[StagedFile]) -> dict[str, _St
 
 
 def _study_values(tx: Transaction, header: InstanceHeader) -> dict[str, Any]:
-    names = ("patient_id", "issuer_of_patient_id", "patient_name", "patient_birth_date", "patient_sex")
-    names += ("accession_number", "study_id", "study_date", "study_time", "study_description")
-    values = {name: getattr(header, name) for name in (*names, "referring_physician_name")}
+    values = {name: getattr(header, name) for name in _STUDY_FIELDS}
     searched = (header.patient_name, header.patient_id, header.accession_number, header.study_description)
     return values | {
         "study_uid": header.study_instance_uid,
@@ -153,7 +165,7 @@ def _set_aside(tx: Transaction, batch: _Batch, item: StagedFile, detail: str, re
     )
     batch.placements.append((item.path, path))
     if tx.run(known).first() is None:
-        values = {"study_uid": uids[0], "sop_uid": uids[1], "path": path, "sha256": item.sha256}
+        values: dict[str, Any] = {"study_uid": uids[0], "sop_uid": uids[1], "path": path, "sha256": item.sha256}
         values |= {"reason": reason.code.value, "detail": detail, "at": tx.now}
         tx.add(table, values | {"origin": origin_document(item.origin)})
         batch.studies[uids[0]].conflicts += 1

@@ -31,7 +31,8 @@ def schema_revision(database: Database) -> str | None:
         with database.engine.connect() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return None
-            return connection.scalar(text("SELECT version_num FROM alembic_version"))
+            found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
     except DBAPIError as error:
         raise StoreMisconfigured(
             f"the index cannot be opened ({type(error.orig).__name__}); check database_url"

@@ -14,7 +14,7 @@ from coread.domain import codec
 from coread.domain.findings import Presence
 from coread.domain.results import Failure, Provenance, Reading, ReadResult, Refusal
 from coread.domain.study import InstanceHeader
-from coread.domain.work import DeliveryState, Destination, EncodedObject, EvidenceRecord, WorkState
+from coread.domain.work import DeliveryState, Destination, EncodedObject, EvidenceRecord, VerdictKind, WorkState
 from coread.store import files, schema
 from coread.store.database import Transaction
 from coread.store.errors import DamagedFile, LeaseLost
@@ -196,9 +196,15 @@ def refresh_urgency(tx: Transaction, uid: str) -> None:
 
 
 def _all_judged(tx: Transaction, work_ids: Sequence[int]) -> bool:
-    """Say whether every urgent reading has a radiologist's verdict."""
+    """Say whether every urgent reading has a verdict that was not withdrawn."""
     table = schema.verdicts.c
-    judged = set(tx.connection.scalars(select(table.work_id).where(table.work_id.in_(work_ids))))
+    latest: dict[tuple[int, str], str] = {}
+    rows = tx.run(
+        select(table.work_id, table.finding_key, table.kind).where(table.work_id.in_(work_ids)).order_by(table.id)
+    )
+    for row in rows:
+        latest[row.work_id, row.finding_key] = row.kind
+    judged = {key[0] for key, kind in latest.items() if kind != VerdictKind.WITHDRAW.value}
     return bool(work_ids) and judged >= set(work_ids)
 
 

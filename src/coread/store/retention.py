@@ -2,6 +2,7 @@
 
 import shutil
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, delete, exists, select, update
@@ -107,4 +108,4 @@ def purge(tx: Transaction, study_uid: str) -> None:
     tx.note(study_uid, "retention.purged", "removed for good")
     gone = (files.trash_folder(study_uid), f"conflicts/{files.name_of(study_uid)}")
     folders = [files.safe_join(tx.folder, name) for name in gone]
-    tx.after_commit.append(lambda: [shutil.rmtree(folder, ignore_errors=True) for folder in folders] and None)
+    tx.after_commit += [partial(shutil.rmtree, folder, ignore_errors=True) for folder in folders]
