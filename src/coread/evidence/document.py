@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from coread.evidence.writing import Writing
 
+_DATES = frozenset({"StudyDate", "StudyTime"})
 Evidence = tuple[str, str, str]
 """SOP class, SOP instance and series of one object that a document refers to."""
 
@@ -47,10 +48,13 @@ def request_item(writing: Writing) -> Dataset:
 
 
 def evidence_item(writing: Writing, sop_class_uid: str, sop_instance_uid: str, series_instance_uid: str) -> Dataset:
-    """Return the few attributes by which the library's constructors refer to an object of the study."""
+    """Return the few attributes by which the library's constructors refer to an object of the study.
+
+    The identity is left empty here: it is stamped on every object at the end, from one place.
+    """
     item = Dataset()
-    for keyword, value in writing.copied.attributes:
-        setattr(item, keyword, value)
+    for keyword, _ in writing.copied.attributes:
+        setattr(item, keyword, None if keyword in _DATES else "")
     item.StudyInstanceUID = writing.study_instance_uid
     item.SeriesInstanceUID = series_instance_uid
     item.SOPInstanceUID = sop_instance_uid

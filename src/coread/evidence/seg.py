@@ -81,6 +81,8 @@ def _segmentation(writing: Writing, regions: Sequence[Region], index: int) -> Da
     stamp(segmentation, writing, EvidenceKind.SEG, what="segmentation", index=index)
     segmentation.CodingSchemeIdentificationSequence = c.coding_schemes()
     segmentation.ImageComments = RESEARCH_USE
+    if regions[0].geometry is None:
+        segmentation.PatientOrientation = _patient_orientation(writing.image(regions[0].images[0]))
     _set_dimension_uid(segmentation, writing.uid("dimensions", str(index)))
     return segmentation
 
@@ -134,6 +136,14 @@ def _source_dataset(writing: Writing, image: SourceImage, region: Region) -> Dat
     if image.frames > 1:
         dataset.NumberOfFrames = image.frames
     return dataset
+
+
+def _patient_orientation(image: SourceImage) -> list[str] | None:
+    """Return Patient Orientation of a projection image (type 2C, PS3.3 C.7.6.1), empty when it is unknown."""
+    value = image.elements.get("PatientOrientation")
+    letters = [str(part) for part in value] if isinstance(value, Sequence) and not isinstance(value, str) else []
+    legal = len(letters) == 2 and all(0 < len(part) <= 3 and set(part) <= set("AFHLPR") for part in letters)
+    return letters if legal else None
 
 
 def _set_dimension_uid(segmentation: Dataset, uid: str) -> None:

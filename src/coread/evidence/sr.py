@@ -154,13 +154,16 @@ def _region_groups(writing: Writing, places: Sequence[SegmentPlace]) -> Iterator
 def _segment_frame(writing: Writing, place: SegmentPlace) -> Any:
     from highdicom.sr import ReferencedSegmentationFrame
 
-    return ReferencedSegmentationFrame(
+    reference = ReferencedSegmentationFrame(
         sop_class_uid=place.sop_class_uid,
         sop_instance_uid=place.sop_instance_uid,
         frame_number=place.frame_numbers[0],
         segment_number=place.segment_number,
         source_image=_source_for_segment(writing, place.region.images[0]),
     )
+    # PS3.3 table 10-11: a reference names frames or segments, never both; the library writes both.
+    del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+    return reference
 
 
 def _segment(writing: Writing, place: SegmentPlace) -> Any:
@@ -170,7 +173,6 @@ def _segment(writing: Writing, place: SegmentPlace) -> Any:
         sop_class_uid=place.sop_class_uid,
         sop_instance_uid=place.sop_instance_uid,
         segment_number=place.segment_number,
-        frame_numbers=list(place.frame_numbers) or None,
         source_series=SourceSeriesForSegmentation(writing.image(place.region.images[0]).header.series_instance_uid),
     )
 

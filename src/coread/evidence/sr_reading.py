@@ -35,11 +35,11 @@ class ReportContent:
 class _Group:
     """One measurement group of the report with the series of each referenced object."""
 
-    items: tuple[Dataset, ...]
+    items: tuple[tuple[Code, Dataset], ...]
     series_of: dict[str, str]
 
     def all(self, name: Code) -> Iterator[Dataset]:
-        return (item for item in self.items if _name(item) == name)
+        return (item for found, item in self.items if found == name)
 
     def first(self, name: Code) -> Dataset | None:
         return next(self.all(name), None)
@@ -71,7 +71,7 @@ def read_sr(report: Dataset) -> ReportContent:
     """Decode a report that this room wrote; raises NotProven when an item that must be there is missing."""
     series_of = referenced_series(report)
     groups = [
-        _Group(tuple(item.ContentSequence), series_of)
+        _group(item, series_of)
         for container in report.ContentSequence
         if _name(container) == _MEASUREMENTS
         for item in container.ContentSequence
@@ -84,6 +84,10 @@ def read_sr(report: Dataset) -> ReportContent:
     findings = tuple(_finding(group, marks) for group in groups if group.first(c.OUTPUT_KEY) is not None)
     plain = [group for group in groups if group.first(c.OUTPUT_KEY) is None and group.first(c.MARK_OF) is None]
     return ReportContent(findings, tuple(m for group in plain for m in _measurements(group)))
+
+
+def _group(item: Dataset, series_of: dict[str, str]) -> _Group:
+    return _Group(tuple((_name(child), child) for child in item.get("ContentSequence", [])), series_of)
 
 
 def referenced_series(document: Dataset) -> dict[str, str]:
@@ -132,23 +136,23 @@ def _with_site(finding: Finding, group: _Group) -> Finding:
     site = group.first(_FINDING_SITE)
     if site is None:
         return replace(finding, laterality=group.code(c.LATERALITY))
-    below = _Group(tuple(site.get("ContentSequence", [])), group.series_of)
+    below = _group(site, group.series_of)
     return replace(finding, site=c.code_of(site.ConceptCodeSequence[0]), laterality=below.code(c.LATERALITY))
 
 
 def _measurements(group: _Group) -> Iterator[Measurement]:
     tracking = group.tracking()
-    for item in group.items:
-        if item.ValueType == "NUM" and _name(item) not in _NOT_MEASUREMENTS:
-            below = _Group(tuple(item.get("ContentSequence", [])), group.series_of)
+    for name, item in group.items:
+        if item.ValueType == "NUM" and name not in _NOT_MEASUREMENTS:
+            below = _group(item, group.series_of)
             yield Measurement(
-                concept=_name(item),
+                concept=name,
                 value=_number(item),
                 unit=c.code_of(item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0]),
                 uncertainty=below.number(c.UNCERTAINTY),
                 method=below.code(_METHOD),
                 tracking=tracking,
-                images=_images((i for i in below.items if i.ValueType == "IMAGE"), group.series_of),
+                images=_images((i for _, i in below.items if i.ValueType == "IMAGE"), group.series_of),
             )
 
 
