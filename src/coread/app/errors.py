@@ -2,7 +2,8 @@
 
 AppError
 |-- BadSettings    the settings file or an environment variable is wrong (Misconfigured)
-`-- NothingFound   no study, reader or file answers to that name
+|-- NothingFound   no study, reader or file answers to that name
+`-- ViewerRefused  the viewer could not be fetched, or is not the one that we know (Misconfigured)
 """
 
 from coread.domain.errors import CoreadError, Misconfigured
@@ -18,3 +19,7 @@ class BadSettings(AppError, Misconfigured):
 
 class NothingFound(AppError):
     """No study, reader or file answers to that name."""
+
+
+class ViewerRefused(AppError, Misconfigured):
+    """The viewer could not be fetched, or is not byte for byte the one that we know."""

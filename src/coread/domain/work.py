@@ -149,6 +149,8 @@ class VerdictKind(StrEnum):
     ACCEPT = "accept"
     REJECT = "reject"
     EDIT = "edit"
+    WITHDRAW = "withdraw"
+    """Takes the user's earlier verdict on the finding back; nothing is deleted."""
 
 
 @dataclass(frozen=True, slots=True)

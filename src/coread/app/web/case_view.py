@@ -1,0 +1,203 @@
+"""What the case page shows, put together from the study's story and the readers' cards. Pure functions over records."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from coread.app.web.formats import duration
+from coread.app.why import ReaderStory, SentObject, Story
+from coread.domain.cards import OperatingPoint, ReaderCard
+from coread.domain.errors import InvalidRecord
+from coread.domain.findings import Box, Finding, Measurement, Presence
+from coread.domain.results import ReadResult
+from coread.domain.study import Instance
+from coread.domain.work import Verdict, VerdictKind
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """One finding with the numbers of its operating point and the verdict that stands on it."""
+
+    id: str
+    work_id: int
+    finding: Finding
+    name: str
+    point: OperatingPoint | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderView:
+    """One reader's panel."""
+
+    name: str
+    story: ReaderStory
+    findings: tuple[FindingRow, ...]
+    measurements: tuple[Measurement, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """Everything on the case page."""
+
+    story: Story
+    readers: tuple[ReaderView, ...]
+    objects: tuple[SentObject, ...]
+    urgent: bool
+    flags: tuple[str, ...]
+    has_images: bool
+    images_json: str
+    total: str
+
+
+def case_view(
+    story: Story, cards: Mapping[str, ReaderCard], instances: Sequence[Instance], flags: tuple[str, ...]
+) -> CaseView:
+    """Put the page together."""
+    standing = standing_verdicts(story.verdicts)
+    readers = tuple(_reader_view(reader, cards.get(reader.reader_id), standing) for reader in story.readers)
+    series = picture_series(instances)
+    rows = [row for reader in readers for row in reader.findings]
+    document = {
+        "study": story.study.study_instance_uid,
+        "series": series,
+        "findings": [_finding_marks(story.study.study_instance_uid, row) for row in rows],
+    }
+    return CaseView(
+        story=story,
+        readers=readers,
+        objects=tuple(sent for reader in story.readers for sent in reader.objects),
+        urgent=any(row.finding.urgent and row.finding.presence is Presence.PRESENT for row in rows),
+        flags=flags,
+        has_images=bool(series),
+        images_json=json.dumps(document, separators=(",", ":")),
+        total=total_text(story),
+    )
+
+
+def standing_verdicts(verdicts: Sequence[Verdict]) -> dict[tuple[int, str], Verdict]:
+    """Return the latest verdict on each finding, unless it was taken back."""
+    latest = {(verdict.work_id, verdict.finding_key): verdict for verdict in verdicts}
+    return {key: verdict for key, verdict in latest.items() if verdict.kind is not VerdictKind.WITHDRAW}
+
+
+def _reader_view(
+    story: ReaderStory, card: ReaderCard | None, standing: Mapping[tuple[int, str], Verdict]
+) -> ReaderView:
+    name = card.name if card is not None else story.reader_id
+    ending = story.reading.ending if story.reading is not None else None
+    if not isinstance(ending, ReadResult) or story.work is None:
+        return ReaderView(name, story, (), (), ())
+    same_version = card if card is not None and card.version == story.reader_version else None
+    rows = [
+        FindingRow(
+            id=f"{story.work.work_id}-{finding.key}",
+            work_id=story.work.work_id,
+            finding=finding,
+            name=_name_of(finding, card),
+            point=_point_of(finding, same_version),
+            verdict=standing.get((story.work.work_id, finding.key)),
+        )
+        for finding in ending.findings
+    ]
+    rows.sort(key=_importance)
+    return ReaderView(name, story, tuple(rows), ending.measurements, ending.notes)
+
+
+def _importance(row: FindingRow) -> tuple[bool, bool, float]:
+    """Present first, urgent before others, then by probability."""
+    return (
+        row.finding.presence is not Presence.PRESENT,
+        not row.finding.urgent,
+        -(row.finding.probability or 0.0),
+    )
+
+
+def _name_of(finding: Finding, card: ReaderCard | None) -> str:
+    for output in card.outputs if card is not None else ():
+        if output.key == finding.key:
+            return output.name
+    return finding.concept.meaning
+
+
+def _point_of(finding: Finding, card: ReaderCard | None) -> OperatingPoint | None:
+    """Return the numbers of the operating point from the card of the same version; never of another one."""
+    if card is None or not finding.operating_point:
+        return None
+    try:
+        return card.output(finding.key).operating_point(finding.operating_point)
+    except InvalidRecord:
+        return None
+
+
+def _finding_marks(study_uid: str, row: FindingRow) -> dict[str, object]:
+    marks = []
+    for location in row.finding.locations:
+        place: dict[str, object] = {"sop": location.image.sop_instance_uid, "frame": location.image.frame}
+        if isinstance(location, Box):
+            width, height = location.column_max - location.column_min, location.row_max - location.row_min
+            shape = {"kind": "box", "x": location.column_min, "y": location.row_min, "width": width, "height": height}
+        else:
+            shape = {"kind": "point", "x": location.column, "y": location.row}
+        marks.append(place | shape)
+    heat = [
+        {
+            "sop": item.image.sop_instance_uid,
+            "frame": item.image.frame,
+            "url": f"/case/{study_uid}/heat/{row.work_id}/{row.finding.key}/{index}",
+        }
+        for index, item in enumerate(row.finding.heat_maps)
+    ]
+    present = row.finding.presence is Presence.PRESENT
+    return {"id": row.id, "name": row.name, "present": present, "marks": marks if present else [], "heat": heat}
+
+
+def picture_series(instances: Sequence[Instance]) -> list[dict[str, object]]:
+    """Return the series that have pictures, the patient's first, ours (the summary page) last."""
+    groups: dict[str, list[Instance]] = {}
+    for instance in instances:
+        header = instance.header
+        if header.rows and header.columns and header.modality not in ("SEG", "SR", "KO", "PR"):
+            groups.setdefault(header.series_instance_uid, []).append(instance)
+    ordered = sorted(groups.items(), key=lambda item: (item[1][0].origin.door == "own", _series_key(item[1][0])))
+    return [{"uid": uid, "label": _series_label(members), "frames": _frames(members)} for uid, members in ordered]
+
+
+def _series_key(instance: Instance) -> tuple[int, str]:
+    return (instance.header.series_number or 0, instance.header.series_instance_uid)
+
+
+def _series_label(members: Sequence[Instance]) -> str:
+    header = members[0].header
+    if members[0].origin.door == "own":
+        return "Coread summary"
+    words = [header.modality, header.view_position or header.series_description, f"({len(members)})"]
+    return " ".join(word for word in words if word)
+
+
+def _frames(members: Sequence[Instance]) -> list[dict[str, object]]:
+    ordered = sorted(members, key=lambda one: (one.header.instance_number or 0, one.header.sop_instance_uid))
+    return [
+        {
+            "sop": one.header.sop_instance_uid,
+            "frame": frame,
+            "rows": one.header.rows,
+            "columns": one.header.columns,
+            "label": " ".join(part for part in (one.header.modality, one.header.view_position) if part),
+        }
+        for one in ordered
+        for frame in range(1, (one.header.number_of_frames or 1) + 1)
+    ]
+
+
+def total_text(story: Story) -> str:
+    """Return the times that people are measured by: from the last image to the result, and to the PACS."""
+    times = {stage.key: stage.at for stage in story.stages}  # the latest of each kind
+    if "last" not in times:
+        return ""
+    parts = []
+    for key, words in (("read", "to the result"), ("delivered", "to the PACS")):
+        if key in times and times[key] >= times["last"]:
+            parts.append(f"{duration((times[key] - times['last']).total_seconds())} {words}")
+    return f"Last image {', '.join(parts)}" if parts else ""
