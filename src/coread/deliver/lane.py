@@ -33,6 +33,8 @@ class LaneSettings:
     first_retry_seconds: float = 2.0
     longest_retry_seconds: float = 600.0
     commitment_retry_seconds: float = 60.0
+    lease_margin_seconds: float = 30.0
+    """How much longer than the peer's own time-outs a row is ours; after a kill it waits at most this long more."""
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
@@ -150,7 +152,7 @@ class Lane:
     def _claim(self) -> list[_Claimed]:
         """Claim up to a batch; one object only while the peer is in doubt."""
         limit = 1 if self._breaker.failures else self._settings.batch
-        lease = 2 * self.destination.timeout_seconds * limit + 30.0
+        lease = 2 * self.destination.timeout_seconds * limit + self._settings.lease_margin_seconds
         claimed: list[_Claimed] = []
         while len(claimed) < limit and not self._stopping.is_set():
             delivery = self._outbox.claim_delivery(self.destination.name, self._owner, lease)
