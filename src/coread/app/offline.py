@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from coread.app.cli.command_send import files_below
 from coread.app.export import ResultRow, write_story, write_table
+from coread.app.paths import files_below
 from coread.app.pipeline import Pipeline, make_evidence, pipeline_of, settle_and_route
 from coread.app.settings import Settings
 from coread.app.why import study_story

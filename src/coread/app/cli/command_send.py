@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
         json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
     ) -> None:
         """Send DICOM files or folders to a receiver, as they are stored."""
+        from coread.app.paths import files_below
         from coread.deliver.peer import Peer
 
         host, _, port = to.rpartition(":")
@@ -40,17 +41,6 @@ def register(app: typer.Typer) -> None:
         peer = Peer(host, int(port), called, calling, timeout)
         results = _send_with_progress(peer, files, associations, quiet=json)
         _answer(results, json=json)
-
-
-def files_below(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the files among and below the paths, sorted, hidden ones left out."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found.extend(file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.startswith("."))
-        elif path.is_file():
-            found.append(path)
-    return tuple(found)
 
 
 def _send_with_progress(
