@@ -23,6 +23,9 @@ TISSUE = Code("85756007", "SCT", "Tissue")
 NODULE = Code("27925004", "SCT", "Nodule")
 
 
+MM3 = Code("mm3", "UCUM", "cubic millimeter")
+
+
 def axis_directions() -> Iterator[NDArray[np.float64]]:
     """All 48 ways to lay slice, row and column axes along the patient axes, as columns of a 3x3 matrix."""
     for order in itertools.permutations(range(3)):
@@ -100,3 +103,8 @@ def off_centre_mask() -> NDArray[np.bool_]:
     mask[1:3, 0:4, 4:6] = True
     mask[3, 5, 6] = True
     return mask
+
+
+def geometry_of(matrix: NDArray[np.float64], shape: tuple[int, ...], frame_of_reference_uid: str) -> Geometry:
+    slices, rows, columns = shape
+    return Geometry((slices, rows, columns), affine_of(matrix), frame_of_reference_uid)

@@ -99,15 +99,29 @@ def _text(dataset: Dataset, keyword: str) -> str:
 
 
 def _source_identity(parsed: Objects, writing: Writing) -> list[str]:
-    """Compare with the source file as pydicom reads it, not with what we decided to copy."""
-    source = dcmread(writing.images[0].path, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
-    study = _raw(source, "StudyInstanceUID")
-    return [] if all(_raw(d, "StudyInstanceUID") == study for _, d in parsed) else ["another study than the source's"]
+    """Compare with the bytes of the source file, not with what we decided to copy.
+
+    Values of pure ASCII are compared as they stand; others depend on a character set that the source may
+    state wrongly, and are compared (in ``_object_problems``) with the decoded header. Left-out illegal
+    values have to be empty.
+    """
+    tags = [*_IDENTITY, "StudyInstanceUID"]
+    source = dcmread(writing.images[0].path, stop_before_pixels=True, specific_tags=tags)
+    problems: list[str] = []
+    for keyword in ("StudyInstanceUID", *_IDENTITY):
+        stored = _raw(source, keyword)
+        if not stored.isascii() or (keyword in _IDENTITY and not writing.copied.value(keyword)):
+            continue
+        for item, dataset in parsed:
+            if _raw(dataset, keyword) != stored:
+                problems.append(f"{item.kind.value}: {keyword} is not that of the source file")
+    return problems
 
 
-def _raw(dataset: Dataset, keyword: str) -> str:
-    value: Any = dataset.get_item(keyword).value if keyword in dataset else ""
-    return value.decode("ascii", "replace").strip(" \0") if isinstance(value, bytes) else str(value)
+def _raw(dataset: Dataset, keyword: str) -> bytes:
+    value: Any = dataset.get_item(keyword).value if keyword in dataset else b""
+    text = value if isinstance(value, bytes) else str(value or "").encode()
+    return text.replace(b"\0", b"").strip()
 
 
 def _references(parsed: Objects, writing: Writing) -> list[str]:
@@ -130,10 +144,9 @@ def _references(parsed: Objects, writing: Writing) -> list[str]:
 
 def _all_references(dataset: Dataset) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    for element in dataset:
-        if element.VR != "SQ":
-            continue
-        for entry in element.value:
+    # items() hands out raw elements: only sequences are decoded, which is most of the time saved here.
+    for tag in [tag for tag, element in dataset.items() if element.VR == "SQ"]:
+        for entry in dataset[tag].value:
             if "ReferencedSOPInstanceUID" in entry:
                 found.append((str(entry.ReferencedSOPClassUID), str(entry.ReferencedSOPInstanceUID)))
             found += _all_references(entry)
@@ -144,7 +157,10 @@ def _report_content(parsed: Objects, writing: Writing) -> list[str]:
     reports = [dataset for item, dataset in parsed if item.kind is EvidenceKind.SR]
     if len(reports) != 1:
         return [f"{len(reports)} reports instead of one"]
-    content = read_sr(reports[0])
+    try:
+        content = read_sr(reports[0])
+    except NotProven as problem:
+        return [str(problem)]
     regions = frozenset(_tracked_regions(parsed))
     pairs = (
         ("finding", content.findings, expected_findings(writing)),

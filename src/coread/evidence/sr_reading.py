@@ -163,7 +163,10 @@ def _location(group: _Group) -> Location:
     columns, rows = numbers[0::2], numbers[1::2]
     if region.GraphicType == "POINT":
         return Point(image, columns[0], rows[0])
-    return Box(image, min(columns), min(rows), max(columns), max(rows))
+    left, top, right, bottom = min(columns), min(rows), max(columns), max(rows)
+    if columns != [left, right, right, left, left] or rows != [top, top, bottom, bottom, top]:
+        raise NotProven("a mark of the report is no closed rectangle along rows and columns")
+    return Box(image, left, top, right, bottom)
 
 
 def _images(items: Iterable[Dataset], series_of: dict[str, str]) -> tuple[ImageReference, ...]:
