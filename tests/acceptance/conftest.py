@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 from coread.phantoms.chest import ChestRecipe, chest_radiograph
 from coread.phantoms.dx import Identity
 
-PROGRAM = (sys.executable, "-m", "coread.app.cli.main")
+PROGRAM = (sys.executable, "-m", "coread")
 
 
 @dataclass(frozen=True, slots=True)

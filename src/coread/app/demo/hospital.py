@@ -101,7 +101,7 @@ def start_server(folder: Path, settings_text: str, http_port: int) -> int:
     """Start ``coread serve`` with these settings; returns its process id."""
     settings = folder / "coread.toml"
     settings.write_text(settings_text)
-    command = (sys.executable, "-m", "coread.app.cli.main", "--settings", str(settings), "serve")
+    command = (sys.executable, "-m", "coread", "--settings", str(settings), "serve")
     process_id = start_detached(command, folder / "server.log")
     wait_until(lambda: answers(f"http://127.0.0.1:{http_port}/login"), "Coread", process_id, folder / "server.log")
     return process_id
