@@ -1,6 +1,6 @@
 """What the DICOMweb server needs from the store, and finding the instances of one resource."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,9 @@ class Archive(Protocol):
 
     def find_instances(self, query: InstanceQuery) -> Page[Instance]:
         """Match at instance level."""
+
+    def instances(self, sop_instance_uids: Sequence[str] = (), *, study_uid: str = "") -> tuple[Instance, ...]:
+        """Look instances up by their UIDs."""
 
     def path_of(self, relative: str) -> Path:
         """Return the file of an instance."""
@@ -60,14 +63,13 @@ def resource_of(instance: Instance) -> Resource:
 
 
 def iterate_instances(archive: Archive, resource: Resource) -> Iterator[Instance]:
-    """Yield the instances of a resource, page by page."""
+    """Yield the instances of a study or series, page by page."""
     offset = 0
     while True:
         page = archive.find_instances(
             InstanceQuery(
                 study_instance_uid=resource.study,
                 series_instance_uid=resource.series,
-                sop_instance_uids=(resource.instance,) if resource.instance else (),
                 limit=_PAGE,
                 offset=offset,
             )
@@ -80,10 +82,14 @@ def iterate_instances(archive: Archive, resource: Resource) -> Iterator[Instance
 
 def instances_of(archive: Archive, resource: Resource) -> tuple[Instance, ...]:
     """Return the instances of a resource; raises NoSuchResource when there is none."""
-    found = tuple(iterate_instances(archive, resource))
+    found = _one(archive, resource) if resource.instance else tuple(iterate_instances(archive, resource))
     if not found:
         raise NoSuchResource(f"nothing is stored under {resource.path()}")
     return found
+
+
+def _one(archive: Archive, resource: Resource) -> tuple[Instance, ...]:
+    return tuple(item for item in archive.instances([resource.instance]) if resource_of(item) == resource)
 
 
 def instance_at(archive: Archive, resource: Resource) -> tuple[Instance, Path]:

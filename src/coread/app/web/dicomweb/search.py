@@ -166,14 +166,15 @@ def _pages(find: Callable[[Query], Page[Match]], query: Query) -> Iterator[Match
 
 def _series(archive: Archive, search: Search, resource: Resource | None) -> Iterator[tuple[Study | None, Series]]:
     for study in _studies(archive, search, resource):
-        keys = dict(search.series) | ({"study_instance_uid": study.study_instance_uid} if study is not None else {})
+        uid = study.study_instance_uid if study is not None else (resource.study if resource is not None else "")
+        keys = dict(search.series) | ({"study_instance_uid": uid} if uid else {})
         for series in _pages(archive.find_series, SeriesQuery(**keys)):
             yield study, series
 
 
 def _studies(archive: Archive, search: Search, resource: Resource | None) -> Iterator[Study | None]:
-    """Yield the studies to look in; ``None`` stands for all of them when nothing narrows them down."""
-    if resource is None and not search.study:
+    """Yield the studies to look in; ``None`` stands for the one of the path, or for all, when no key narrows them."""
+    if not search.study:
         yield None
         return
     keys = dict(search.study) | ({"study_instance_uids": (resource.study,)} if resource is not None else {})
@@ -219,7 +220,7 @@ def study_item(study: Study, base: str) -> Item:
 
 
 def series_item(study: Study | None, series: Series, base: str) -> Item:
-    """Return the attributes of table 10.6.3-4, with those of the study where it is known."""
+    """Return the attributes of table 10.6.3-4, with those of the study where the search was across studies."""
     item = study_item(study, base) if study is not None else {}
     put(item, "SpecificCharacterSet", "ISO_IR 192")
     put(item, "Modality", series.modality)
