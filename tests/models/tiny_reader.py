@@ -67,6 +67,7 @@ READER = '''
 import numpy as np
 
 from coread.domain.findings import Box, Finding, ImageReference, Presence
+from coread.domain.images import Quantity
 from coread.domain.reading import Prepared
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
@@ -81,7 +82,11 @@ class TinyReader:
     def prepare(self, inputs):
         if not inputs.images:
             return Refusal(Reason(ReasonCode.NO_ELIGIBLE))
-        image = inputs.images[0]
+        image = sorted(inputs.images, key=brightest)[-1]
+        if image.header.modality not in self.card.input.modalities:
+            return Refusal(Reason(ReasonCode.WRONG_MODALITY, image.header.modality))
+        if image.quantity is not Quantity.DISPLAY:
+            return Refusal(Reason(ReasonCode.PIXEL_MEANING))
         if min(image.pixels.shape) < self.card.input.min_rows:
             return Refusal(Reason(ReasonCode.IMAGE_TOO_SMALL, f"{image.pixels.shape[0]} rows"))
         if not np.isfinite(image.pixels).all():
@@ -111,6 +116,11 @@ class TinyReader:
             point.name, images=(reference,), locations=(box,) if present else (), urgent=present and spec.urgent,
         )
         return ReadResult((finding,))
+
+
+def brightest(image):
+    # Several images may hold the same square: the name decides.
+    return float(image.pixels.max()), image.header.sop_instance_uid
 
 
 def reader(card):
