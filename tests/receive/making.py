@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 STUDY = "1.2.826.0.1.3680043.10.1.1"
 SERIES = "1.2.826.0.1.3680043.10.1.2"
@@ -18,7 +18,7 @@ def ct_slice(number: int, *, side: int = 16, study: str = STUDY, patient: str = 
     data.file_meta = meta
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = data.SOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = f"{study}.9.{number}"
+    meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = UID(f"{study}.9.{number}")
     data.StudyInstanceUID, data.SeriesInstanceUID = study, f"{study}.2"
     data.PatientID, data.PatientName, data.Modality = patient, "Doe^Jane", "CT"
     data.StudyDate, data.StudyTime, data.AccessionNumber, data.StudyID = "20260102", "101500", "A1", "1"

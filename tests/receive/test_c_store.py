@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -60,7 +61,7 @@ def test_fragments_may_be_cut_anywhere(
     data = ct_slice(abs(hash((tuple(cuts), together, writes))) % 10**9)
     body = encoded(data)
     edges = sorted({0, len(body), *(min(cut, len(body)) for cut in cuts)})
-    pieces = [body[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [body[a:b] for a, b in pairwise(edges)]
     pieces.insert(len(pieces) // 2, b"")  # a fragment without bytes
     items = [pdv(1, piece, command=False, last=index == len(pieces) - 1) for index, piece in enumerate(pieces)]
     command = pdv(1, store_command(CT, str(data.SOPInstanceUID)), command=True, last=True)

@@ -14,7 +14,7 @@ from coread.imaging.header import scan_header
 from coread.receive import statuses
 from coread.receive.errors import ObjectRefused
 from coread.receive.part10 import GivenHead, file_head, read_given_head
-from coread.receive.staging import StagingArea, StagingFile
+from coread.receive.staging import StagingArea, StagingFile, sha256_of
 from coread.store import DiskLevel, StagedFile, Store
 
 _HEAD_LIMIT = 16384
@@ -99,9 +99,9 @@ class IncomingFile:
         except ImagingRefused as refusal:
             raise _refused(refusal.reason) from refusal
         _check(header, study_instance_uid)
-        path, digest = staging.seal(durable=self._door.durable)
+        path = staging.seal(durable=self._door.durable)
         self._staging = None
-        return StagedFile(path, header, staging.size, digest, self._door.origin, self._door.durable)
+        return StagedFile(path, header, staging.size, sha256_of(path), self._door.origin, self._door.durable)
 
     def _refuse(self, refusal: ObjectRefused) -> None:
         self._refusal = refusal

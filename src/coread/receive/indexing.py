@@ -9,8 +9,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from coread.domain.study import Received, ReceiveStatus
+from coread.domain.study import InstanceHeader, Origin, Received, ReceiveStatus
+from coread.receive.staging import sha256_of
 from coread.store import StagedFile, Store
 
 _LOG = logging.getLogger(__name__)
@@ -20,13 +23,28 @@ GATHER_SECONDS = 0.05
 _RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
+@dataclass(frozen=True, slots=True)
+class SealedFile:
+    """One object that was acknowledged; its digest is still to be computed, off the sender's path."""
+
+    path: Path
+    header: InstanceHeader
+    size: int
+    origin: Origin
+    durable: bool
+
+    def staged(self) -> StagedFile:
+        """Return what the store wants to know."""
+        return StagedFile(self.path, self.header, self.size, sha256_of(self.path), self.origin, self.durable)
+
+
 class Indexer:
     """Hands sealed files to the store in batches, in a thread of its own."""
 
     def __init__(self, store: Store, *, on_received: Callable[[Sequence[Received]], None] | None = None) -> None:
         self._store = store
         self._on_received = on_received
-        self._waiting: deque[StagedFile] = deque()
+        self._waiting: deque[SealedFile] = deque()
         self._busy = 0
         self._changed = threading.Condition()
         self._stopping = False
@@ -42,7 +60,7 @@ class Indexer:
         """Begin to index."""
         self._thread.start()
 
-    def add(self, item: StagedFile) -> None:
+    def add(self, item: SealedFile) -> None:
         """Hand over one sealed file; never blocks."""
         with self._changed:
             self._waiting.append(item)
@@ -81,7 +99,7 @@ class Indexer:
             if not done:
                 return
 
-    def _next_batch(self) -> list[StagedFile]:
+    def _next_batch(self) -> list[SealedFile]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             self._changed.wait_for(
@@ -91,12 +109,12 @@ class Indexer:
             self._busy = len(batch)
             return batch
 
-    def _index(self, batch: list[StagedFile]) -> bool:
+    def _index(self, batch: list[SealedFile]) -> bool:
         """Index one batch, however long the database needs; False when told to stop meanwhile."""
         attempt = 0
         while batch:
             try:
-                self._report(self._store.add_files(batch))
+                self._report(self._store.add_files([item.staged() for item in batch]))
             except Exception as error:  # noqa: BLE001 - the bytes are safe: whatever ails the database, try again
                 pause = _RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]
                 _LOG.warning("indexing %d objects failed (%s); again in %.1f s", len(batch), _brief(error), pause)
@@ -111,18 +129,18 @@ class Indexer:
                 time.sleep(pause)
         return True
 
-    def _one_by_one(self, batch: list[StagedFile]) -> list[StagedFile]:
+    def _one_by_one(self, batch: list[SealedFile]) -> list[SealedFile]:
         """Index the good ones of a batch that fails as a whole; return those to try again.
 
         An object that fails alone while others pass stays in the staging folder for the next start.
         """
-        left: list[StagedFile] = []
+        left: list[SealedFile] = []
         passed = 0
         for item in batch:
             if not item.path.exists():
                 continue  # moved into place before the failure was noticed, or indexed by a recovery
             try:
-                self._report(self._store.add_files([item]))
+                self._report(self._store.add_files([item.staged()]))
                 passed += 1
             except Exception as error:  # noqa: BLE001 - as above; kept for another try
                 _LOG.warning("one object cannot be indexed (%s)", _brief(error))

@@ -11,11 +11,11 @@ from coread.imaging.header import scan_header
 from coread.receive import statuses
 from coread.receive.dimse import Command
 from coread.receive.errors import ObjectRefused
-from coread.receive.indexing import Indexer
+from coread.receive.indexing import Indexer, SealedFile
 from coread.receive.part10 import file_head
 from coread.receive.settings import ReceiveSettings
 from coread.receive.staging import StagingArea, StagingFile
-from coread.store import DiskLevel, StagedFile, Store
+from coread.store import DiskLevel, Store
 
 _LOG = logging.getLogger(__name__)
 
@@ -105,8 +105,8 @@ class IncomingObject:
             raise ObjectRefused(statuses.status_of(refusal.reason.code), str(refusal), refusal.reason) from refusal
         _check_identity(header, self._command)
         durable = self._intake.settings.durable
-        path, digest = staging.seal(durable=durable)
-        self._intake.indexer.add(StagedFile(path, header, staging.size, digest, self._origin, durable))
+        path = staging.seal(durable=durable)
+        self._intake.indexer.add(SealedFile(path, header, staging.size, self._origin, durable))
 
     def _refuse(self, refusal: ObjectRefused) -> None:
         """Remember the first refusal; keep the bytes in quarantine when they can tell what was wrong."""

@@ -1,13 +1,12 @@
 """After a crash: index what was acknowledged, remove what never was."""
 
-import hashlib
 import logging
 from pathlib import Path
 
 from coread.domain.study import InstanceHeader, Origin
 from coread.imaging.errors import ImagingRefused, Truncated
 from coread.imaging.header import scan_header
-from coread.receive.staging import abandoned_areas, size_in_name
+from coread.receive.staging import abandoned_areas, sha256_of, size_in_name
 from coread.store import StagedFile, Store
 
 _LOG = logging.getLogger(__name__)
@@ -45,9 +44,7 @@ def _staged(store: Store, path: Path) -> StagedFile | None:
     except ImagingRefused as refusal:
         store.quarantine(path, refusal.reason, _ORIGIN)
         return None
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return StagedFile(path, header, path.stat().st_size, digest, _ORIGIN)
+    return StagedFile(path, header, path.stat().st_size, sha256_of(path), _ORIGIN)
 
 
 def scan_sealed(path: Path) -> InstanceHeader:

@@ -103,7 +103,6 @@ class StagingFile:
         self._max_bytes = max_bytes
         self._pending: list[memoryview | bytes] = [head]
         self._pending_bytes = len(head)
-        self._digest = hashlib.sha256()
         self._descriptor = _open_new(self.path)
 
     @property
@@ -135,11 +134,9 @@ class StagingFile:
             _write_all(self._descriptor, pieces, count)
         except OSError as error:
             raise no_room(error) from error
-        for piece in pieces:
-            self._digest.update(piece)
 
-    def seal(self, *, durable: bool) -> tuple[Path, str]:
-        """Make the bytes safe, name the file ready and return its path and SHA-256."""
+    def seal(self, *, durable: bool) -> Path:
+        """Make the bytes safe, name the file ready and return its path."""
         self.flush()
         ready = self.path.with_name(f"{self.path.stem}.{self.size}.ready")
         try:
@@ -152,7 +149,7 @@ class StagingFile:
         except OSError as error:
             raise no_room(error) from error
         self._release()
-        return ready, self._digest.hexdigest()
+        return ready
 
     def close(self) -> Path:
         """Stop writing and leave the file as it is (for quarantine)."""
@@ -180,6 +177,12 @@ def no_room(error: OSError) -> ObjectRefused:
     if error.errno in _FULL:
         return ObjectRefused(statuses.OUT_OF_RESOURCES, "the disk is full")
     return ObjectRefused(statuses.OUT_OF_RESOURCES, f"cannot write: {error.strerror}")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file. Read back from the page cache: hashing must not delay the answer."""
+    with path.open("rb", buffering=0) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def size_in_name(path: Path) -> int | None:
