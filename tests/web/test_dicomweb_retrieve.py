@@ -173,7 +173,9 @@ def test_stored_objects_are_named_and_come_back(tmp_path: Path) -> None:
         assert answer.status_code == 200
         named = answer.json()["00081199"]["Value"]
         assert {item["00081155"]["Value"][0] for item in named} == {str(dcmread(path).SOPInstanceUID) for path in paths}
-        answer = client.get(f"/dicomweb/studies/{STUDY}")
+        for item in named:
+            assert client.get(item["00081190"]["Value"][0]).status_code == 200
+        answer = client.get(answer.json()["00081190"]["Value"][0])
         back = {data.SOPInstanceUID: data for data in (dcmread(io.BytesIO(part)) for _, part in parts_of(answer))}
         assert len(back) == 2
         for path in paths:

@@ -7,9 +7,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from coread.app.web.dicomweb.accept import parse_accept
-from coread.app.web.dicomweb.archive import Resource
+from coread.app.web.dicomweb.archive import Resource, resource_of
 from coread.app.web.dicomweb.errors import BadRequest, NoRoom, UnsupportedMedia
-from coread.app.web.dicomweb.json_model import MEDIA_TYPE, to_bytes
+from coread.app.web.dicomweb.json_model import MEDIA_TYPE, put, to_bytes
 from coread.domain.study import Origin
 from coread.receive.errors import MultipartBroken
 from coread.receive.stow import StowIntake, StowOutcome, StowPart
@@ -39,7 +39,7 @@ async def store_objects(store: Store, request: Request, study: str, base: str) -
         raise BadRequest(f"the body is not multipart/related: {problem}") from problem
     if not outcome.parts:
         raise BadRequest("the body holds no object")
-    return _answer(outcome, base)
+    return await run_in_threadpool(_answer, store, outcome, base)
 
 
 async def _taken(intake: StowIntake, request: Request) -> StowOutcome:
@@ -74,12 +74,16 @@ def _boundary(content_type: str) -> str:
     return body.parameters["boundary"]
 
 
-def _answer(outcome: StowOutcome, base: str) -> Response:
-    def where(part: StowPart) -> str:
-        instance = f"{base}/studies/{part.study_instance_uid}"
-        series = getattr(part, "series_instance_uid", "")
-        return f"{instance}/series/{series}/instances/{part.sop_instance_uid}" if series else instance
+def _answer(store: Store, outcome: StowOutcome, base: str) -> Response:
+    kept = [part.sop_instance_uid for part in outcome.parts if not part.failure]
+    places = {item.header.sop_instance_uid: base + resource_of(item).path() for item in store.instances(kept)}
 
+    def where(part: StowPart) -> str:
+        return places.get(part.sop_instance_uid, f"{base}/studies/{part.study_instance_uid}")
+
+    document = outcome.response(where)
+    studies = {part.study_instance_uid for part in outcome.parts if not part.failure}
+    if len(studies) == 1:
+        put(document, "RetrieveURL", f"{base}/studies/{studies.pop()}")
     headers = {} if outcome.http_status != 503 else {"Retry-After": "60"}
-    body = to_bytes(outcome.response(where))
-    return Response(body, status_code=outcome.http_status, media_type=MEDIA_TYPE, headers=headers)
+    return Response(to_bytes(document), status_code=outcome.http_status, media_type=MEDIA_TYPE, headers=headers)
