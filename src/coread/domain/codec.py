@@ -76,7 +76,7 @@ def _typed(kind: Any, value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
         return datetime.fromisoformat(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(kind, type) and isinstance(value, kind):
+    if isinstance(kind, type) and isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
         return value
     raise InvalidRecord(f"expected {kind}, found {type(value).__name__}")
 
