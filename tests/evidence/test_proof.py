@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
+from coread.domain.codes import LEFT, RIGHT, Code
+from coread.domain.findings import Box
 from coread.domain.results import Failure, Reading, ReadResult
 from coread.domain.work import EncodedObject, EvidenceKind
 from coread.evidence.build import build_evidence
 from coread.evidence.errors import NotProven
 from coread.evidence.prove import prove
 from coread.evidence.writing import part10
-from tests.evidence.build_sources import card, findings, provenance, reading, reference
+from tests.evidence.build_sources import card, findings, provenance, radiograph, reading, reference, save
 from tests.evidence.build_volumes import affine, axis_directions, ct_slices, off_centre_mask, region
 from tests.evidence.conftest import parse
 from tests.evidence.test_volumes import result_of
@@ -149,3 +151,32 @@ def test_a_failure_must_not_leave_as_an_object(chest: tuple[Dataset, Path]) -> N
     with pytest.raises(NotProven, match="must not leave"):
         prove(objects, failed, card(), [chest[1]])
     assert prove((), failed, card(), [chest[1]]) == "no result, no object"
+
+
+@pytest.mark.parametrize(
+    ("side", "columns", "orientation", "stopped"),
+    [
+        (RIGHT, (5.0, 30.0), ["L", "F"], False),
+        (LEFT, (5.0, 30.0), ["L", "F"], True),
+        (LEFT, (70.0, 90.0), ["L", "F"], False),
+        (RIGHT, (70.0, 90.0), ["L", "F"], True),
+        (LEFT, (5.0, 30.0), ["R", "F"], False),
+        (RIGHT, (5.0, 30.0), ["R", "F"], True),
+        (LEFT, (30.0, 50.0), ["L", "F"], False),
+        (LEFT, (5.0, 30.0), None, False),
+    ],
+)
+def test_a_mark_on_the_other_side_is_stopped(
+    tmp_path: Path, side: Code, columns: tuple[float, float], orientation: list[str] | None, stopped: bool
+) -> None:
+    dataset = radiograph()
+    dataset.PatientOrientation = orientation
+    path = save(dataset, tmp_path / "side.dcm")
+    image = reference(dataset)
+    marked = replace(findings(image)[0], laterality=side, locations=(Box(image, columns[0], 20.0, columns[1], 60.0),))
+    made = reading(ReadResult((marked,)))
+    if stopped:
+        with pytest.raises(NotProven, match="its marks are on the"):
+            build_evidence(made, card(), [path])
+    else:
+        assert build_evidence(made, card(), [path])

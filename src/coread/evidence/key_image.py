@@ -12,12 +12,14 @@ from PIL import Image, ImageDraw
 
 from coread.domain.errors import Refused
 from coread.domain.findings import Box, HeatMap, ImageReference, Location, Presence
+from coread.domain.images import PlanarImage
 from coread.evidence.page import AMBER, BLUE, Style, font
 from coread.evidence.writing import Writing
 from coread.imaging.planar import load_planar
 
 _HEAT_OPACITY = 0.45
 _REGION_OPACITY = 0.4
+Scale = tuple[float, float]
 PREVIEW_LABEL = "PREVIEW - NOT FOR DIAGNOSIS"
 
 
@@ -53,20 +55,28 @@ def key_image(writing: Writing, *, width: int, height: int, marks: bool) -> KeyI
     reference = key_reference(writing)
     source = writing.image(reference)
     try:
-        pixels = load_planar(source.path, source.header, frame=reference.frame).pixels
+        planar = load_planar(source.path, source.header, frame=reference.frame)
     except Refused as problem:
         return KeyImage(None, reference, f"Image cannot be shown: {problem}")
-    rows, columns = pixels.shape
-    scale = min(width / columns, height / rows)
-    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-    grey = Image.fromarray((np.clip(pixels, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8))
+    scale = _scale(planar, width, height)
+    rows, columns = planar.pixels.shape
+    size = (max(1, round(columns * scale[0])), max(1, round(rows * scale[1])))
+    grey = Image.fromarray((np.clip(planar.pixels, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8))
     picture = grey.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0).convert("RGB")
     if not marks:
         return KeyImage(_labelled(picture), reference, PREVIEW_LABEL.capitalize())
     return KeyImage(_marked(picture, writing, reference, scale), reference, _caption(writing, reference))
 
 
-def _marked(picture: Image.Image, writing: Writing, reference: ImageReference, scale: float) -> Image.Image:
+def _scale(planar: PlanarImage, width: int, height: int) -> Scale:
+    """Return page pixels per column and per row: pixels that are not square are drawn as they are (C.7.6.3.1.7)."""
+    between_rows, between_columns = planar.spacing_mm or (1.0, 1.0)
+    rows, columns = planar.pixels.shape
+    per_mm = min(width / (columns * between_columns), height / (rows * between_rows))
+    return between_columns * per_mm, between_rows * per_mm
+
+
+def _marked(picture: Image.Image, writing: Writing, reference: ImageReference, scale: Scale) -> Image.Image:
     for mask in _masks(writing, reference):
         picture = _tinted(picture, mask.astype(np.float32) * _REGION_OPACITY, BLUE, Image.Resampling.NEAREST)
     for heat in _heat_maps(writing, reference):
@@ -106,15 +116,15 @@ def _tinted(
     return Image.composite(Image.new("RGB", picture.size, colour), picture, alpha)
 
 
-def _draw(pen: ImageDraw.ImageDraw, location: Location, scale: float, label: str) -> None:
+def _draw(pen: ImageDraw.ImageDraw, location: Location, scale: Scale, label: str) -> None:
     style = Style(16)
     if isinstance(location, Box):
-        edges = (location.column_min, location.row_min, location.column_max, location.row_max)
-        left, top, right, bottom = (round(edge * scale) for edge in edges)
+        left, right = round(location.column_min * scale[0]), round(location.column_max * scale[0])
+        top, bottom = round(location.row_min * scale[1]), round(location.row_max * scale[1])
         pen.rectangle((left, top, right, bottom), outline=(0, 0, 0), width=5)
         pen.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=AMBER, width=3)
     else:
-        left, top = round(location.column * scale), round(location.row * scale)
+        left, top = round(location.column * scale[0]), round(location.row * scale[1])
         pen.ellipse((left - 9, top - 9, left + 9, top + 9), outline=AMBER, width=3)
         left, top = left + 12, top - 10
     high = style.leading + 4

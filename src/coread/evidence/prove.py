@@ -20,6 +20,7 @@ from coread.domain.work import EncodedObject, EvidenceKind
 from coread.evidence.errors import NotProven
 from coread.evidence.expected import expected_findings, expected_measurements
 from coread.evidence.prove_seg import prove_segmentation
+from coread.evidence.prove_side import wrong_side
 from coread.evidence.sources import copied_header, read_sources
 from coread.evidence.sr_reading import read_sr, referenced_objects, referenced_series
 from coread.evidence.writing import Writing
@@ -40,7 +41,7 @@ _HAS_ATTRIBUTE: dict[EvidenceKind, tuple[tuple[str, str], ...]] = {
     EvidenceKind.SECONDARY_CAPTURE: (("BurnedInAnnotation", "YES"), ("ConversionType", "WSD")),
     EvidenceKind.KEY_OBJECT: (),
 }
-_CHECKED = "read back with pydicom: identity, references, findings, measurements, geometry, flags"
+_CHECKED = "read back with pydicom: identity, references, findings, measurements, side, geometry, flags"
 
 Objects = Sequence[tuple[EncodedObject, Dataset]]
 
@@ -211,5 +212,6 @@ _CHECKS: tuple[Callable[[Objects, Writing], list[str]], ...] = (
     _references,
     _report_content,
     _marks_inside,
+    wrong_side,
     _segmentations,
 )

@@ -120,9 +120,16 @@ def _numbers(writing: Writing, finding: Finding) -> str:
     if point is None or finding.probability is None or finding.threshold is None:
         return finding.site.meaning if finding.site else ""
     return (
-        f"Probability {finding.probability:.0%}, threshold {finding.threshold:.0%} ({point.name})\n"
+        f"Probability {percent(finding.probability)}, threshold {percent(finding.threshold)} ({point.name})\n"
         f"There: sensitivity {_estimate(point.sensitivity)}, specificity {_estimate(point.specificity)}"
     )
+
+
+def percent(value: float) -> str:
+    """Return a probability in percent; nothing is certain and nothing impossible."""
+    if 0.01 <= value < 0.995:
+        return f"{value:.0%}"
+    return "below 1%" if value < 0.01 else "above 99%"
 
 
 def _estimate(estimate: Estimate) -> str:
