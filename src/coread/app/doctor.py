@@ -96,9 +96,9 @@ def _memory() -> Iterable[HealthCheck]:
 
 
 def _ports(settings: Settings) -> Iterable[HealthCheck]:
-    for name, host, port in (
-        ("DICOM port", settings.dicom_host, settings.dicom_port),
-        ("web port", settings.http_host, settings.http_port),
+    for name, host, port, ours in (
+        ("DICOM port", settings.dicom_host, settings.dicom_port, _our_dicom),
+        ("web port", settings.http_host, settings.http_port, _our_web),
     ):
         if port == 0:
             yield HealthCheck(name, CheckLevel.OK, "any free port will be taken")
@@ -108,10 +108,32 @@ def _ports(settings: Settings) -> Iterable[HealthCheck]:
             try:
                 probe.bind((host, port))
             except OSError as problem:
+                if ours(settings):
+                    yield HealthCheck(name, CheckLevel.OK, f"{host}:{port}: Coread answers there")
+                    continue
                 mend = f"stop what uses it (ss -ltnp 'sport = :{port}'), or choose another port in the settings"
                 yield HealthCheck(name, CheckLevel.WARNING, f"{host}:{port} is not free: {problem.strerror}", mend)
                 continue
         yield HealthCheck(name, CheckLevel.OK, f"{host}:{port} is free")
+
+
+def _our_dicom(settings: Settings) -> bool:
+    """Say whether a C-ECHO to our own AE title is answered on our port."""
+    address = f"{settings.dicom_host}:{settings.dicom_port}"
+    return _problem_of(Destination("self", DeliveryProtocol.C_STORE, address, settings.ae_title)) is None
+
+
+def _our_web(settings: Settings) -> bool:
+    """Say whether our own login page is what answers on our port."""
+    import httpx
+
+    scheme = "https" if settings.https_certificate else "http"
+    try:
+        # The certificate is judged by a check of its own; here only the page counts.
+        url = f"{scheme}://{settings.http_host}:{settings.http_port}/login"
+        return "Coread" in httpx.get(url, timeout=PEER_TIMEOUT_SECONDS, verify=False).text
+    except httpx.HTTPError:
+        return False
 
 
 def _index(settings: Settings) -> Iterable[HealthCheck]:
