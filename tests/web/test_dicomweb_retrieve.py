@@ -55,6 +55,18 @@ def test_a_study_comes_back_byte_for_byte(served: tuple[Store, AppClient, list[P
         assert all(kind.startswith("application/dicom") for kind, _ in parts)
 
 
+def test_a_large_answer_is_streamed_with_its_length_known(
+    served: tuple[Store, AppClient, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, client, paths = served
+    whole = client.get(f"/dicomweb/studies/{STUDY}")
+    monkeypatch.setattr("coread.app.web.dicomweb.parts._SMALL", 100)
+    monkeypatch.setattr("coread.app.web.dicomweb.parts._CHUNK", 1000)
+    streamed = client.get(f"/dicomweb/studies/{STUDY}")
+    assert int(streamed.headers["content-length"]) == len(streamed.content) == len(whole.content)
+    assert sorted(content for _, content in parts_of(streamed)) == sorted(path.read_bytes() for path in paths)
+
+
 def test_one_instance_is_also_given_alone(served: tuple[Store, AppClient, list[Path]]) -> None:
     store, client, _ = served
     [instance, *_] = _instances(store)
