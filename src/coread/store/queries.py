@@ -1,5 +1,6 @@
 """Finding studies, series and instances, as QIDO-RS and C-FIND ask."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -18,9 +19,9 @@ def find_studies(tx: Transaction, query: StudyQuery) -> Page[Study]:
     table, modalities = schema.studies, schema.study_modalities
     where = [table.c.trashed_at.is_(None), *matching.one_of(table.c.study_uid, query.study_instance_uids)]
     for name in _TEXTS:
-        where += matching.text(table.c[name], getattr(query, name))
-    where += matching.name(table.c.patient_name_folded, query.patient_name)
-    where += matching.name(table.c.referring_folded, query.referring_physician_name)
+        where += _text(name, getattr(query, name), matching.text)
+    where += _text("patient_name_folded", query.patient_name, matching.name)
+    where += _text("referring_folded", query.referring_physician_name, matching.name)
     where += matching.span(table.c.patient_birth_date, query.patient_birth_date)
     where += matching.span(table.c.study_time, query.study_time)
     if len(query.modalities_in_study) == 1:
@@ -38,6 +39,14 @@ def find_studies(tx: Transaction, query: StudyQuery) -> Page[Study]:
         order = (table.c.study_date.desc(), table.c.id.desc())
     rows, more = _page(tx, statement.where(*where).order_by(*order), query.limit, query.offset)
     return Page(tuple(study_record(row) for row in rows), query.offset, more)
+
+
+def _text(column: str, value: str, match: Callable[[Any, str], list[matching.Condition]]) -> list[matching.Condition]:
+    """Match a text column. A pattern without a beginning is looked for along the column's index, not in the rows."""
+    if not value.startswith(("*", "?")) or value == "*":
+        return match(schema.studies.c[column], value)
+    inner = schema.studies.alias()
+    return [schema.studies.c.id.in_(select(inner.c.id).where(*match(inner.c[column], value)))]
 
 
 def find_series(tx: Transaction, query: SeriesQuery) -> Page[Series]:

@@ -1,0 +1,83 @@
+"""How long queries take among many studies: p50 and p95 per kind. Usage: python -m bench.qido [studies] [url]."""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.studies import fill
+
+from coread.domain.results import Outcome
+from coread.store import InstanceQuery, SeriesQuery, Store, StoreSettings, StudyQuery, WorklistQuery
+
+REPEATS = 30
+STUDIES: dict[str, StudyQuery] = {
+    "everything, first 100": StudyQuery(),
+    "page 50 of everything": StudyQuery(offset=5000),
+    "patient ID": StudyQuery(patient_id="P001234"),
+    "patient ID prefix": StudyQuery(patient_id="P0012*"),
+    "accession": StudyQuery(accession_number="A00054321"),
+    "name prefix": StudyQuery(patient_name="smith12*"),
+    "name prefix, wide": StudyQuery(patient_name="S*"),
+    "name, contained": StudyQuery(patient_name="*aka1234^*"),
+    "one day": StudyQuery(study_date="20230405"),
+    "date range, wide": StudyQuery(study_date="20210101-20251231"),
+    "modality, common": StudyQuery(modalities_in_study=("DX",)),
+    "modality, rare, and a week": StudyQuery(modalities_in_study=("MG",), study_date="20230401-20230407"),
+    "modality and name prefix": StudyQuery(modalities_in_study=("MR",), patient_name="smith*"),
+    "two modalities": StudyQuery(modalities_in_study=("MG", "US")),
+    "nothing matches": StudyQuery(patient_name="nobody*"),
+    "description, contained, rare": StudyQuery(study_description="*nothing*"),
+}
+WORKLIST: dict[str, WorklistQuery] = {
+    "worklist": WorklistQuery(),
+    "worklist, positive": WorklistQuery(outcome=Outcome.POSITIVE),
+    "worklist, failed (rare)": WorklistQuery(outcome=Outcome.FAILED),
+    "worklist, modality MG": WorklistQuery(modality="MG"),
+    "worklist, text": WorklistQuery(text="smith12"),
+    "worklist, text, nothing": WorklistQuery(text="nobody"),
+    "worklist, since": WorklistQuery(since=datetime(2025, 12, 31, tzinfo=UTC)),
+}
+
+
+def main() -> None:
+    """Build, ask, print."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    url = sys.argv[2] if len(sys.argv) > 2 else ""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = StoreSettings(Path(folder), url, durable=False)
+        with Store.open(settings, migrate=True) as store:
+            started = time.perf_counter()
+            fill(store, count)
+            print(f"{count} studies in {time.perf_counter() - started:.1f} s")
+            _ask(store)
+
+
+def _ask(store: Store) -> None:
+    for name, query in STUDIES.items():
+        _measure(name, lambda query=query: len(store.find_studies(query).items))
+    for name, wanted in WORKLIST.items():
+        _measure(name, lambda wanted=wanted: len(store.worklist(wanted).items))
+    uid = store.find_studies(StudyQuery(limit=1)).items[0].study_instance_uid
+    _measure("series of a study", lambda: len(store.find_series(SeriesQuery(uid)).items))
+    _measure("instances of a study", lambda: len(store.find_instances(InstanceQuery(uid)).items))
+    _measure("change token", store.change_token)
+    _measure("unsettled", lambda: len(store.unsettled_studies()))
+
+
+def _measure(name: str, ask: Callable[[], int]) -> None:
+    times = []
+    found = 0
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        found = ask()
+        times.append((time.perf_counter() - started) * 1000)
+    p95 = statistics.quantiles(times, n=20)[-1]
+    print(f"{name:32s} p50 {statistics.median(times):8.2f} ms   p95 {p95:8.2f} ms   {found} found")
+
+
+if __name__ == "__main__":
+    main()
