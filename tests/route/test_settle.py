@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from coread.domain.study import Origin, SettledReason
 from coread.route.facts import study_facts
-from coread.route.settle import Activity, SeriesFacts, SettlePolicy, StudyFacts, next_look, settle_decision
+from coread.route.settle import Activity, SeriesFacts, SettlePolicy, StudyFacts, may_settle, next_look, settle_decision
 from tests.route.studies import NOW, header, study
 
 WHOLE = (SeriesFacts("1.2.3.1", True),)
@@ -138,6 +138,22 @@ def test_the_laws_of_settling(facts: StudyFacts, seconds: float) -> None:
         return
     assert facts.activity.open_associations == 0
     assert facts.expected_instances is None or facts.instance_count >= facts.expected_instances
+
+
+@given(FACTS, st.floats(0, 4000))
+def test_a_study_that_is_not_worth_a_look_would_not_settle(facts: StudyFacts, seconds: float) -> None:
+    now = NOW + timedelta(seconds=seconds)
+    row = replace(study([header()]), modalities=facts.modalities, last_received_at=NOW)
+    if not may_settle(row, facts.activity.open_associations, now):
+        assert settle_decision(facts, now) is None
+
+
+def test_a_study_that_is_arriving_is_not_worth_a_look() -> None:
+    row = replace(study([header()]), modalities=("CT",))
+    assert not may_settle(row, 1, NOW + timedelta(seconds=60))
+    assert not may_settle(row, 0, NOW + timedelta(seconds=1))
+    assert may_settle(row, 0, NOW + timedelta(seconds=2))
+    assert may_settle(row, 1, NOW + timedelta(seconds=600))
 
 
 @given(FACTS, st.floats(0, 4000))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from coread.domain.study import SettledReason
+from coread.domain.study import SettledReason, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,21 @@ def settle_decision(facts: StudyFacts, now: datetime, policy: SettlePolicy | Non
     if facts.expected_instances is not None:
         return _by_count(facts, facts.expected_instances, quiet, policy)
     return _by_association(facts, quiet, policy) or _by_silence(facts, quiet, policy)
+
+
+def may_settle(study: Study, open_associations: int, now: datetime, policy: SettlePolicy | None = None) -> bool:
+    """Say, from the study's row alone, whether collecting its facts is worth the while.
+
+    A study of 5,000 images that is still arriving must not be loaded with every image that comes. False only where
+    ``settle_decision`` would wait whatever the series hold.
+    """
+    policy = policy or SettlePolicy()
+    quiet = max(0.0, (now - study.last_received_at).total_seconds())
+    patience = policy.patience_for(study.modalities)
+    if quiet >= patience.longest:
+        return True
+    shortest = min(policy.count_quiet_seconds, patience.after_association, patience.silence)
+    return open_associations == 0 and quiet >= shortest
 
 
 def next_look(facts: StudyFacts, now: datetime, policy: SettlePolicy | None = None) -> datetime:
