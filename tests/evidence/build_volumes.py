@@ -18,6 +18,7 @@ from tests.evidence.build_sources import CT, identity, with_pixels
 SHAPE = (5, 6, 7)
 SPACING_MM = (2.5, 0.7, 0.9)
 """Slice, row, column: all different, so that no swap goes unseen."""
+ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 FRAME = derived_uid("test", "frame of reference")
 TISSUE = Code("85756007", "SCT", "Tissue")
 NODULE = Code("27925004", "SCT", "Nodule")
@@ -51,6 +52,34 @@ def affine(directions: NDArray[np.float64], tilt_degrees: float = 0.0) -> NDArra
 def ct_slices(matrix: NDArray[np.float64], folder: Path) -> list[Path]:
     """Write one CT series whose slice k lies where the matrix puts it."""
     return [_save(_slice(matrix, k), folder / f"slice{k}.dcm") for k in range(SHAPE[0])]
+
+
+def enhanced_ct(matrix: NDArray[np.float64], path: Path) -> Dataset:
+    """Write one enhanced multi-frame CT whose frame k + 1 lies where the matrix puts slice k."""
+    dataset = _slice(matrix, 0)
+    for keyword in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness"):
+        del dataset[keyword]
+    dataset.SOPClassUID = ENHANCED_CT
+    orientation, measures, rescale, shared = Dataset(), Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = [*(matrix[:3, 2] / SPACING_MM[2]), *(matrix[:3, 1] / SPACING_MM[1])]
+    measures.PixelSpacing, measures.SliceThickness = list(SPACING_MM[1:]), SPACING_MM[0]
+    rescale.RescaleIntercept, rescale.RescaleSlope, rescale.RescaleType = -1024, 1, "HU"
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    shared.PixelValueTransformationSequence = [rescale]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = [_frame_groups(matrix, k) for k in range(SHAPE[0])]
+    dataset.PixelData = dataset.PixelData * SHAPE[0]
+    dataset.NumberOfFrames = SHAPE[0]
+    _save(dataset, path)
+    return dataset
+
+
+def _frame_groups(matrix: NDArray[np.float64], k: int) -> Dataset:
+    groups, position, content = Dataset(), Dataset(), Dataset()
+    position.ImagePositionPatient = [float(value) for value in matrix[:3, 3] + k * matrix[:3, 0]]
+    content.DimensionIndexValues = [1, k + 1]
+    groups.PlanePositionSequence, groups.FrameContentSequence = [position], [content]
+    return groups
 
 
 def _slice(matrix: NDArray[np.float64], k: int) -> Dataset:

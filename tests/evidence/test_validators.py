@@ -1,6 +1,7 @@
 """What programs and libraries that had no part in writing our objects say of them."""
 
 import subprocess
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from pydicom.dataset import Dataset
 
 from coread.domain.cards import ReaderKind
 from coread.domain.codes import Code
-from coread.domain.findings import Measurement, Region, TrackingId
+from coread.domain.findings import ImageReference, Measurement, Region, TrackingId
 from coread.domain.results import ReadResult
 from coread.domain.work import EncodedObject, EvidenceKind
 from coread.evidence.build import build_evidence
+from coread.imaging.header import scan_header
 from coread.phantoms.chest import ChestRecipe, chest_radiograph
 from coread.phantoms.ct import CtRecipe, ct_affine, ct_series
 from tests.evidence.build_sources import CR, DX, SC, card, findings, radiograph, reading, reference, save
@@ -121,3 +123,25 @@ def test_highdicom_reads_the_report_and_the_segmentation(
     segmentation = segread(next(file for file in made[1] if file.name == "SEG.dcm"))
     assert segmentation.number_of_segments >= 1
     assert of_kind(made[2], EvidenceKind.SEG).SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC"
+
+
+@pytest.mark.shared
+@pytest.mark.peer
+def test_real_slices_of_ten_scanners_get_objects_without_error(
+    shared_data: Path, tmp_path: Path, need_program: FindProgram
+) -> None:
+    verifier, together = need_program("dciodvfy"), need_program("dcentvfy")
+    with zipfile.ZipFile(shared_data / "dicom" / "dcm_chest_ct_10_scanners.zip") as archive:
+        archive.extractall(tmp_path / "real")
+    sources = [path for path in sorted((tmp_path / "real").rglob("*.dcm")) if path.is_file()]
+    assert len(sources) >= 7
+    for source in sources:
+        header = scan_header(source)
+        image = ImageReference(header.sop_class_uid, header.sop_instance_uid, header.series_instance_uid)
+        found = replace(findings(image)[0], laterality=None, heat_maps=())
+        objects = build_evidence(reading(ReadResult((found,))), card(), [source])
+        files = [tmp_path / f"{item.kind.value}.dcm" for item in objects]
+        for file, item in zip(files, objects, strict=True):
+            file.write_bytes(item.data)
+            assert [line for line in lines_of(verifier, file) if "Error" in line] == [], source.name
+        assert [line for line in lines_of(together, source, *files) if "Error" in line] == []

@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from coread.domain.codes import Code
-from coread.domain.findings import Finding, Measurement, Presence, Region, TrackingId
+from coread.domain.findings import Box, Finding, Measurement, Presence, Region, TrackingId
 from coread.domain.geometry import affine_of
 from coread.domain.results import ReadResult
 from coread.domain.work import EvidenceKind
@@ -34,6 +34,7 @@ from tests.evidence.build_volumes import (
     affine,
     axis_directions,
     ct_slices,
+    enhanced_ct,
     off_centre_mask,
     region,
     slice_references,
@@ -164,3 +165,20 @@ def test_a_region_over_frames_that_share_no_space_is_named_and_not_written(tmp_p
     objects = build_evidence(reading(result_of(lost)), card(), ct_slices(matrix, tmp_path))
     assert EvidenceKind.SEG not in {item.kind for item in objects}
     assert b"spans frames without a common frame of reference" in objects[0].data
+
+
+def test_an_enhanced_multi_frame_source_is_referred_to_frame_by_frame(tmp_path: Path) -> None:
+    matrix = affine(ORIENTATIONS[13])
+    dataset = enhanced_ct(matrix, tmp_path / "enhanced.dcm")
+    frames = tuple(reference(dataset, k + 1) for k in range(SHAPE[0]))
+    lesion = replace(region(matrix, off_centre_mask()), images=frames)
+    found = Finding(
+        "nodule", NODULE_FINDING, Presence.PRESENT, 0.77, 0.42, "balanced",
+        images=frames[2:3], locations=(Box(frames[2], 1.0, 1.0, 4.0, 5.5),),
+    )  # fmt: skip
+    objects = build_evidence(reading(ReadResult((found,), regions=(lesion,))), card(), [tmp_path / "enhanced.dcm"])
+    assert read_sr(of_kind(objects, EvidenceKind.SR)).findings[0].locations[0].image.frame == 3
+    assert np.allclose(
+        centroid_mm(of_kind(objects, EvidenceKind.SEG)),
+        centroid_mm(proved(ReadResult((found,), regions=(lesion,)), [tmp_path / "enhanced.dcm"])),
+    )

@@ -33,6 +33,10 @@ _WORDS: dict[Presence, tuple[str, p.Colour]] = {
     Presence.NOT_ASSESSED: ("NOT ASSESSED", p.MUTED),
 }
 _ORDER = tuple(_WORDS)
+_UNPAIRED = frozenset(
+    {"ABDOMEN", "BRAIN", "CHEST", "CSPINE", "HEAD", "HEART", "LIVER", "LSPINE", "NECK", "PELVIS", "SKULL", "TSPINE"}
+)
+"""Body parts (PS3.16 annex L) that have no side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +75,13 @@ def build_summary(writing: Writing) -> Dataset:
 
 
 def _add_body_part(dataset: Dataset, writing: Writing) -> None:
-    """Copy the body part; without a known one the side (type 2C, PS3.3 C.7.3.1) has to be said to be unknown."""
+    """Copy the body part and, of a paired one, the side (type 2C, PS3.3 C.7.3.1: empty when it is unknown)."""
     header = writing.images[0].header
-    if header.body_part_examined and is_code_string(header.body_part_examined):
-        dataset.BodyPartExamined = header.body_part_examined
-    if header.laterality in {"L", "R"}:
-        dataset.Laterality = header.laterality
-    elif "BodyPartExamined" not in dataset:
-        dataset.Laterality = None
+    body_part = header.body_part_examined
+    if body_part and is_code_string(body_part):
+        dataset.BodyPartExamined = body_part
+    if body_part not in _UNPAIRED:
+        dataset.Laterality = header.laterality if header.laterality in {"L", "R"} else None
 
 
 def draw_summary(writing: Writing) -> Image.Image:
