@@ -6,6 +6,8 @@ from typing import Protocol
 from coread.receive.errors import MultipartBroken
 
 _MAX_HEADER_BYTES = 8192
+_MAX_BOUNDARY = 200
+"""RFC 2046 5.1.1 allows 70; Orthanc sends 73."""
 _MAX_PREAMBLE_BYTES = 65536
 
 
@@ -35,8 +37,8 @@ class MultipartReader:
 
     def __init__(self, boundary: str, sink: PartSink) -> None:
         raw = boundary.encode("ascii", "replace")
-        if not 1 <= len(raw) <= 70:
-            raise MultipartBroken("the boundary must have 1 to 70 characters (RFC 2046 5.1.1)")
+        if not 1 <= len(raw) <= _MAX_BOUNDARY:
+            raise MultipartBroken(f"the boundary must have 1 to {_MAX_BOUNDARY} characters")
         self._delimiter = b"\r\n--" + raw
         self._sink = sink
         self._place = _Place.PREAMBLE

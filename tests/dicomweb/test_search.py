@@ -7,7 +7,7 @@ import pytest
 
 from coread.store import Store
 from tests.deliver.objects import secondary_capture
-from tests.web.dicomweb_archive import AppClient, add, served_store
+from tests.dicomweb.archive import AppClient, add, served_store
 
 ONE, TWO = "1.2.826.0.1.3680043.8.498.11", "1.2.826.0.1.3680043.8.498.12"
 JSON = {"Accept": "application/dicom+json"}

@@ -19,7 +19,7 @@ from coread.imaging.errors import ImagingRefused
 from coread.imaging.header import scan_header
 from coread.store import InstanceQuery, Store
 from tests.deliver.objects import STUDY, secondary_capture
-from tests.web.dicomweb_archive import AppClient, add, parts_of, served_store, unzipped
+from tests.dicomweb.archive import AppClient, add, parts_of, served_store, unzipped
 
 OCTETS = 'multipart/related; type="application/octet-stream"'
 
