@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from coread.domain.codec import decode, encode
 from coread.domain.findings import Box
 from coread.domain.identifiers import digest_of
+from coread.domain.reading import ModelSession, Reader
 from coread.domain.reasons import ReasonCode
 from coread.domain.results import Failure, Outcome, Reading, ReadResult, Refusal
 from coread.engine.run import run_reader
@@ -28,6 +32,12 @@ def build(packages: Path) -> Build:
         return tiny_installed(packages / "tiny_reader", **changes)
 
     return make
+
+
+@pytest.fixture
+def open_tiny(build: Build) -> tuple[InstalledReader, ModelSession, Reader]:
+    installed = build()
+    return installed, open_session(installed.model_folder, installed.card_path), load_reader(installed)
 
 
 def read(installed: InstalledReader, *paths: Path) -> Reading:
@@ -71,7 +81,14 @@ def test_provenance_names_every_byte_and_stage(build: Build, tmp_path: Path) -> 
     assert provenance.package_digest == installed.package_digest
     assert provenance.input_digest == digest_of([study.series[0].instances[0].sha256])
     assert provenance.runtime.startswith("onnxruntime")
-    assert [name for name, _ in provenance.stage_seconds] == ["load", "prepare", "infer", "interpret", "check"]
+    assert [name for name, _ in provenance.stage_seconds] == [
+        "verify",
+        "load",
+        "prepare",
+        "infer",
+        "interpret",
+        "check",
+    ]
     assert provenance.finished_at > provenance.started_at == NOW
 
 
@@ -98,15 +115,43 @@ def test_unsuitable_pixels_are_refused_with_their_reason(
     assert refusal(read(build(), path)) is code
 
 
-def test_a_truncated_image_is_refused(build: Build, tmp_path: Path) -> None:
+def test_a_truncated_image_is_refused(open_tiny: tuple[InstalledReader, ModelSession, Reader], tmp_path: Path) -> None:
     path = radiograph(tmp_path / "a.dcm", square_at(64, 160))
     study, sources = study_of([path])
     path.write_bytes(path.read_bytes()[:-1000])
+    reading = run_reader(*open_tiny, replace(study, series=()), sources, NOW)
+    assert isinstance(reading.ending, Refusal)
+    assert reading.ending.skipped
+
+
+def test_an_image_that_changed_on_the_disk_is_not_read(build: Build, tmp_path: Path) -> None:
+    path = radiograph(tmp_path / "a.dcm", square_at(64, 160))
+    study, sources = study_of([path])
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
     installed = build()
     session = open_session(installed.model_folder, installed.card_path)
     reading = run_reader(installed, session, load_reader(installed), study, sources, NOW)
-    assert isinstance(reading.ending, Refusal)
-    assert reading.ending.skipped
+    assert failure(reading).kind == "InputChanged"
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8), st.floats(0, 1))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damaged_files_end_as_something_and_never_raise(
+    open_tiny: tuple[InstalledReader, ModelSession, Reader], tmp_path: Path, hits: list[tuple[float, int]], kept: float
+) -> None:
+    whole = radiograph(tmp_path / "a.dcm", square_at(64, 160))
+    _, ((_, header),) = study_of([whole])
+    data = bytearray(whole.read_bytes())
+    for place, value in hits:
+        # Half of the hits go into the header, where they hurt most.
+        data[int(place * (len(data) - 1)) if place > 0.5 else int(place * 1600)] = value
+    damaged = tmp_path / "damaged.dcm"
+    damaged.write_bytes(data[: max(1, int(kept * 2 * len(data)))])
+    installed, session, reader = open_tiny
+    bare = replace(study_of([whole])[0], series=())
+    reading = run_reader(installed, session, reader, bare, [(damaged, header)], NOW)
+    assert reading.outcome() in Outcome
+    encode(reading)
 
 
 def test_one_bad_image_of_two_is_skipped_and_named(build: Build, tmp_path: Path) -> None:

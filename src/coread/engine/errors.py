@@ -4,6 +4,7 @@ Refused
 `-- TooMuchMemory      the images need more memory than the reader's card allows; nothing was decoded
 Failed
 |-- ContractBroken     the reader's answer does not fit its card or its input
+|-- InputChanged       a stored image is not the one that was received
 |-- OutputNotFinite    the network gave NaN or infinity
 `-- DeadlineExceeded   the reading took longer than the reader's card allows
 """
@@ -22,6 +23,10 @@ class TooMuchMemory(Refused):
 
 class ContractBroken(Failed):
     """A reader's answer breaks the contract of readers or contradicts its own card."""
+
+
+class InputChanged(Failed):
+    """The bytes of a stored image differ from what the index says was received."""
 
 
 class OutputNotFinite(Failed):

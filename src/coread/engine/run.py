@@ -18,7 +18,7 @@ from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Failure, Provenance, Reading, ReadResult, Refusal
 from coread.domain.study import Study
 from coread.engine.checks import check_ending, check_outputs
-from coread.engine.errors import ContractBroken
+from coread.engine.errors import ContractBroken, InputChanged
 from coread.engine.loading import Loaded, Source, load_inputs, reason_of
 from coread.readers.registry import InstalledReader
 
@@ -57,12 +57,19 @@ def run_reader(
     """Read ``instances`` of one study; every exception becomes a Refusal or a Failure of the returned Reading."""
     stages = _Stages()
     sources = list(instances)
-    ending = guarded(lambda: _read(reader, session, study, sources, stages), study, lambda: stages.current)
+    digests: list[str] = []
+
+    def work() -> ReadResult | Refusal:
+        with stages.stage("verify"):
+            digests.extend(verified_digests(study, sources))
+        return _read(reader, session, study, sources, stages)
+
+    ending = guarded(work, study, lambda: stages.current)
     provenance = Provenance(
         reader_id=installed.card.reader_id,
         reader_version=installed.card.version,
         package_digest=session.digest,
-        input_digest=inputs_digest(study, sources),
+        input_digest=digest_of(digests) if digests else "",
         coread_version=coread.__version__,
         runtime=session.runtime,
         started_at=now,
@@ -108,16 +115,17 @@ def scrubbed(text: str, study: Study | None) -> str:
     return text
 
 
-def inputs_digest(study: Study, sources: Sequence[Source]) -> str:
-    """Return the digest over the SHA-256 of every instance, from the index or, where it has none, from the file.
-
-    Empty when a file cannot be read any more: the ending of such a reading is the failure that says so.
-    """
+def verified_digests(study: Study, sources: Sequence[Source]) -> list[str]:
+    """Return the SHA-256 of every file that will be read; raises InputChanged where the index knows another one."""
     known = {item.header.sop_instance_uid: item.sha256 for series in study.series for item in series.instances}
-    try:
-        return digest_of([known.get(header.sop_instance_uid) or _file_sha256(path) for path, header in sources])
-    except OSError:
-        return ""
+    digests: list[str] = []
+    for path, header in sources:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if known.get(header.sop_instance_uid, digest) != digest:
+            raise InputChanged("a stored image is not the one that was received (SHA-256 differs): check the disk")
+        digests.append(digest)
+    return digests
 
 
 def _read(
@@ -149,11 +157,6 @@ def _infer(reader: Reader, session: ModelSession, loaded: Loaded, stages: _Stage
         if not isinstance(ending, ReadResult | Refusal):
             raise ContractBroken(f"interpret returned {type(ending).__name__}, not ReadResult or Refusal")
         return ending
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _short(filename: str) -> str:
