@@ -17,12 +17,15 @@ from coread.domain.findings import ImageReference, Measurement, Region, Tracking
 from coread.domain.results import ReadResult
 from coread.domain.work import EncodedObject, EvidenceKind
 from coread.evidence.build import build_evidence
+from coread.evidence.errors import EvidenceError, NotProven
+from coread.evidence.external import prove_externally
+from coread.evidence.writing import part10
 from coread.imaging.header import scan_header
 from coread.phantoms.chest import ChestRecipe, chest_radiograph
 from coread.phantoms.ct import CtRecipe, ct_affine, ct_series
 from tests.evidence.build_sources import CR, DX, SC, card, findings, radiograph, reading, reference, save
 from tests.evidence.build_volumes import MM3, NODULE, TISSUE, geometry_of
-from tests.evidence.conftest import of_kind
+from tests.evidence.conftest import of_kind, parse
 
 Made = tuple[list[Path], tuple[EncodedObject, ...]]
 FindProgram = Callable[[str], str]
@@ -145,3 +148,25 @@ def test_real_slices_of_ten_scanners_get_objects_without_error(
             file.write_bytes(item.data)
             assert [line for line in lines_of(verifier, file) if "Error" in line] == [], source.name
         assert [line for line in lines_of(together, source, *files) if "Error" in line] == []
+
+
+@pytest.mark.peer
+def test_a_site_can_have_its_own_validator_run_on_every_object(tmp_path: Path, need_program: FindProgram) -> None:
+    _, objects = case("DX", tmp_path)
+    assert prove_externally(objects, Path(need_program("dciodvfy"))) == "dciodvfy 0 errors"
+    page = next(item for item in objects if item.kind is EvidenceKind.SECONDARY_CAPTURE)
+    broken = part10_without(page, "ConversionType")
+    with pytest.raises(NotProven, match="ConversionType"):
+        prove_externally([broken], Path(need_program("dciodvfy")))
+
+
+def test_a_validator_that_is_not_there_is_named(tmp_path: Path) -> None:
+    _, objects = case("DX", tmp_path)
+    with pytest.raises(EvidenceError, match="did not run"):
+        prove_externally(objects, tmp_path / "missing")
+
+
+def part10_without(item: EncodedObject, keyword: str) -> EncodedObject:
+    dataset = parse(item)
+    delattr(dataset, keyword)
+    return replace(item, data=part10(dataset))
