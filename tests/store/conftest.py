@@ -1,11 +1,13 @@
 """Every test of the store runs on SQLite and, where it is installed, on PostgreSQL."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from coread.store import Store, StoreSettings
+from coread.store.schema import metadata
 from tests.store import postgres
 
 
@@ -26,17 +28,35 @@ def template(server: postgres.Server, tmp_path_factory: pytest.TempPathFactory) 
         yield name
 
 
+@pytest.fixture(scope="session")
+def empty_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite index that others are copied from."""
+    folder = tmp_path_factory.mktemp("empty")
+    Store.open(StoreSettings(folder, durable=False), migrate=True).close()
+    return folder / "index.sqlite3"
+
+
+@pytest.fixture(scope="module")
+def database(server: postgres.Server, template: str) -> Iterator[str]:
+    """A database for one test module."""
+    with server.database(template) as name:
+        yield name
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreSettings]:
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> StoreSettings:
+    folder = tmp_path / "store"
+    folder.mkdir()
     if request.param == "sqlite":
-        yield StoreSettings(tmp_path / "store", durable=False)
-        return
+        shutil.copy(request.getfixturevalue("empty_index"), folder)
+        return StoreSettings(folder, durable=False)
+    name: str = request.getfixturevalue("database")
     started: postgres.Server = request.getfixturevalue("server")
-    with started.database(request.getfixturevalue("template")) as name:
-        yield StoreSettings(tmp_path / "store", started.url(name), durable=False)
+    started.empty(name, [table.name for table in metadata.sorted_tables])
+    return StoreSettings(folder, started.url(name), durable=False)
 
 
 @pytest.fixture
 def store(settings: StoreSettings) -> Iterator[Store]:
-    with Store.open(settings, migrate=True) as opened:
+    with Store.open(settings) as opened:
         yield opened

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +26,17 @@ _PATH = (
 class Server:
     port: int
 
-    def run(self, statement: str) -> None:
-        connection = pg8000.native.Connection("coread", host="127.0.0.1", port=self.port, database="postgres")
+    def run(self, statement: str, database: str = "postgres") -> None:
+        connection = pg8000.native.Connection("coread", host="127.0.0.1", port=self.port, database=database)
         try:
             connection.run(statement)
         finally:
             connection.close()
+
+    def empty(self, database: str, tables: Sequence[str]) -> None:
+        """Remove all rows, also those that the guards protect (a superuser can switch triggers off)."""
+        removals = "".join(f"DELETE FROM {table};" for table in reversed(tables))
+        self.run(f"SET session_replication_role = replica; {removals}", database)
 
     def url(self, database: str) -> str:
         return f"postgresql+pg8000://coread@127.0.0.1:{self.port}/{database}"

@@ -52,7 +52,7 @@ def migrate(database: Database, folder: Path) -> None:
         with database.engine.connect() as plain:
             connection = plain.execution_options(coread_write=True)
             with connection.begin():
-                _upgrade(connection)
+                _upgrade(connection, found)
 
 
 @contextmanager
@@ -71,13 +71,17 @@ def _copy_aside(index: Path, revision: str) -> Path:
     return target
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, found: str | None) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(8317091)"))
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreMisconfigured(f"the index has schema {found}, newer than this program: update Coread") from error

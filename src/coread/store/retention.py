@@ -37,7 +37,7 @@ def _unfinished() -> Any:
     )
 
 
-def trash(tx: Transaction, study_uid: str) -> bool:
+def trash(tx: Transaction, study_uid: str, now: datetime) -> bool:
     """Move one study to the trash; False when it got work meanwhile."""
     table = schema.studies
     row = tx.run(
@@ -46,7 +46,7 @@ def trash(tx: Transaction, study_uid: str) -> bool:
     if row.busy or row.trashed_at is not None:
         return False
     _move(tx, files.study_folder(study_uid), files.trash_folder(study_uid))
-    tx.run(update(table).where(table.c.id == row.id).values(trashed_at=tx.now))
+    tx.run(update(table).where(table.c.id == row.id).values(trashed_at=now))
     tx.note(study_uid, "retention.trashed", f"kept {tx.settings.trash_days} days more")
     return True
 

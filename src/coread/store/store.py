@@ -446,14 +446,14 @@ class Store:
     def apply_retention(self, now: datetime) -> RetentionReport:
         """Move old, finished studies to the trash and purge what lay there long enough."""
         old, unfinished = self._db.read(lambda tx: retention.removable(tx, now))
-        trashed = tuple(uid for uid in old if self._trash(uid))
+        trashed = tuple(uid for uid in old if self._trash(uid, now))
         expired = self._db.read(lambda tx: retention.expired_trash(tx, now))
         for uid in expired:
             self._purge(uid)
         return RetentionReport(trashed, unfinished, expired)
 
-    def _trash(self, uid: str) -> bool:
-        return self._db.write(lambda tx: retention.trash(tx, uid))
+    def _trash(self, uid: str, now: datetime) -> bool:
+        return self._db.write(lambda tx: retention.trash(tx, uid, now))
 
     def _purge(self, uid: str) -> None:
         self._db.write(lambda tx: retention.purge(tx, uid))
