@@ -1,0 +1,1 @@
+"""Frontal chest radiographs of adults: six findings, each with the place (research use)."""

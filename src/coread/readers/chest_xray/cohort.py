@@ -1,0 +1,159 @@
+"""The training and measuring set of the chest reader: which label is which output, and what else the gate must know."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coread.readers.chest_xray.outputs import FINDINGS
+from coread.readers.chest_xray.preprocess import network_image
+from coread.train.radiographs import Radiograph, image_digest, read_cxr_nih, read_images
+from coread.train.samples import GATE_CHEST, GATE_CHILD, GATE_OTHER, GATE_UNKNOWN, Samples, box_masks, samples_of
+
+LABELS_OF = {
+    "pneumothorax": ("Pneumothorax",),
+    "effusion": ("Effusion",),
+    "cardiomegaly": ("Cardiomegaly",),
+    "opacity": ("Pneumonia", "Consolidation", "Infiltration"),
+    "nodule_mass": ("Nodule", "Mass"),
+    "atelectasis": ("Atelectasis",),
+}
+"""Text-mined labels of NIH ChestX-ray14 that make an output present."""
+BOX_NAMES = {"Infiltrate": "opacity", "Pneumonia": "opacity", "Nodule": "nodule_mass", "Mass": "nodule_mass"} | {
+    name: name.lower() for name in ("Atelectasis", "Cardiomegaly", "Effusion", "Pneumothorax")
+}
+"""Names of the radiologists' boxes and the output they show."""
+AUXILIARY = (
+    *("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia"),
+    *("Infiltration", "Mass", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax", "No Finding"),
+)
+GATE_SETS = {"cxr_guangzhou": GATE_CHILD} | dict.fromkeys(
+    ("body_part_mednist", "ct_head_hemorrhage", "mammo_mias", "breast_us_busi", "fundus_idrid"), GATE_OTHER
+)
+"""Sets of images that the input gate must refuse, and as what."""
+ADULT_YEARS = 16
+CACHE_SIDE = 256
+MASK_GRID = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """The NIH images in index order with their truth, and their training samples."""
+
+    rows: tuple[Radiograph, ...]
+    digests: tuple[str, ...]
+    truth: NDArray[np.bool_]
+    """(N, outputs): the text labels as published; what the card's numbers are measured against."""
+    inputs: NDArray[np.float32]
+    """(N, side, side): exactly what the reader gives to the network."""
+    samples: Samples
+
+
+def read_cohort(folder: Path, side: int) -> Cohort:
+    """Read cxr_nih: truth from the published labels, network inputs through the reader's own preprocessing."""
+    rows = read_cxr_nih(folder)
+    truth = np.array([[bool(row.labels & set(LABELS_OF[key])) for key in FINDINGS] for row in rows])
+    cached = np.empty((len(rows), CACHE_SIDE, CACHE_SIDE), dtype=np.uint8)
+    inputs = np.empty((len(rows), side, side), dtype=np.float32)
+    digests = []
+    for number, (_, image) in enumerate(read_images(folder, [row.image for row in rows])):
+        digests.append(image_digest(image))
+        cached[number] = shrunk(image)
+        inputs[number] = network_image(image.astype(np.float32) / 255, None, side)[0]
+    return Cohort(rows, tuple(digests), truth, inputs, _samples(rows, truth, cached))
+
+
+def shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image at the size of the training cache."""
+    small = network_image(image.astype(np.float32) / 255, None, CACHE_SIDE)[0]
+    return np.asarray(np.rint(small * 255), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GateImages:
+    """Images that are no adult chest, at cache size."""
+
+    images: NDArray[np.uint8]
+    classes: NDArray[np.int64]
+    groups: tuple[str, ...]
+    """The patient, where the set tells, else the image: what must not stand in two folds."""
+
+    def origins(self) -> NDArray[np.str_]:
+        """Return the set that each image comes from."""
+        return np.array([group.split("/")[0] for group in self.groups], dtype=np.str_)
+
+
+def read_gate_images(data: Path, limit: int) -> GateImages:
+    """Read children's chests and other body parts, up to about ``limit`` of each set; absent sets are left out."""
+    images: list[NDArray[np.uint8]] = []
+    classes: list[int] = []
+    groups: list[str] = []
+    for name, gate in GATE_SETS.items():
+        if not (data / name).is_dir():
+            continue
+        kept = [(file, image) for file, image in read_images(data / name) if not _is_left_out(name, file)]
+        for file, image in kept[:: max(1, len(kept) // limit)]:
+            images.append(shrunk(image))
+            classes.append(gate)
+            groups.append(f"{name}/{_group_of(name, file)}")
+    stacked = np.stack(images) if images else np.zeros((0, CACHE_SIDE, CACHE_SIDE), dtype=np.uint8)
+    return GateImages(stacked, np.array(classes, dtype=np.int64), tuple(groups))
+
+
+def _group_of(folder: str, file: str) -> str:
+    """Name the patient by the file where the set's names tell it (Guangzhou, CT-ICH, MIAS pairs)."""
+    if folder == "cxr_guangzhou":
+        return "-".join(file.replace("_", "-").split("-")[:2])
+    if folder == "ct_head_hemorrhage":
+        return file.split("_")[0]
+    if folder == "mammo_mias":
+        return str((int(file.removeprefix("mdb").removesuffix(".jpg")) + 1) // 2)
+    return file
+
+
+def _is_left_out(folder: str, name: str) -> bool:
+    """Leave out masks, and the MedNIST chest radiographs: adult frontal chests at 64 px, right but not refusable."""
+    return "mask" in name.lower() or (folder == "body_part_mednist" and "CXR" in name)
+
+
+def _samples(rows: Sequence[Radiograph], truth: NDArray[np.bool_], cached: NDArray[np.uint8]) -> Samples:
+    targets = truth.astype(np.float32)
+    opacity = FINDINGS.index("opacity")
+    weights = np.ones_like(targets)
+    for number, row in enumerate(rows):
+        boxed = {BOX_NAMES[box.finding] for box in row.boxes}
+        targets[number, [FINDINGS.index(key) for key in boxed]] = 1.0
+        if row.second_reading == "Lung Opacity":
+            targets[number, opacity] = 1.0
+        elif row.second_reading and targets[number, opacity]:
+            targets[number, opacity] = 0.3
+        if row.source_set == "curated1000":
+            weights[number] = np.where(targets[number] > 0.5, 1.0, 0.5)
+    channel_of = {name: FINDINGS.index(key) for name, key in BOX_NAMES.items()}
+    masks = box_masks([row.boxes for row in rows], channel_of, len(FINDINGS), MASK_GRID)
+    known = (targets < 0.1) | (masks.max(axis=(2, 3)) > 0)
+    return samples_of(
+        images=cached,
+        targets=targets,
+        weights=weights,
+        masks=masks,
+        masks_known=known,
+        view=np.array([{"AP": 1.0, "PA": 0.0}.get(row.view, np.nan) for row in rows], dtype=np.float32),
+        gate=np.array([_gate_of(row) for row in rows]),
+        auxiliary=np.array([_auxiliary_of(row) for row in rows], dtype=np.float32),
+    )
+
+
+def _gate_of(row: Radiograph) -> int:
+    """Adults are chests, small children are children; between them the look says little."""
+    if row.age_years is None or row.age_years >= ADULT_YEARS:
+        return GATE_CHEST
+    return GATE_CHILD if row.age_years <= 8 else GATE_UNKNOWN
+
+
+def _auxiliary_of(row: Radiograph) -> list[float]:
+    sex = {"M": 1.0, "F": 0.0}.get(row.sex, np.nan)
+    age = np.nan if row.age_years is None else min(row.age_years, 100.0) / 100
+    return [float(label in row.labels) for label in AUXILIARY] + [sex, age]

@@ -1,0 +1,201 @@
+"""Reads frontal chest radiographs: checks each image, runs the network, turns logits and maps into findings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coread.domain.cards import OperatingPoint, OutputSpec, ReaderCard
+from coread.domain.codes import BILATERAL, LEFT, RIGHT, Code
+from coread.domain.findings import Box, Finding, HeatMap, ImageReference, Presence, TrackingId
+from coread.domain.identifiers import derived_uid
+from coread.domain.images import PlanarImage
+from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
+from coread.domain.reasons import Reason, ReasonCode
+from coread.domain.results import ReadResult, Refusal
+from coread.readers.chest_xray.checks import reason_against
+from coread.readers.chest_xray.outputs import FINDINGS, GATE, GRAPH, INPUT, MIDLINE, ONE_SIDED, SIDE
+from coread.readers.chest_xray.places import Place, frame_heat, place_of
+from coread.readers.chest_xray.preprocess import Window, network_image
+
+GATE_REASONS = {
+    "other": (ReasonCode.NOT_CHEST, ""),
+    "inverted": (ReasonCode.INVERTED, "the image looks like a negative"),
+    "child": (ReasonCode.WRONG_AGE, "the image looks like a child's chest"),
+    "turned": (ReasonCode.WRONG_VIEW, "the image looks turned by 90 or 180 degrees"),
+}
+_SURE = 0.5
+"""Probability of ``gate`` (calibrated, so that the wanted share of good images passes) below which is refused."""
+
+Skipped = tuple[ImageReference, Reason]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """One image as the network saw it; ``number`` is its row in the batch."""
+
+    number: int
+    reference: ImageReference
+    shape: tuple[int, int]
+    window: Window
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What ``interpret`` needs from ``prepare``."""
+
+    seen: tuple[Seen, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChestReader:
+    """The chest radiograph reader; see README.md for what it looks for and when not to trust it."""
+
+    card: ReaderCard
+
+    def prepare(self, inputs: ReaderInputs) -> Prepared | Refusal:
+        """Check every image against the card; refuse only when none is left."""
+        seen: list[Seen] = []
+        skipped: list[Skipped] = []
+        rows: list[NDArray[np.float32]] = []
+        for image in inputs.images:
+            reason = reason_against(self.card.input, image)
+            if reason is not None:
+                skipped.append((_reference(image), reason))
+                continue
+            pixels, window = network_image(image.pixels, image.valid, SIDE)
+            shape = (image.pixels.shape[0], image.pixels.shape[1])
+            seen.append(Seen(len(rows), _reference(image), shape, window))
+            rows.append(pixels)
+        if len(seen) > self.card.input.max_images:
+            return _refusal(f"{len(seen)} images, at most {self.card.input.max_images} are read", tuple(skipped))
+        if not seen:
+            return _refusal("the study has no planar image", tuple(skipped))
+        return Prepared({INPUT: np.stack(rows)[:, None]}, Context(tuple(seen), tuple(skipped)))
+
+    def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
+        """Run the network over the images of the study."""
+        return session.run(GRAPH, prepared.arrays)
+
+    def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
+        """Refuse images that do not look right; a finding is present when it is present in any image."""
+        context: Context = prepared.context
+        read: list[Seen] = []
+        skipped = list(context.skipped)
+        for seen in context.seen:
+            reason = _gate_reason(session, outputs["gate"][seen.number])
+            if reason is None:
+                read.append(seen)
+            else:
+                skipped.append((seen.reference, reason))
+        if not read:
+            return _refusal("no image passed the input gate", tuple(skipped))
+        findings = tuple(self._finding(session, spec, read, outputs) for spec in self.card.outputs)
+        notes = tuple(_view_note(session, seen, outputs, len(read)) for seen in read)
+        return ReadResult(findings, skipped=tuple(skipped), notes=notes)
+
+    def _finding(self, session: ModelSession, spec: OutputSpec, read: Sequence[Seen], outputs: Arrays) -> Finding:
+        channel = FINDINGS.index(spec.key)
+        point = spec.operating_point()
+        logits = outputs["logits"][:, channel]
+        probability = {seen.number: session.calibrate(spec.key, float(logits[seen.number])) for seen in read}
+        present = [seen for seen in read if probability[seen.number] >= point.threshold]
+        highest = max(probability.values())
+        if not present:
+            return _absent(spec, point, highest, read)
+        best = max(present, key=lambda seen: probability[seen.number])
+        places = [(seen, place_of(outputs["maps"][seen.number, channel], seen.window)) for seen in present]
+        heat = [
+            HeatMap(seen.reference, frame_heat(outputs["maps"][seen.number, channel], seen.window, seen.shape))
+            for seen in present
+        ]
+        uid = derived_uid(best.reference.sop_instance_uid, session.digest, spec.key)
+        return Finding(
+            key=spec.key,
+            concept=spec.concept,
+            presence=Presence.PRESENT,
+            probability=highest,
+            threshold=point.threshold,
+            operating_point=point.name,
+            site=spec.site,
+            laterality=_laterality(spec.key, [place for _, place in places]),
+            tracking=TrackingId(f"{spec.key} 1", uid),
+            images=tuple(seen.reference for seen in present),
+            locations=tuple(_box(seen, place) for seen, place in places),
+            heat_maps=tuple(heat),
+            urgent=spec.urgent,
+        )
+
+
+def reader(card: ReaderCard) -> ChestReader:
+    """Build the reader with its card."""
+    return ChestReader(card)
+
+
+def _reference(image: PlanarImage) -> ImageReference:
+    header = image.header
+    return ImageReference(header.sop_class_uid, header.sop_instance_uid, header.series_instance_uid, image.frame)
+
+
+def _refusal(detail: str, skipped: tuple[Skipped, ...]) -> Refusal:
+    """Give the one reason that all images share, else that none fits."""
+    reasons = {reason for _, reason in skipped}
+    if len(reasons) == 1:
+        return Refusal(reasons.pop(), skipped)
+    if len({reason.code for reason in reasons}) == 1:
+        return Refusal(Reason(next(iter(reasons)).code), skipped)
+    return Refusal(Reason(ReasonCode.NO_ELIGIBLE, detail), skipped)
+
+
+def _gate_reason(session: ModelSession, logits: NDArray[np.float32]) -> Reason | None:
+    """Compare the chest class with all others together; name the likeliest other class when it loses."""
+    wrong = np.delete(logits, GATE.index("frontal_chest")).astype(np.float64)
+    margin = float(logits[GATE.index("frontal_chest")] - (wrong.max() + np.log(np.exp(wrong - wrong.max()).sum())))
+    if session.calibrate("gate", margin) >= _SURE:
+        return None
+    named = [name for name in GATE if name != "frontal_chest"]
+    code, detail = GATE_REASONS[named[int(np.argmax(wrong))]]
+    return Reason(code, detail)
+
+
+def _absent(spec: OutputSpec, point: OperatingPoint, probability: float, read: Sequence[Seen]) -> Finding:
+    return Finding(
+        key=spec.key,
+        concept=spec.concept,
+        presence=Presence.ABSENT,
+        probability=probability,
+        threshold=point.threshold,
+        operating_point=point.name,
+        site=spec.site,
+        images=tuple(seen.reference for seen in read),
+    )
+
+
+def _box(seen: Seen, place: Place) -> Box:
+    return Box(seen.reference, place.column_min, place.row_min, place.column_max, place.row_max)
+
+
+def _laterality(key: str, places: Sequence[Place]) -> Code | None:
+    """Say the side only when every box lies clearly on one: image left is the patient's right (frontal display)."""
+    if key not in ONE_SIDED:
+        return None
+    sides: set[Code | None] = set()
+    for place in places:
+        if place.right_edge <= 0.5 + MIDLINE and place.centre < 0.5 - MIDLINE:
+            sides.add(RIGHT)
+        elif place.left_edge >= 0.5 - MIDLINE and place.centre > 0.5 + MIDLINE:
+            sides.add(LEFT)
+        else:
+            sides.add(None)
+    if len(sides) == 1:
+        return sides.pop()
+    return BILATERAL if sides == {LEFT, RIGHT} else None
+
+
+def _view_note(session: ModelSession, seen: Seen, outputs: Arrays, read: int) -> str:
+    anteroposterior = session.calibrate("view", float(outputs["view"][seen.number, 0]))
+    view, probability = ("AP", anteroposterior) if anteroposterior >= 0.5 else ("PA", 1 - anteroposterior)
+    name = f"Image {seen.number + 1} of {read}: " if read > 1 else ""
+    return f"{name}view looks {view} (probability {probability:.2f})"

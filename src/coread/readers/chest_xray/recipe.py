@@ -1,0 +1,158 @@
+"""How the shipped network was made: ``python -m coread.readers.chest_xray.recipe --data FOLDER --out FOLDER``.
+
+Needs the extra ``train``. Steps, each kept in ``--out`` and not done twice: teach a backbone on other sets; fit one
+network per fold of patients; predict every patient by the network that did not see them; measure; export; lock.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coread.readers.chest_xray import packaging
+from coread.readers.chest_xray.cohort import AUXILIARY, Cohort, GateImages, read_cohort, read_gate_images
+from coread.readers.chest_xray.outputs import FINDINGS, GATE, SIDE
+from coread.readers.chest_xray.report import measure_all
+from coread.readers.chest_xray.warmup import read_tasks
+from coread.train.fitting import FitPlan, fit, predict
+from coread.train.network import FindingNetwork, NetworkPlan
+from coread.train.pretraining import PretrainPlan, pretrain
+from coread.train.samples import BatchPlan, Samples, joined, only_for_gate
+from coread.train.splits import check_no_leak, patient_folds
+
+SEED = 20261123
+log = logging.getLogger("coread.train")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the data lie, where the work goes, and how much of it is done."""
+
+    data: Path
+    out: Path
+    folds: int = 5
+    shape: NetworkPlan = NetworkPlan(
+        findings=len(FINDINGS), gate_classes=len(GATE), auxiliary=len(AUXILIARY) + 2, widths=(24, 48, 96, 160)
+    )
+    fit: FitPlan = FitPlan(seed=SEED)
+    pretrain: PretrainPlan = PretrainPlan(seed=SEED)
+    task_limit: int | None = None
+    gate_limit: int = 250
+
+
+def fast(settings: Settings) -> Settings:
+    """Return settings that run through every step in seconds and learn next to nothing."""
+    return replace(
+        settings,
+        folds=2,
+        shape=replace(settings.shape, widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), map_width=8),
+        fit=replace(settings.fit, sides=((64, 1),), batch=BatchPlan(main=8, gate=2)),
+        pretrain=replace(settings.pretrain, side=32, epochs=1, batch=4),
+        task_limit=8,
+        gate_limit=4,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """The fold networks and what each said of the patients it did not see."""
+
+    members: tuple[FindingNetwork, ...]
+    folds: NDArray[np.int64]
+    gate_folds: NDArray[np.int64]
+
+
+def run(settings: Settings) -> Path:
+    """Do every step and return the folder with card.toml, measurements.json and the locked package."""
+    log.info("reading images")
+    cohort = read_cohort(settings.data, SIDE)
+    gate = read_gate_images(settings.data.parent, settings.gate_limit)
+    fitted = fit_folds(settings, cohort, gate)
+    log.info("measuring")
+    measured = measure_all(cohort, gate, fitted.members, fitted.folds, fitted.gate_folds)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    (settings.out / "measurements.json").write_text(json.dumps(measured.as_json(), indent=2) + "\n", encoding="utf-8")
+    log.info("exporting")
+    return packaging.write_package(settings.out, fitted.members, measured)
+
+
+def fit_folds(settings: Settings, cohort: Cohort, gate: GateImages) -> Fitted:
+    """Fit one network per fold of patients, with a leak check before each."""
+    patients = [row.patient_id for row in cohort.rows]
+    spread = np.column_stack([cohort.truth, [row.source_set == "boxes" for row in cohort.rows]])
+    folds = patient_folds(patients, spread, folds=settings.folds, seed=SEED, images=cohort.digests)
+    check_no_leak([np.flatnonzero(folds == fold) for fold in range(settings.folds)], patients, cohort.digests)
+    gate_folds = _gate_folds(gate, settings.folds)
+    tasks = read_tasks(settings.data.parent, settings.task_limit)
+    start = None
+    if tasks:
+        log.info("teaching the backbone on %d other sets", len(tasks))
+        widths, depths = settings.shape.widths, settings.shape.depths
+        start = pretrain(
+            tasks, widths=widths, depths=depths, plan=settings.pretrain, folder=settings.out / "pretraining"
+        )
+    samples = _with_gate(cohort.samples, gate)
+    members = []
+    for fold in range(settings.folds):
+        log.info("fitting fold %d of %d", fold + 1, settings.folds)
+        main = np.flatnonzero(folds != fold)
+        only_gate = _gate_draw(cohort, main, np.flatnonzero(gate_folds != fold))
+        members.append(
+            fit(
+                samples,
+                main,
+                only_gate,
+                shape=settings.shape,
+                plan=replace(settings.fit, seed=settings.fit.seed + fold),
+                folder=settings.out / f"fold{fold}",
+                start=start,
+            )
+        )
+    return Fitted(tuple(members), folds, gate_folds)
+
+
+def _gate_folds(gate: GateImages, folds: int) -> NDArray[np.int64]:
+    if not len(gate.classes):
+        return np.zeros(0, dtype=np.int64)
+    return patient_folds(gate.groups, gate.classes[:, None] == np.arange(len(GATE)), folds=folds, seed=SEED)
+
+
+def _with_gate(samples: Samples, gate: GateImages) -> Samples:
+    if not len(gate.classes):
+        return samples
+    return joined([samples, only_for_gate(gate.images, gate.classes, like=samples)])
+
+
+def _gate_draw(cohort: Cohort, main: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Half of the gate's draws are adult chests of this fold's training part (to be spoilt), half other images."""
+    adults = main[cohort.samples.gate.numpy()[main] == 0]
+    if not len(others):
+        return adults
+    return np.concatenate([np.resize(adults, len(others)), len(cohort.rows) + others])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the recipe from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of cxr_nih; the other sets lie beside it")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the work and the finished package")
+    parser.add_argument("--fast", action="store_true", help="run through every step in seconds, learning nothing")
+    parser.add_argument("--install", action="store_true", help="copy the finished reader into the reader's folder")
+    chosen: Any = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    settings = Settings(chosen.data, chosen.out)
+    finished = run(fast(settings) if chosen.fast else settings)
+    if chosen.install:
+        packaging.install(finished, Path(__file__).parent)
+    log.info("finished: %s", finished)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

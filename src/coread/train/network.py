@@ -1,0 +1,175 @@
+"""A small convolutional network that names findings and shows where: one map per finding, pooled to a logit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """The shape of a network, as data."""
+
+    findings: int
+    gate_classes: int
+    auxiliary: int
+    """Outputs that only help learning (text labels, sex, age) and are not exported."""
+    widths: tuple[int, ...] = (24, 48, 96, 192)
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    map_width: int = 96
+    sharpness: float = 4.0
+    """Of the pooling from map to logit: 0 is the mean, infinity the maximum."""
+    dropout: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOutput:
+    """What one forward pass gives; all are logits, batch first."""
+
+    logits: Tensor
+    maps: Tensor
+    """(N, findings, rows / 16, columns / 16)."""
+    gate: Tensor
+    view: Tensor
+    auxiliary: Tensor
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut that averages before it strides (no aliasing)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        changes = stride > 1 or inputs != outputs
+        self.shortcut = (
+            nn.Sequential(
+                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
+                nn.Conv2d(inputs, outputs, 1, bias=False),
+                nn.BatchNorm2d(outputs),
+            )
+            if changes
+            else nn.Identity()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output, (N, outputs, rows / stride, columns / stride)."""
+        return functional.relu(self.body(x) + self.shortcut(x))
+
+
+class Backbone(nn.Module):
+    """Grey image to two feature maps, at 1/16 and 1/32 of its side."""
+
+    def __init__(self, widths: Sequence[int], depths: Sequence[int]) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, widths[0], 5, 2, 2, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, 1),
+        )
+        stages: list[nn.Module] = []
+        before = widths[0]
+        for number, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            blocks = [ResidualBlock(before, width, 2 if number else 1)]
+            blocks += [ResidualBlock(width, width, 1) for _ in range(depth - 1)]
+            stages.append(nn.Sequential(*blocks))
+            before = width
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardise each image by its own mean and deviation, then return (1/16, 1/32) features."""
+        mean = image.mean(dim=(1, 2, 3), keepdim=True)
+        centred = image - mean
+        deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        x = self.stem(centred / (deviation + 1e-3))
+        features = [x]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        return features[-2], features[-1]
+
+
+class FindingNetwork(nn.Module):
+    """Backbone, a map per finding at 1/16, and heads for the gate, the view and the auxiliary labels."""
+
+    def __init__(self, plan: NetworkPlan) -> None:
+        super().__init__()
+        self.plan = plan
+        self.backbone = Backbone(plan.widths, plan.depths)
+        deep, middle = plan.widths[-1], plan.widths[-2]
+        self.from_middle = nn.Conv2d(middle, plan.map_width, 1, bias=False)
+        self.from_deep = nn.Conv2d(deep, plan.map_width, 1, bias=False)
+        self.merge = nn.Sequential(
+            nn.BatchNorm2d(plan.map_width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(plan.map_width, plan.map_width, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(plan.map_width),
+            nn.ReLU(inplace=True),
+        )
+        self.to_maps = nn.Conv2d(plan.map_width, plan.findings, 1)
+        self.dropout = nn.Dropout(plan.dropout)
+        self.whole = nn.Linear(deep, plan.findings)
+        self.gate = nn.Linear(deep, plan.gate_classes)
+        self.view = nn.Linear(deep, 1)
+        self.auxiliary = nn.Linear(deep, plan.auxiliary)
+        nn.init.constant_(self.to_maps.bias, -3.0)  # type: ignore[arg-type]
+        nn.init.zeros_(self.whole.weight)
+
+    def forward(self, image: Tensor) -> NetworkOutput:
+        """Read a batch of display images (N, 1, rows, columns) in [0, 1]; sides are multiples of 32."""
+        middle, deep = self.backbone(image)
+        raised = functional.interpolate(self.from_deep(deep), scale_factor=2.0, mode="nearest")
+        maps = self.to_maps(self.merge(self.from_middle(middle) + raised))
+        pooled = soft_maximum(maps, self.plan.sharpness)
+        seen = self.dropout(deep.mean(dim=(2, 3)))
+        return NetworkOutput(
+            logits=pooled + self.whole(seen),
+            maps=maps,
+            gate=self.gate(seen),
+            view=self.view(seen),
+            auxiliary=self.auxiliary(seen),
+        )
+
+
+def soft_maximum(maps: Tensor, sharpness: float) -> Tensor:
+    """Pool (N, K, rows, columns) to (N, K): the log-mean-exp over all cells."""
+    flat = maps.flatten(2) * sharpness
+    cells = torch.tensor(float(flat.shape[-1]))
+    return (torch.logsumexp(flat, dim=-1) - torch.log(cells)) / sharpness
+
+
+class MirrorEnsemble(nn.Module):
+    """The network that is shipped: the mean over members and over the image and its mirror image.
+
+    Averaging over the mirror image makes the answer the same for a mirrored input, and its maps the mirrored maps.
+    """
+
+    def __init__(self, members: Sequence[FindingNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return (logits, maps as probabilities, gate logits, view logit), means over members and mirror images."""
+        both = torch.cat([image, torch.flip(image, dims=[3])], dim=0)
+        outputs = [member(both) for member in self.members]
+        half = image.shape[0]
+
+        def mean_of(values: Sequence[Tensor]) -> Tensor:
+            mean = torch.stack(list(values)).mean(dim=0)
+            return (mean[:half] + mean[half:]) / 2
+
+        maps = torch.stack([torch.sigmoid(output.maps) for output in outputs]).mean(dim=0)
+        maps = (maps[:half] + torch.flip(maps[half:], dims=[3])) / 2
+        return (
+            mean_of([output.logits for output in outputs]),
+            maps,
+            mean_of([output.gate for output in outputs]),
+            mean_of([output.view for output in outputs]),
+        )
