@@ -4,12 +4,29 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from coread.app.web.dicomweb.archive import Resource
+from coread.app.web.dicomweb.errors import BadRequest
+from coread.app.web.dicomweb.frames import frame_numbers
+from coread.app.web.dicomweb.json_model import to_bytes
+from coread.app.web.dicomweb.rendered import parse_look
+from coread.app.web.dicomweb.search import (
+    INSTANCE_KEYS,
+    SERIES_KEYS,
+    STUDY_KEYS,
+    parse_search,
+    search_instances,
+    search_series,
+    search_studies,
+)
 from coread.store import Store
 from tests.deliver.objects import secondary_capture
 from tests.dicomweb.archive import AppClient, add, served_store
 
 ONE, TWO = "1.2.826.0.1.3680043.8.498.11", "1.2.826.0.1.3680043.8.498.12"
+NAMES = (*STUDY_KEYS, *SERIES_KEYS, *INSTANCE_KEYS, "limit", "offset", "includefield", "fuzzymatching")
 JSON = {"Accept": "application/dicom+json"}
 
 
@@ -123,3 +140,39 @@ def test_what_cannot_be_meant_is_400(served: tuple[Store, AppClient], path: str)
 def test_xml_is_not_acceptable(served: tuple[Store, AppClient]) -> None:
     answer = served[1].get("/dicomweb/studies", headers={"Accept": 'multipart/related; type="application/dicom+xml"'})
     assert answer.status_code == 406
+
+
+@given(st.lists(st.tuples(st.sampled_from([*NAMES]) | st.text(max_size=12), st.text(max_size=20)), max_size=6))
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_query_gives_anything_but_an_answer_or_400(
+    served: tuple[Store, AppClient], pairs: list[tuple[str, str]]
+) -> None:
+    store, _ = served
+    try:
+        search = parse_search(pairs)
+        for found in (
+            search_studies(store, search, ""),
+            search_series(store, search, None, ""),
+            search_instances(store, search, Resource(ONE), ""),
+        ):
+            to_bytes(found.items)
+    except BadRequest:
+        return
+
+
+@given(st.dictionaries(st.sampled_from(["window", "viewport", "quality"]), st.text("0123456789,.-einfa", max_size=20)))
+def test_no_rendering_parameter_gives_anything_but_a_look_or_400(parameters: dict[str, str]) -> None:
+    try:
+        look = parse_look(parameters)
+    except BadRequest:
+        return
+    assert look.width is None or 0 < look.width <= 8192
+
+
+@given(st.text(max_size=30))
+def test_no_frame_list_gives_anything_but_numbers_from_one_or_400(text: str) -> None:
+    try:
+        numbers = frame_numbers(text)
+    except BadRequest:
+        return
+    assert all(number >= 1 for number in numbers)

@@ -62,7 +62,7 @@ def _plain(vr: str, value: bytes, bulk_uri: BulkUri, path: str) -> Item | None:
         return _binary(vr, value, bulk_uri, path)
     if vr in _STRUCTS:
         return _numbers(vr, value)
-    if not value.isascii():
+    if not value.isascii() or b"\x1b" in value:  # an escape announces another character set (PS3.5 section 6.1.2.5)
         return None
     if vr in _TEXTS:
         return _listed(vr, [part.strip(" \0") or None for part in value.decode().rstrip(" \0").split("\\")])

@@ -17,7 +17,7 @@ from coread.app.web.dicomweb.rendered import THUMBNAIL_SIZE, Look, parse_look, r
 from coread.app.web.dicomweb.retrieve import bulk_data, retrieve
 from coread.app.web.dicomweb.search import Found, parse_search, search_instances, search_series, search_studies
 from coread.app.web.dicomweb.storing import store_objects
-from coread.store import Store
+from coread.store import Store, StoreBusy
 
 _BASE = re.compile(r"^(.*?)/(?:studies|series|instances)(?:/|$)")
 _STUDY = "/studies/{study}"
@@ -37,6 +37,8 @@ class _Refusing(APIRoute):
                 return await handle(request)
             except DicomwebRefused as refused:
                 return Response(f"{refused}\n", status_code=refused.status, media_type="text/plain; charset=utf-8")
+            except StoreBusy as busy:
+                return Response(f"{busy}\n", status_code=503, headers={"Retry-After": "5"}, media_type="text/plain")
 
         return answer
 
