@@ -81,7 +81,7 @@ def test_a_damaged_package_is_a_failure_that_says_what_to_do(queue: MemoryQueue,
     failure = only_failure(queue)
     assert failure.kind == "DamagedPackage"
     assert "network.onnx" in failure.message
-    assert "coread readers check" in failure.hint
+    assert "coread readers --check" in failure.hint
 
 
 def test_a_package_replaced_while_running_is_not_used(queue: MemoryQueue, tiny: InstalledReader) -> None:

@@ -9,13 +9,16 @@ from coread.domain.cards import ReaderCard
 from coread.domain.study import InstanceHeader
 from coread.engine.errors import TooMuchMemory
 
-BYTES_PER_PIXEL = 16
-"""Stored values, float32 values, the padding mask and one working copy, at their widest together."""
+KEPT_BYTES_PER_PIXEL = 5
+"""float32 values and the padding mask of an image that is held until the reading ends."""
+DECODING_BYTES_PER_PIXEL = 16
+"""Stored values, modality values and working copies while one image is decoded, at their widest together."""
 
 
 def estimated_bytes(headers: Sequence[InstanceHeader]) -> int:
-    """Return the memory that decoding these images takes, from their headers alone."""
-    return sum(pixels_of(header) * BYTES_PER_PIXEL for header in headers)
+    """Return the memory that decoding these images one after the other takes, from their headers alone."""
+    pixels = [pixels_of(header) for header in headers]
+    return sum(pixels) * KEPT_BYTES_PER_PIXEL + max(pixels, default=0) * DECODING_BYTES_PER_PIXEL
 
 
 def pixels_of(header: InstanceHeader) -> int:

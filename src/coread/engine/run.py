@@ -165,7 +165,7 @@ def _short(filename: str) -> str:
 
 def _hint(problem: Exception) -> str:
     if isinstance(problem, Misconfigured):
-        return "Check the installation of the reader: coread readers check"
+        return "Check the installation of the reader: coread readers --check"
     if isinstance(problem, OSError):
         return "Check the disk and the store's folder: coread doctor"
     return "Repeat the reading; if it fails again, report it with the reader's version and this message."

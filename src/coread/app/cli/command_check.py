@@ -48,6 +48,7 @@ def doctor(
 
 def readers(
     reader_id: Annotated[str, typer.Argument(help="show one whole card")] = "",
+    check: Annotated[bool, typer.Option("--check", help="run the conformance suite over the readers")] = False,
     json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
 ) -> None:
     """List the installed readers, or show one card with its measured numbers."""
@@ -60,7 +61,12 @@ def readers(
             f"no reader {reader_id!r}; installed: {', '.join(r.card.reader_id for r in listing.readers) or 'none'}"
         )
         raise typer.Exit(ExitCode.NOT_FOUND)
-    if json:
+    if check:
+        from coread.app.cli.reader_checks import check_readers
+
+        if not check_readers(chosen, as_json=json):
+            raise typer.Exit(ExitCode.FAILED)
+    elif json:
         problems = [{"name": p.name, "problem": p.problem} for p in listing.problems]
         answer_json({"readers": [_card(r.card, r.package_digest) for r in chosen], "problems": problems})
     elif reader_id:

@@ -1,4 +1,4 @@
-"""One suite for every reader, with no test written by its author. ``coread readers check`` and our tests run it.
+"""One suite for every reader, with no test written by its author. ``coread readers --check`` and our tests run it.
 
 A check returns one line about what it saw, or raises: NotConformant when the reader breaks the contract,
 NotApplicable when this reader gives nothing to check.
