@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.studies import fill
-
 from coread.domain.results import Outcome
 from coread.store import InstanceQuery, SeriesQuery, Store, StoreSettings, StudyQuery, WorklistQuery
 
