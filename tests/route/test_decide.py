@@ -44,7 +44,8 @@ def reason_for(*headers: InstanceHeader, contract: InputContract = CHEST_CONTRAC
         ({"columns": 0}, ReasonCode.NO_PIXELS),
         ({"modality": "SR"}, ReasonCode.NO_ELIGIBLE),
         ({"modality": "KO"}, ReasonCode.NO_ELIGIBLE),
-        ({"manufacturer": "Coread"}, ReasonCode.NO_ELIGIBLE),
+        ({"manufacturer": "Coread", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.7"}, ReasonCode.NO_ELIGIBLE),
+        ({"manufacturer": "Coread"}, None),
     ],
 )
 def test_one_image_is_accepted_or_declined_with_its_reason(changes: dict[str, object], code: ReasonCode | None) -> None:

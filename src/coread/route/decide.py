@@ -20,6 +20,8 @@ _NOT_IMAGES = frozenset({"SR", "KO", "PR", "SEG", "DOC", "REG", "RTSTRUCT", "RTP
 """Modalities (PS3.3 C.7.3.1.1.1) of objects that describe images and are not images."""
 _OWN_DOOR = "own"
 _OWN_MANUFACTURER = "Coread"
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+"""Secondary Capture and its multi-frame kinds (PS3.4 annex B.5); Coread's phantoms are of other classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,8 @@ def _is_image_to_read(item: Instance) -> bool:
     if item.origin.door == _OWN_DOOR or header.modality in _NOT_IMAGES:
         return False
     # Our own summary pages come back when a PACS forwards everything it gets.
-    return not header.manufacturer.startswith(_OWN_MANUFACTURER)
+    own_page = header.manufacturer.startswith(_OWN_MANUFACTURER) and header.sop_class_uid.startswith(_SECONDARY_CAPTURE)
+    return not own_page
 
 
 def _frames(header: InstanceHeader) -> int:
