@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -51,9 +52,9 @@ def minimal(**attributes: object) -> Dataset:
 def as_bytes(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
     """Return a data set as a Part 10 file in a native syntax."""
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID") or "1.2"
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID") or "1.2"
-    dataset.file_meta.TransferSyntaxUID = syntax  # type: ignore[assignment]
+    dataset.file_meta.MediaStorageSOPClassUID = UID(dataset.get("SOPClassUID") or "1.2")
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(dataset.get("SOPInstanceUID") or "1.2")
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     out = io.BytesIO()
     dataset.save_as(out, enforce_file_format=True)
     return out.getvalue()

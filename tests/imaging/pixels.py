@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
@@ -15,7 +14,7 @@ from tests.imaging.objects import as_bytes, minimal
 def image_dataset(values: NDArray[Any], *, stored: int, signed: bool = False, **attributes: Any) -> Dataset:
     """Return an object around stored values (rows, columns), (rows, columns, 3) or (frames, ...)."""
     bits = values.dtype.itemsize * 8
-    colour = values.shape[-1] == 3
+    colour = values.ndim > 2 and values.shape[-1] == 3 and attributes.get("BitsAllocated") != 1
     frames = values.shape[0] if values.ndim == (4 if colour else 3) else 1
     shape = values.shape[-3:-1] if colour else values.shape[-2:]
     dataset = minimal(

@@ -1,5 +1,6 @@
 """Stored values: equal to the reference decoders, masked as the standard says, refused before allocating."""
 
+import contextlib
 import tracemalloc
 import warnings
 from pathlib import Path
@@ -16,8 +17,8 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import (
     HTJ2KLossless,
     JPEG2000Lossless,
-    JPEGLSLossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -250,10 +251,8 @@ def test_a_damaged_or_lying_codestream_is_refused(tmp_path: Path, syntax: str) -
         dataset = image_dataset(frame, stored=16)
         dataset.PixelData = encapsulate([damaged])
         path, _ = _compressed(tmp_path, dataset, syntax)
-        try:
+        with contextlib.suppress(PixelsUnread):
             assert decode_frames(path).shape == (1, 40, 33)  # some codecs fill what is missing
-        except PixelsUnread as refusal:
-            assert refusal.reason.code is ReasonCode.PIXELS_UNREAD
     dataset = image_dataset(ramp((20, 20), "u2", 65535), stored=16)
     dataset.PixelData = encapsulate([data])
     path, _ = _compressed(tmp_path, dataset, syntax)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from coread.domain.geometry import Geometry, affine_of
 from coread.domain.images import Quantity, Volume
@@ -36,8 +37,9 @@ def saved(folder: Path, recipe: CtRecipe) -> list[tuple[Path, InstanceHeader]]:
     return instances
 
 
-def ball_center(volume: Volume) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return volume.geometry.to_patient(np.argwhere(volume.voxels > 120)).mean(axis=0)
+def ball_center(volume: Volume) -> NDArray[np.float64]:
+    center: NDArray[np.float64] = volume.geometry.to_patient(np.argwhere(volume.voxels > 120)).mean(axis=0)
+    return center
 
 
 @pytest.mark.parametrize("number", range(48))

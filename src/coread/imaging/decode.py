@@ -103,7 +103,7 @@ def _native_frames(source: PixelSource, wanted: tuple[int, ...]) -> NDArray[Any]
     data, offset = _pixel_bytes(source, size * layout.frames)
     dtype = np.dtype(layout.dtype).newbyteorder("<" if source.raw.little_endian else ">")
     values = np.frombuffer(data, dtype=dtype, count=per_frame * layout.frames, offset=offset)
-    chosen = values.reshape(layout.frames, per_frame)
+    chosen: NDArray[Any] = values.reshape(layout.frames, per_frame)
     if len(wanted) != layout.frames or wanted != tuple(range(1, layout.frames + 1)):
         first = wanted[0] - 1
         chosen = chosen[first : first + 1] if len(wanted) == 1 else chosen[[frame - 1 for frame in wanted]]
@@ -112,9 +112,9 @@ def _native_frames(source: PixelSource, wanted: tuple[int, ...]) -> NDArray[Any]
     if not dtype.isnative:
         chosen = chosen.astype(layout.dtype)
     if layout.planar:
-        planes = chosen.reshape(len(wanted), 3, layout.rows, layout.columns)
-        return _settled(np.moveaxis(planes, 1, -1), layout)
-    return _settled(chosen.reshape(len(wanted), *layout.shape), layout)
+        chosen = chosen.reshape(len(wanted), 3, layout.rows, layout.columns).transpose(0, 2, 3, 1)
+    settled = _settled(chosen.reshape(len(wanted), *layout.shape), layout)
+    return rgb_from_ybr(settled) if layout.samples == 3 and layout.photometric == "YBR_FULL" else settled
 
 
 def _pixel_bytes(source: PixelSource, size: int) -> tuple[bytes | mmap.mmap, int]:

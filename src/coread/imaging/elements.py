@@ -59,6 +59,9 @@ def walk_elements(buffer: Buffer, extent: Extent, wanted: Container[int]) -> Wal
     total, explicit, stop_at = extent.total, extent.explicit, extent.stop_at
     position, previous = extent.start, FIRST_TAG - 1
     while position < total:
+        position, previous = _plain_run(buffer, position, extent, wanted, values, previous)
+        if position == total:
+            break
         found = _element(buffer, position, total, explicit)
         if found is None:
             return None
@@ -81,6 +84,45 @@ def walk_elements(buffer: Buffer, extent: Extent, wanted: Container[int]) -> Wal
                 raise NeedMore
             values[tag] = buffer[body:position]
     return Walk(values, position)
+
+
+def _plain_run(
+    buffer: Buffer,
+    position: int,
+    extent: Extent,
+    wanted: Container[int],
+    values: dict[int, bytes],
+    previous: int,
+) -> tuple[int, int]:
+    """Walk over as many plain elements as there are: the hot loop; whatever is not plain is left to the caller.
+
+    Returns the offset of the first element left over and the tag before it.
+    """
+    have, explicit, stop_at = len(buffer), extent.explicit, extent.stop_at
+    unpack, long_length, length_bytes_of = _explicit, _u32, _LENGTH_BYTES.get
+    while position + 12 <= have:
+        group, element, vr, length = unpack(buffer, position)
+        tag = group << 16 | element
+        if tag >= stop_at or tag <= previous:
+            break
+        end = position + 8
+        if not explicit:
+            length = vr | length << 16
+        else:
+            length_bytes = length_bytes_of(vr)
+            if length_bytes == 4:
+                length = long_length(buffer, end)[0]
+                end += 4
+            elif length_bytes is None:
+                break
+        body = end
+        end += length
+        if end > have or length == UNDEFINED:
+            break
+        if tag in wanted:
+            values[tag] = buffer[body:end]
+        previous, position = tag, end
+    return position, previous
 
 
 def _element(buffer: Buffer, position: int, total: int, explicit: bool) -> tuple[int, int, int, int] | None:

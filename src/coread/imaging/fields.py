@@ -11,6 +11,7 @@ from coread.imaging.text import decode_text, encodings_of
 
 CHARSET = 0x00080005
 _MAX_INTEGER = 2**31
+_SAFE_DIGITS = 10
 
 _TEXT = {
     "patient_id": 0x00100020,
@@ -112,12 +113,18 @@ def _uids(values: dict[int, bytes], transfer_syntax_uid: str) -> dict[str, Any]:
 
 def plain_text(value: bytes) -> str:
     """Decode a value that no character set applies to (CS, DA, TM, AS, UI: PS3.5 section 6.1.2.2)."""
-    return value.decode("ascii", "replace").replace("\0", "").strip()
+    text = value.decode("ascii", "replace").strip(" \0\t\r\n")
+    return text.replace("\0", "") if "\0" in text else text
 
 
 def whole_number(value: bytes) -> int | None:
     """Return an IS value as a number; ``None`` where it is absent or no number of 32 bits."""
-    number = decimals(value.split(b"\\")[0], count=1)
+    text = value.split(b"\\", 1)[0].strip(b" \0")
+    if not text:
+        return None
+    if text.isdigit() and len(text) < _SAFE_DIGITS:
+        return int(text)
+    number = decimals(text, count=1)
     if not number or abs(number[0]) >= _MAX_INTEGER or number[0] != int(number[0]):
         return None
     return int(number[0])
@@ -132,11 +139,12 @@ def short_number(value: bytes, *, little_endian: bool, signed: bool = False) -> 
 
 def decimals(value: bytes, *, count: int = 0) -> tuple[float, ...]:
     """Return DS values; empty where one is no finite number or the count is another than ``count``."""
-    parts = plain_text(value).split("\\")
+    if not value:
+        return ()
     try:
-        numbers = tuple(float(part) for part in parts)
+        numbers = tuple([float(part) for part in plain_text(value).split("\\")])
     except ValueError:
         return ()
-    if (count and len(numbers) != count) or not all(math.isfinite(number) for number in numbers):
+    if (count and len(numbers) != count) or not math.isfinite(sum(numbers)):
         return ()
     return numbers

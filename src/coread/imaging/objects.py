@@ -15,7 +15,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from coread.imaging.elements import UNDEFINED, Buffer, Extent, NeedMore, walk_elements
-from coread.imaging.errors import BadHeader, HeadTooShort, ImagingRefused, NotDicom, Truncated
+from coread.imaging.errors import BadHeader, HeadTooShort, NotDicom, Truncated
 from coread.imaging.strict_reader import StrictReader
 
 PIXELS = 0x7FE00008
@@ -24,6 +24,8 @@ MAX_INFLATED_HEADER = 64 * 1024 * 1024
 _PREAMBLE = 132
 _META_LIMIT = 64 * 1024
 _TRANSFER_SYNTAX = 0x00020010
+_CHARSET = 0x00080005
+_MAX_BLANKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,33 +161,61 @@ def inflate(data: bytes, limit: int) -> bytes:
 
 def pydicom_header(buffer: Buffer, encoding: Encoding, wanted: Container[int], stop_at: int) -> RawHeader:
     """Return the wanted values with pydicom's element reader; slower, tolerant of what is merely odd."""
-    reader = StrictReader(buffer, encoding.start)
     explicit = encoding.explicit
-    letters = buffer[encoding.start + 4 : encoding.start + 6]
     if encoding.little_endian:
+        letters = buffer[encoding.start + 4 : encoding.start + 6]
         explicit = letters.isalpha() and letters.isupper()
+    blanks: frozenset[int] = frozenset()
+    while True:
+        reader = StrictReader(buffer, encoding.start, blanks)
+        try:
+            values = _pydicom_values(reader, encoding, explicit, wanted, stop_at)
+            break
+        except Exception as problem:
+            if reader.ran_short:
+                raise Truncated("a data element goes on beyond the end of the object") from problem
+            charset = _charset_just_read(reader, buffer, encoding) - blanks
+            if not charset or len(blanks) >= _MAX_BLANKS:
+                raise BadHeader(f"{type(problem).__name__}: {problem}") from problem
+            blanks |= charset
+    if reader.ran_short:
+        raise Truncated("a data element goes on beyond the end of the object")
+    if blanks and values.get(_CHARSET, b"?").isspace():
+        at = min(blanks)
+        values[_CHARSET] = buffer[at : at + len(values[_CHARSET])]
+    return RawHeader(
+        values,
+        encoding.transfer_syntax_uid,
+        encoding.little_endian,
+        explicit,
+        encoding.start,
+        reader.tell(),
+        buffer,
+    )
+
+
+def _pydicom_values(
+    reader: StrictReader, encoding: Encoding, explicit: bool, wanted: Container[int], stop_at: int
+) -> dict[int, bytes]:
     values: dict[int, bytes] = {}
 
     def stop(tag: BaseTag, _vr: str | None, _length: int) -> bool:
         return int(tag) >= stop_at
 
-    try:
-        # pydicom warns of odd character sets and values; whatever it warns of is decided on in fields.py.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for element in data_element_generator(reader, not explicit, encoding.little_endian, stop):  # type: ignore[arg-type]
-                if int(element.tag) in wanted and isinstance(element, RawDataElement):
-                    values[int(element.tag)] = element.value or b""
-    except (RecursionError, EOFError) as problem:
-        refusal: ImagingRefused = Truncated(str(problem)) if reader.ran_short else BadHeader("items nest too deeply")
-        raise refusal from problem
-    except Exception as problem:
-        raise (Truncated if reader.ran_short else BadHeader)(f"{type(problem).__name__}: {problem}") from problem
-    if reader.ran_short:
-        raise Truncated("a data element goes on beyond the end of the object")
-    return RawHeader(
-        values, encoding.transfer_syntax_uid, encoding.little_endian, explicit, encoding.start, reader.tell(), buffer
-    )
+    # pydicom warns of odd character sets and values; whatever it warns of is decided on in fields.py.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for element in data_element_generator(reader, not explicit, encoding.little_endian, stop):  # type: ignore[arg-type]
+            if int(element.tag) in wanted and isinstance(element, RawDataElement):
+                values[int(element.tag)] = element.value or b""
+    return values
+
+
+def _charset_just_read(reader: StrictReader, buffer: Buffer, encoding: Encoding) -> frozenset[int]:
+    """Return where the value read last lies, if it is a Specific Character Set: pydicom fails on some terms."""
+    at = reader.last_read_at
+    tag = b"\x08\x00\x05\x00" if encoding.little_endian else b"\x00\x08\x00\x05"
+    return frozenset([at]) if tag in (buffer[at - 8 : at - 4], buffer[at - 12 : at - 8]) else frozenset()
 
 
 def too_short(_: NeedMore) -> HeadTooShort:

@@ -77,6 +77,8 @@ def pixel_format(raw: RawHeader, pixel_tag: int) -> PixelFormat:
     photometric = plain_text(raw.values.get(PHOTOMETRIC, b""))
     if samples not in (1, 3) or (samples == 3 and allocated == 1):
         raise PixelMeaning(f"{samples} samples per pixel of {allocated} bits")
+    if photometric == "YBR_FULL_422" and columns % 2:
+        raise PixelMeaning(f"YBR_FULL_422 with an odd number of columns ({columns})")
     if floating:
         stored, high_bit = allocated, allocated - 1
     return PixelFormat(

@@ -6,9 +6,12 @@ from coread.imaging.elements import Buffer
 class StrictReader:
     """Just enough of a binary file for pydicom's readers; never allocates more than the buffer holds."""
 
-    def __init__(self, buffer: Buffer, position: int = 0) -> None:
+    def __init__(self, buffer: Buffer, position: int = 0, blanks: frozenset[int] = frozenset()) -> None:
         self._buffer = buffer
         self._position = position
+        self._blanks = blanks
+        """Offsets at which reads return spaces: values that pydicom cannot live with."""
+        self.last_read_at = position
         self._reads_at_end = 0
         self._cut = False
 
@@ -21,6 +24,9 @@ class StrictReader:
         """Read up to ``size`` bytes."""
         end = len(self._buffer) if size < 0 else min(self._position + size, len(self._buffer))
         found = self._buffer[min(self._position, end) : end]
+        self.last_read_at = self._position
+        if self._position in self._blanks:
+            found = b" " * len(found)
         if size > 0 and not found:
             self._reads_at_end += 1
             self._cut = self._cut or self._position > len(self._buffer)

@@ -43,6 +43,16 @@ class Ball:
     hounsfield: int = 200
 
 
+CT_IDENTITY = Identity(
+    patient_name="SYNTHETIC^CT01",
+    patient_id="SYN-CT-01",
+    accession_number="SYNCT01",
+    study_description="SYNTHETIC CT",
+    series_description="SYNTHETIC CT shapes",
+    uid_seed="ct-1",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class CtRecipe:
     """What to compute. The same recipe gives the same objects."""
@@ -63,14 +73,7 @@ class CtRecipe:
     """Slices (from 0) that are left out."""
     doubled: tuple[int, ...] = ()
     """Slices that come twice, at the same position under another SOP Instance UID."""
-    identity: Identity = Identity(
-        patient_name="SYNTHETIC^CT01",
-        patient_id="SYN-CT-01",
-        accession_number="SYNCT01",
-        study_description="SYNTHETIC CT",
-        series_description="SYNTHETIC CT shapes",
-        uid_seed="ct-1",
-    )
+    identity: Identity = CT_IDENTITY
 
     def __post_init__(self) -> None:
         if min(self.rows, self.columns, self.slices) < 1 or abs(self.tilt_degrees) > 60:

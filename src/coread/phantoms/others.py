@@ -1,5 +1,6 @@
 """Radiographs that are no frontal chest: what an input gate must turn away."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -89,7 +90,7 @@ def _hand(x: Field, y: Field, random: np.random.Generator) -> Field:
 def _phalanges(offset: Field, y: Field, tip: float, finger: int) -> Field:
     joints = np.linspace(tip, 8.2 - 0.2 * finger, 5)
     bone = np.zeros_like(y)
-    for start, end in zip(joints[:-1], joints[1:], strict=True):
+    for start, end in itertools.pairwise(joints):
         along = np.clip((y - start) / (end - start), 0, 1)
         radius = 0.42 + 0.22 * np.abs(2 * along - 1) ** 3
         shaft = 2 * (
