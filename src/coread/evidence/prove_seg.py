@@ -60,12 +60,18 @@ def _segment_problems(
 def _centroid_problems(region: Region, planes: NDArray[np.bool_], sums: "list[_Centroid]") -> list[str]:
     if region.geometry is None or not planes.any():
         return []
-    stated = region.geometry.to_patient(np.argwhere(planes)).mean(axis=0)
+    stated = region.geometry.to_patient(_mean_index(planes)[None])[0]
     found, from_source = sums[0].value(), sums[1].value()
     apart = max(float(np.linalg.norm(stated - found)), float(np.linalg.norm(stated - from_source)))
     if apart > TOLERANCE_MM:
         return [f"region {region.label!r}: centroids are {apart:.2f} mm apart (segmentation, source, reader)"]
     return []
+
+
+def _mean_index(planes: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean (slice, row, column) of the set voxels; the affine takes it to their mean position."""
+    counts = [planes.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1))]
+    return np.array([float(np.arange(len(count)) @ count) / float(count.sum()) for count in counts])
 
 
 class _Centroid:
@@ -76,10 +82,12 @@ class _Centroid:
         self._count = 0
 
     def add(self, mask: NDArray[np.bool_], plane: _Plane) -> None:
-        rows, columns = np.nonzero(mask)
+        in_rows, in_columns = mask.sum(axis=1), mask.sum(axis=0)
         position, per_column, per_row = plane
-        self._sum += len(rows) * position + columns.sum() * per_column + rows.sum() * per_row
-        self._count += len(rows)
+        count = int(in_rows.sum())
+        columns, rows = float(np.arange(len(in_columns)) @ in_columns), float(np.arange(len(in_rows)) @ in_rows)
+        self._sum += count * position + columns * per_column + rows * per_row
+        self._count += count
 
     def value(self) -> NDArray[np.float64]:
         return np.asarray(self._sum / self._count, dtype=np.float64)
