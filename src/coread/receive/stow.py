@@ -1,7 +1,10 @@
 """STOW-RS (PS3.18 10.5) without a web framework: bytes in, receipts and the response data set out."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from coread.domain.study import Origin, Received, ReceiveStatus
@@ -14,6 +17,7 @@ from coread.store import StagedFile, Store
 
 _BATCH = 64
 """So many sealed parts are indexed together; the rest at the end of the body."""
+_SYNC_THREADS = 8
 DUPLICATE_INSTANCE = 0x0111
 """Another object with this SOP Instance UID is kept (PS3.7 C.4.2)."""
 
@@ -87,7 +91,9 @@ class StowIntake:
         self._store = store
         self._study = study_instance_uid
         self._area = StagingArea(store.staging_folder(), BytesInFlight(self._limits.max_body_bytes))
-        self._door = FileDoor(store, self._area, origin, durable, self._limits.max_part_bytes)
+        # The answer comes at the end of the request: parts are synced together when they are indexed, not one by one.
+        self._door = FileDoor(store, self._area, origin, False, self._limits.max_part_bytes)
+        self._durable = durable
         self._reader = MultipartReader(boundary, self)
         self._current: IncomingFile | None = None
         self._body_bytes = 0
@@ -153,8 +159,26 @@ class StowIntake:
         items, self._sealed = self._sealed, []
         if not items:
             return
+        if self._durable:
+            sync_together([item.path for item in items])
+            items = [replace(item, durable_already=True) for item in items]
         for item, receipt in zip(items, self._store.add_files(items), strict=True):
             self._parts.append(_part(item, receipt))
+
+
+def sync_together(paths: Sequence[Path]) -> None:
+    """Bring files to the disk from several threads, so that one journal commit serves many of them."""
+    with ThreadPoolExecutor(max_workers=min(_SYNC_THREADS, len(paths))) as pool:
+        for done in [pool.submit(_sync, path) for path in paths]:
+            done.result()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _part(item: StagedFile, receipt: Received) -> StowPart:
