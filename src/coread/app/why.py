@@ -203,10 +203,10 @@ def _result_text(result: ReadResult) -> str:
 
 def stages_of(study: Study, readers: Sequence[ReaderStory]) -> tuple[Stage, ...]:
     """Return the steps from first packet to PACS with the time each took, in order of time."""
-    points: list[tuple[datetime, str, str, str]] = [
-        (study.first_received_at, "first", "First image arrived", ""),
-        (study.last_received_at, "last", "Last image arrived", f"{study.instance_count} images"),
-    ]
+    images = counted(study.instance_count, "image")
+    points: list[tuple[datetime, str, str, str]] = [(study.last_received_at, "last", "Last image arrived", images)]
+    if study.first_received_at < study.last_received_at:
+        points.insert(0, (study.first_received_at, "first", "First image arrived", ""))
     if study.settled_at is not None and study.settled_reason is not None:
         points.append((study.settled_at, "settled", "Complete", SETTLED_TEXT[study.settled_reason]))
     for reader in readers:
@@ -246,7 +246,7 @@ def _delivery_points(reader: ReaderStory) -> list[tuple[datetime, str, str, str]
         ends = [d.finished_at for d in deliveries if d.finished_at is not None and _arrived(d)]
         if len(ends) == len(deliveries):
             word = "committed" if all(d.state is DeliveryState.COMMITTED for d in deliveries) else "acknowledged"
-            points.append((max(ends), "delivered", f"{destination} {word}", f"{len(ends)} objects"))
+            points.append((max(ends), "delivered", f"{destination} {word}", counted(len(ends), "object")))
     return points
 
 
@@ -272,22 +272,31 @@ def what_is_missing(study: Study, readers: Sequence[ReaderStory]) -> tuple[str, 
 
 
 def _undelivered(reader: ReaderStory) -> list[str]:
-    lines = []
     if reader.objects and not any(sent.deliveries for sent in reader.objects):
-        lines.append(f"{reader.reader_id}: results were sent nowhere: no destination takes them.")
+        return [f"{reader.reader_id}: results were sent nowhere: no destination takes them."]
+    waiting: dict[tuple[str, str], list[str]] = {}
     for sent in reader.objects:
         for delivery in sent.deliveries:
             if not _arrived(delivery):
-                lines.append(f"{sent.evidence.kind.value} has not reached {delivery.destination}: {_why(delivery)}.")
-    return lines
+                key = (delivery.destination, _why(delivery))
+                waiting.setdefault(key, []).append(sent.evidence.kind.value)
+    return [
+        f"{', '.join(kinds)} {'has' if len(kinds) == 1 else 'have'} not reached {destination}: {why}."
+        for (destination, why), kinds in waiting.items()
+    ]
 
 
 def _why(delivery: Delivery) -> str:
     problem = f", last error: {delivery.last_error}" if delivery.last_error else ""
     if delivery.state is DeliveryState.DEAD:
-        return f"given up after {delivery.attempts} attempts{problem}"
+        return f"given up after {counted(delivery.attempts, 'attempt')}{problem}"
     word = "being sent now" if delivery.state is DeliveryState.SENDING else "waiting"
-    return f"{word}, {delivery.attempts} attempts so far{problem}"
+    return f"{word}, {counted(delivery.attempts, 'attempt')} so far{problem}"
+
+
+def counted(number: int, word: str) -> str:
+    """Return ``1 image``, ``2 images``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _generation(story: ReaderStory) -> int | None:

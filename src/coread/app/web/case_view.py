@@ -1,6 +1,5 @@
 """What the case page shows, put together from the study's story and the readers' cards. Pure functions over records."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +9,10 @@ from coread.domain.cards import OperatingPoint, ReaderCard
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Box, Finding, Measurement, Presence
 from coread.domain.results import ReadResult
-from coread.domain.study import Instance
+from coread.domain.study import Instance, InstanceHeader
 from coread.domain.work import Verdict, VerdictKind
+
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class CaseView:
     urgent: bool
     flags: tuple[str, ...]
     has_images: bool
-    images_json: str
+    images: Mapping[str, object]
+    """Frames and marks, for the script that draws them."""
     total: str
 
 
@@ -71,7 +73,7 @@ def case_view(
         urgent=any(row.finding.urgent and row.finding.presence is Presence.PRESENT for row in rows),
         flags=flags,
         has_images=bool(series),
-        images_json=json.dumps(document, separators=(",", ":")),
+        images=document,
         total=total_text(story),
     )
 
@@ -158,10 +160,16 @@ def picture_series(instances: Sequence[Instance]) -> list[dict[str, object]]:
     groups: dict[str, list[Instance]] = {}
     for instance in instances:
         header = instance.header
-        if header.rows and header.columns and header.modality not in ("SEG", "SR", "KO", "PR"):
+        if _has_picture(header):
             groups.setdefault(header.series_instance_uid, []).append(instance)
     ordered = sorted(groups.items(), key=lambda item: (item[1][0].origin.door == "own", _series_key(item[1][0])))
     return [{"uid": uid, "label": _series_label(members), "frames": _frames(members)} for uid, members in ordered]
+
+
+def _has_picture(header: InstanceHeader) -> bool:
+    if header.modality in ("SEG", "SR", "KO", "PR", "DOC"):
+        return False
+    return bool(header.rows and header.columns) or header.sop_class_uid.startswith(_SECONDARY_CAPTURE)
 
 
 def _series_key(instance: Instance) -> tuple[int, str]:

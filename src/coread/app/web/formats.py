@@ -95,6 +95,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def lower_first(text: str) -> str:
+    """Write a sentence so that it can follow "because:"; abbreviations stay as they are."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
 OUTCOME_WORDS: dict[Outcome, str] = {
     Outcome.POSITIVE: "Positive",
     Outcome.NEGATIVE: "Negative",
@@ -119,5 +124,6 @@ FILTERS = {
     "estimate": estimate,
     "size": size,
     "outcome_word": outcome_word,
+    "lower_first": lower_first,
 }
 """The filters that templates may use, by name."""

@@ -38,16 +38,16 @@ def make_environment() -> Environment:
     return environment
 
 
-def page(request: Request, name: str, actor: Actor | None, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Return a whole page or a fragment of one, made from ``templates/<name>``."""
-    return HTMLResponse(render(request, name, actor, **values), status_code=status)
+def page(request: Request, template: str, actor: Actor | None, /, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return a whole page or a fragment of one, made from ``templates/<template>``."""
+    return HTMLResponse(render(request, template, actor, **values), status_code=status)
 
 
-def render(request: Request, name: str, actor: Actor | None, **values: Any) -> str:
+def render(request: Request, template: str, actor: Actor | None, /, **values: Any) -> str:
     """Return the HTML of one template."""
     environment: Environment = request.app.state.templates
     context = context_of(request)
-    return environment.get_template(name).render(
+    return environment.get_template(template).render(
         actor=actor,
         csrf=actor.form_token() if actor is not None else "",
         settings=context.settings,

@@ -50,9 +50,7 @@ def image(
 
 
 @router.get("/case/{study_uid}/heat/{work_id}/{finding_key}/{index}")
-def heat_map(
-    request: Request, study_uid: str, work_id: int, finding_key: str, index: int, actor: Viewer
-) -> Response:
+def heat_map(request: Request, study_uid: str, work_id: int, finding_key: str, index: int, actor: Viewer) -> Response:
     """Draw a finding's heat map, transparent where the network did not look."""
     context = context_of(request)
     own = {item.work_id for item in context.store.work_items(study_uid)}
@@ -84,7 +82,7 @@ def tree(request: Request, study_uid: str, sop_uid: str, actor: Viewer) -> HTMLR
     context = context_of(request)
     found = find_instance(context, study_uid, sop_uid)
     note_access(request, actor, "object.read", study_uid, sop_uid)
-    return page(request, "tree.html", actor, nodes=(readable_tree(context.store.path_of(found.path)),))
+    return page(request, "tree.html", actor, node=readable_tree(context.store.path_of(found.path)))
 
 
 def find_instance(context: WebContext, study_uid: str, sop_uid: str) -> Instance:

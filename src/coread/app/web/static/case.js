@@ -37,11 +37,16 @@ async function showImage() {
   try {
     const answer = await fetch(url);
     if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? 'The image could not be drawn.');
-    const blob = await answer.blob();
-    if (mine !== asked) return;
+    const next = URL.createObjectURL(await answer.blob());
+    const decoded = new Image();
+    decoded.src = next;
+    await decoded.decode();
+    if (mine !== asked) { URL.revokeObjectURL(next); return; }
+    image.columns ??= decoded.naturalWidth;
+    image.rows ??= decoded.naturalHeight;
     const base = by('base');
     const old = base.getAttribute('href');
-    base.setAttribute('href', URL.createObjectURL(blob));
+    base.setAttribute('href', next);
     base.setAttribute('width', image.columns);
     base.setAttribute('height', image.rows);
     by('picture').setAttribute('viewBox', `0 0 ${image.columns} ${image.rows}`);
