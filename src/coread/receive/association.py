@@ -16,6 +16,7 @@ from coread.receive import dimse, statuses
 from coread.receive.commitment import Commitment
 from coread.receive.dimse import Command
 from coread.receive.errors import ConnectionEnded, ProtocolBroken, ReceiverStopping
+from coread.receive.indexing import Closed, Opened
 from coread.receive.negotiation import STORAGE_COMMITMENT, Context, Rejection, agree, parse_request, refuse
 from coread.receive.objects import IncomingObject, Intake
 from coread.receive.wire import Wire
@@ -104,6 +105,7 @@ class Association:
         self._contexts: dict[int, Context] = {}
         self._peer_max_pdu = 0
         self._origin = Origin("c-store", address=address, association_id=self.association_id)
+        self._study_instance_uid = ""
         self._message: Message | None = None
         self._stopping = threading.Event()
 
@@ -164,14 +166,16 @@ class Association:
         return True
 
     def _serve_known_peer(self) -> str:
-        store = self._intake.store
-        store.association_opened(self.association_id, self.calling_ae_title, self.address)
+        end = "broken off"
         try:
-            return self._serve()
+            end = self._serve()
+            return end
         finally:
-            self._abandon()
+            cut_short = self._abandon()
             self._commitment.association_ended(self.association_id)
-            store.association_closed(self.association_id)
+            if self.objects_kept:
+                broken = f"association {end}, last object incomplete" if cut_short else ""
+                self._intake.indexer.add(Closed(self._origin, broken, self._study_instance_uid))
 
     def _serve(self) -> str:
         wire = self._wire
@@ -271,12 +275,7 @@ class Association:
     def _finish(self, context_id: int, command: Command, sink: DataSink) -> None:
         """A whole message is here: do what it asks and answer."""
         if isinstance(sink, IncomingObject):
-            status, comment = sink.finish()
-            if status == statuses.SUCCESS:
-                self.objects_kept += 1
-            else:
-                self.objects_refused += 1
-            self._wire.send(dimse.response(context_id, command, status, comment))
+            self._wire.send(self._keep(context_id, command, sink))
         elif command.kind == dimse.C_ECHO_RQ:
             self._wire.send(dimse.response(context_id, command, statuses.SUCCESS))
         elif isinstance(sink, InMemory):
@@ -290,6 +289,18 @@ class Association:
             status = statuses.SOP_CLASS_NOT_SUPPORTED if known else statuses.UNRECOGNIZED_OPERATION
             self._wire.send(dimse.response(context_id, command, status))
 
+    def _keep(self, context_id: int, command: Command, sink: IncomingObject) -> bytes:
+        status, comment = sink.finish()
+        if sink.kept is None:
+            self.objects_refused += 1
+            return dimse.response(context_id, command, status, comment)
+        if not self.objects_kept:
+            self._intake.indexer.add(Opened(self._origin))
+        self.objects_kept += 1
+        self._study_instance_uid = sink.kept.header.study_instance_uid
+        self._intake.indexer.add(sink.kept)
+        return dimse.response(context_id, command, status)
+
     def _commit(self, context_id: int, command: Command, data: bytes) -> None:
         """Storage commitment: answer the N-ACTION, then report on this association (PS3.4 J.3)."""
         syntax = self._contexts[context_id].transfer_syntax
@@ -300,12 +311,15 @@ class Association:
                 self._commitment.report(result, context_id, self.association_id, max_pdu=self._peer_max_pdu)
             )
 
-    def _abandon(self) -> None:
+    def _abandon(self) -> bool:
+        """Remove what came of an unfinished message; say whether an object was cut short."""
         message, self._message = self._message, None
         self._wire.before_refill = None
-        if message is not None and message.sink is not None:
-            message.sink.abandon()
-            _LOG.warning("association %s ended inside an object; its part was removed", self.association_id)
+        if message is None or message.sink is None:
+            return False
+        message.sink.abandon()
+        _LOG.warning("association %s ended inside an object; its part was removed", self.association_id)
+        return True
 
     def _last_words(self, pdu: bytes) -> None:
         try:

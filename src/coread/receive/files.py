@@ -4,8 +4,10 @@ Preamble and File Meta Information are written anew, so that the same object giv
 over every door; the data set is kept as it comes.
 """
 
+import logging
 from dataclasses import dataclass
 
+from coread.domain.errors import CoreadError
 from coread.domain.identifiers import is_tolerable_uid
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.study import InstanceHeader, Origin
@@ -17,6 +19,7 @@ from coread.receive.part10 import GivenHead, file_head, read_given_head
 from coread.receive.staging import StagingArea, StagingFile, sha256_of
 from coread.store import DiskLevel, StagedFile, Store
 
+_LOG = logging.getLogger(__name__)
 _HEAD_LIMIT = 16384
 """File Meta Information longer than this is kept as it came."""
 
@@ -111,7 +114,12 @@ class IncomingFile:
         if refusal.reason is None or refusal.reason.code in (ReasonCode.TOO_LARGE, ReasonCode.NOT_DICOM):
             staging.discard()
             return
-        self._door.store.quarantine(staging.close(), refusal.reason, self._door.origin)
+        try:
+            self._door.store.quarantine(staging.close(), refusal.reason, self._door.origin)
+        except (CoreadError, OSError) as error:
+            # The refusal is told all the same; only the bytes are not kept for study.
+            _LOG.warning("a refused object cannot be kept in quarantine: %s", type(error).__name__)
+            staging.discard()
 
 
 def _refused(reason: Reason) -> ObjectRefused:

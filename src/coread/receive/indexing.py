@@ -2,17 +2,19 @@
 
 Receiving never waits for the database. When the database is locked or away, sealed files wait in the
 staging folder and the batch is tried again; when too many wait, receiving refuses politely (A700).
+An association is noted as open before its first object is indexed and as closed after its last.
 """
 
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from coread.domain.study import InstanceHeader, Origin, Received, ReceiveStatus
+from coread.domain.study import InstanceHeader, Origin, Received
 from coread.receive.staging import sha256_of
 from coread.store import StagedFile, Store
 
@@ -38,14 +40,34 @@ class SealedFile:
         return StagedFile(self.path, self.header, self.size, sha256_of(self.path), self.origin, self.durable)
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An association is about to bring objects."""
+
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """An association will bring no more objects; ``broken`` says how it ended when that was not orderly."""
+
+    origin: Origin
+    broken: str = ""
+    study_instance_uid: str = ""
+    """The study of its last object."""
+
+
+Entry = SealedFile | Opened | Closed
+
+
 class Indexer:
     """Hands sealed files to the store in batches, in a thread of its own."""
 
-    def __init__(self, store: Store, *, on_received: Callable[[Sequence[Received]], None] | None = None) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._on_received = on_received
-        self._waiting: deque[SealedFile] = deque()
-        self._busy = 0
+        self._waiting: deque[Entry] = deque()
+        self._busy = False
+        self._unindexed = 0
         self._changed = threading.Condition()
         self._stopping = False
         self._hurry = 0
@@ -54,16 +76,17 @@ class Indexer:
     @property
     def backlog(self) -> int:
         """How many objects are safe but not indexed."""
-        return len(self._waiting) + self._busy
+        return self._unindexed
 
     def start(self) -> None:
         """Begin to index."""
         self._thread.start()
 
-    def add(self, item: SealedFile) -> None:
-        """Hand over one sealed file; never blocks."""
+    def add(self, entry: Entry) -> None:
+        """Hand over one sealed file or note; never blocks."""
         with self._changed:
-            self._waiting.append(item)
+            self._waiting.append(entry)
+            self._unindexed += isinstance(entry, SealedFile)
             if len(self._waiting) == 1 or len(self._waiting) == MAX_BATCH:
                 self._changed.notify_all()
 
@@ -73,7 +96,7 @@ class Indexer:
             self._hurry += 1
             self._changed.notify_all()
             try:
-                return self._changed.wait_for(lambda: self.backlog == 0, timeout=seconds)
+                return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout=seconds)
             finally:
                 self._hurry -= 1
 
@@ -86,80 +109,106 @@ class Indexer:
             self._stopping = True
             self._changed.notify_all()
         self._thread.join(seconds)
-        return not self._thread.is_alive() and self.backlog == 0
+        return not self._thread.is_alive() and not self._waiting
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            done = self._index(batch)
+            done = self._take_in(batch)
             with self._changed:
-                if not done:
+                if done:
+                    self._unindexed -= sum(isinstance(entry, SealedFile) for entry in batch)
+                else:
                     self._waiting.extendleft(reversed(batch))
-                self._busy = 0
+                self._busy = False
                 self._changed.notify_all()
             if not done:
                 return
 
-    def _next_batch(self) -> list[SealedFile]:
+    def _next_batch(self) -> list[Entry]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             self._changed.wait_for(
                 lambda: len(self._waiting) >= MAX_BATCH or self._stopping or self._hurry > 0, timeout=GATHER_SECONDS
             )
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-            self._busy = len(batch)
+            self._busy = bool(batch)
             return batch
 
-    def _index(self, batch: list[SealedFile]) -> bool:
-        """Index one batch, however long the database needs; False when told to stop meanwhile."""
-        attempt = 0
-        while batch:
-            try:
-                self._report(self._store.add_files([item.staged() for item in batch]))
-            except Exception as error:  # noqa: BLE001 - the bytes are safe: whatever ails the database, try again
-                pause = _RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]
-                _LOG.warning("indexing %d objects failed (%s); again in %.1f s", len(batch), _brief(error), pause)
-            else:
-                return True
-            attempt += 1
-            if self._stopping and attempt > len(_RETRY_SECONDS):
+    def _take_in(self, batch: list[Entry]) -> bool:
+        """Note what opened, index the files, note what closed; False when told to stop before all was done."""
+        for entry in batch:
+            if isinstance(entry, Opened) and not self._insist(partial(self._open, entry.origin)):
                 return False
-            if attempt > 1:
-                batch = self._one_by_one(batch)
-            if batch:
-                time.sleep(pause)
-        return True
+        files = [entry for entry in batch if isinstance(entry, SealedFile)]
+        if files and not self._index(files):
+            return False
+        ends = [entry for entry in batch if isinstance(entry, Closed)]
+        return all(self._insist(partial(self._close, end)) for end in ends)
 
-    def _one_by_one(self, batch: list[SealedFile]) -> list[SealedFile]:
+    def _open(self, origin: Origin) -> None:
+        self._store.association_opened(origin.association_id, origin.peer, origin.address)
+
+    def _close(self, end: Closed) -> None:
+        self._store.association_closed(end.origin.association_id)
+        if end.broken:
+            self._store.add_history(end.study_instance_uid, "receive.broken", end.broken, actor=end.origin.peer)
+
+    def _index(self, files: list[SealedFile]) -> bool:
+        """Index one batch; when it fails as a whole, find out which objects the database refuses."""
+        if self._try(partial(self._add_files, files)):
+            return True
+        left = files
+
+        def again() -> None:
+            nonlocal left
+            left = self._one_by_one(left)
+            if left:
+                raise _StillWaiting
+
+        return self._insist(again)
+
+    def _add_files(self, files: list[SealedFile]) -> None:
+        self._report(self._store.add_files([item.staged() for item in files]))
+
+    def _one_by_one(self, files: list[SealedFile]) -> list[SealedFile]:
         """Index the good ones of a batch that fails as a whole; return those to try again.
 
         An object that fails alone while others pass stays in the staging folder for the next start.
         """
-        left: list[SealedFile] = []
-        passed = 0
-        for item in batch:
-            if not item.path.exists():
-                continue  # moved into place before the failure was noticed, or indexed by a recovery
-            try:
-                self._report(self._store.add_files([item.staged()]))
-                passed += 1
-            except Exception as error:  # noqa: BLE001 - as above; kept for another try
-                _LOG.warning("one object cannot be indexed (%s)", _brief(error))
-                left.append(item)
-        if passed and left:
-            _LOG.error("%d objects stay in the staging folder: the database refuses them", len(left))
+        # A file that is gone was moved into place before the failure was noticed, or indexed by a recovery.
+        present = [item for item in files if item.path.exists()]
+        failed = [item for item in present if not self._try(partial(self._add_files, [item]))]
+        if len(failed) < len(present):
+            if failed:
+                _LOG.error("%d objects stay in the staging folder: the database refuses them", len(failed))
             return []
-        return left
+        return failed
+
+    def _try(self, action: Callable[[], None]) -> bool:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - the bytes are safe: whatever ails the database, try again
+            # The kind of error only: database messages can hold patient data.
+            _LOG.warning("the index cannot be written now (%s)", type(error).__name__)
+            return False
+        return True
+
+    def _insist(self, action: Callable[[], None]) -> bool:
+        """Repeat until it works; False when it does not and we are to stop."""
+        attempt = 0
+        while not self._try(action):
+            attempt += 1
+            if self._stopping and attempt > len(_RETRY_SECONDS):
+                return False
+            time.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS)) - 1])
+        return True
 
     def _report(self, receipts: Sequence[Received]) -> None:
-        unusual = [
-            receipt for receipt in receipts if receipt.status not in (ReceiveStatus.STORED, ReceiveStatus.DUPLICATE)
-        ]
-        for receipt in unusual:
-            _LOG.warning("object kept aside (%s): %s", receipt.status.value, receipt.detail)
-        if self._on_received is not None:
-            self._on_received(receipts)
+        """Log what was not simply stored, one line for each kind."""
+        for (status, detail), count in Counter((item.status.value, item.detail) for item in receipts).items():
+            if detail:
+                _LOG.warning("%d objects %s: %s", count, status, detail)
 
 
-def _brief(error: Exception) -> str:
-    """Return the kind of error only: database messages can hold patient data."""
-    return type(error).__name__
+class _StillWaiting(Exception):
+    """Every object of a batch failed alone: the database itself is away."""

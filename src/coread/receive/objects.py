@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+from coread.domain.errors import CoreadError
 from coread.domain.identifiers import is_tolerable_uid
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.study import InstanceHeader, Origin
@@ -44,6 +45,8 @@ class IncomingObject:
         self._intake = intake
         self._command = command
         self._origin = origin
+        self.kept: SealedFile | None = None
+        """The object once it is safe; whoever asked for it hands it to the index."""
         self._staging: StagingFile | None = None
         self._refusal: ObjectRefused | None = None
         try:
@@ -80,7 +83,7 @@ class IncomingObject:
             self._refuse(refusal)
 
     def finish(self) -> tuple[int, str]:
-        """Make the object safe and hand it to the index; return status and comment for the sender."""
+        """Make the object safe; return status and comment for the sender."""
         self.flush()
         if self._staging is not None:
             try:
@@ -106,7 +109,7 @@ class IncomingObject:
         _check_identity(header, self._command)
         durable = self._intake.settings.durable
         path = staging.seal(durable=durable)
-        self._intake.indexer.add(SealedFile(path, header, staging.size, self._origin, durable))
+        self.kept = SealedFile(path, header, staging.size, self._origin, durable)
 
     def _refuse(self, refusal: ObjectRefused) -> None:
         """Remember the first refusal; keep the bytes in quarantine when they can tell what was wrong."""
@@ -117,7 +120,12 @@ class IncomingObject:
         if refusal.reason is None or refusal.reason.code is ReasonCode.TOO_LARGE:
             staging.discard()
             return
-        self._intake.store.quarantine(staging.close(), refusal.reason, self._origin)
+        try:
+            self._intake.store.quarantine(staging.close(), refusal.reason, self._origin)
+        except (CoreadError, OSError) as error:
+            # The sender is told of the refusal all the same; only the bytes are not kept for study.
+            _LOG.warning("a refused object cannot be kept in quarantine: %s", type(error).__name__)
+            staging.discard()
 
 
 def _check_identity(header: InstanceHeader, command: Command) -> None:
