@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bench.studies import fill
@@ -57,14 +58,22 @@ def main() -> None:
 
 def _ask(store: Store) -> None:
     for name, query in STUDIES.items():
-        _measure(name, lambda query=query: len(store.find_studies(query).items))
+        _measure(name, partial(_count_studies, store, query))
     for name, wanted in WORKLIST.items():
-        _measure(name, lambda wanted=wanted: len(store.worklist(wanted).items))
+        _measure(name, partial(_count_rows, store, wanted))
     uid = store.find_studies(StudyQuery(limit=1)).items[0].study_instance_uid
     _measure("series of a study", lambda: len(store.find_series(SeriesQuery(uid)).items))
     _measure("instances of a study", lambda: len(store.find_instances(InstanceQuery(uid)).items))
     _measure("change token", store.change_token)
     _measure("unsettled", lambda: len(store.unsettled_studies()))
+
+
+def _count_studies(store: Store, query: StudyQuery) -> int:
+    return len(store.find_studies(query).items)
+
+
+def _count_rows(store: Store, query: WorklistQuery) -> int:
+    return len(store.worklist(query).items)
 
 
 def _measure(name: str, ask: Callable[[], int]) -> None:

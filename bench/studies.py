@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import insert
@@ -23,12 +24,12 @@ def fill(store: Store, count: int, seed: int = 1) -> None:
     database = Database(store.settings)
     for start in range(0, count, CHUNK):
         rows = list(_studies(random.Random(seed + start), start, min(count, start + CHUNK)))
-        database.write(lambda tx, rows=rows: _insert(tx, rows))
+        database.write(partial(_insert, rows))
     database.close()
 
 
 def _studies(source: random.Random, first: int, last: int) -> Iterator[dict[str, Any]]:
-    names, weights = zip(*MODALITIES, strict=True)
+    names, weights = [name for name, _ in MODALITIES], [weight for _, weight in MODALITIES]
     for number in range(first, last):
         family = f"{source.choice(FAMILIES)}{source.randrange(2000)}"
         day = date(2020, 1, 1) + timedelta(days=source.randrange(2200))
@@ -67,7 +68,7 @@ def _studies(source: random.Random, first: int, last: int) -> Iterator[dict[str,
         }
 
 
-def _insert(tx: Transaction, rows: list[dict[str, Any]]) -> None:
+def _insert(rows: list[dict[str, Any]], tx: Transaction) -> None:
     tx.run(insert(schema.studies), rows)
     keys = ({"modality": r["modalities"], "study_date": r["study_date"], "study_key": r["id"]} for r in rows)
     tx.run(insert(schema.study_modalities), list(keys))

@@ -4,11 +4,10 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import delete, update
-from sqlalchemy.exc import DBAPIError
 
 from coread.domain.errors import InvalidRecord
 from coread.domain.work import DeliveryState, VerdictKind
-from coread.store import Store, StoreSettings, schema
+from coread.store import Store, StoreFailed, StoreSettings, schema
 from coread.store.database import Database, utc_now
 from coread.store.errors import AlreadyExists, NoSuchRecord
 from tests.store.examples import PACS, evidence, positive, ready_work
@@ -73,8 +72,9 @@ def test_the_database_itself_refuses_to_rewrite_the_past(store: Store, settings:
     database = Database(settings)
     target = schema.metadata.tables[table]
     for statement in (update(target).values(detail="forged"), delete(target)):
-        with pytest.raises(DBAPIError, match="append-only"):
+        with pytest.raises(StoreFailed) as caught:
             database.write(lambda tx, statement=statement: tx.run(statement))  # type: ignore[misc]
+        assert "append-only" in str(caught.value.__cause__)
     database.close()
 
 

@@ -88,12 +88,14 @@ def test_the_items_of_a_dead_worker_come_back_at_once(store: Store) -> None:
 
 def test_an_item_that_kills_its_workers_ends_as_failed(store: Store) -> None:
     route(store, receive(store))
-    for _ in range(3):
+    for attempt in (1, 2, 3):
         item = store.claim_work("worker", 60)
         assert item is not None
+        assert item.attempts == attempt
         store.release_owner("worker", "died")
     assert store.claim_work("worker", 60) is None
-    reading = store.reading(item.work_id)
+    (ended,) = store.work_items(header().study_instance_uid)
+    reading = store.reading(ended.work_id)
     assert reading is not None
     assert isinstance(reading.ending, Failure)
     assert reading.ending.kind == "KeptCrashing"

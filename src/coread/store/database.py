@@ -5,6 +5,7 @@ not do anything outside the database that cannot be done twice.
 """
 
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, insert, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from coread.store import schema
-from coread.store.errors import StoreBusy
+from coread.store.errors import StoreBusy, StoreFailed
 from coread.store.settings import StoreSettings
 
 Answer = TypeVar("Answer")
@@ -66,7 +68,7 @@ class Transaction:
     def add_missing(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
         """Insert the rows that are not there yet."""
         if rows:
-            dialect = postgresql if self.postgres else sqlite
+            dialect = postgresql if self.postgres else sqlite_dialect
             self.connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
 
     def note(self, study_uid: str, what: str, detail: str = "", *, actor: str = "", work_id: int | None = None) -> None:
@@ -102,21 +104,22 @@ class Database:
 
     def read(self, work: Callable[[Transaction], Answer]) -> Answer:
         """Run a function over one consistent view; nothing is written."""
-        with self.engine.connect() as connection:
-            return work(Transaction(connection, self._settings))
+        try:
+            with self.engine.connect() as connection:
+                return work(Transaction(connection, self._settings))
+        except DBAPIError as error:
+            raise _our_error(error) from error
 
     def write(self, work: Callable[[Transaction], Answer]) -> Answer:
         """Run a function in one transaction; repeat it when another writer got in the way."""
         for attempt in range(_RETRIES):
             try:
                 return self._write_once(work)
-            except (OperationalError, IntegrityError, DBAPIError) as error:
-                if not _worth_repeating(error) or attempt == _RETRIES - 1:
-                    if _is_locked(error):
-                        raise StoreBusy("the index stayed locked by other writers; try again") from error
-                    raise
+            except DBAPIError as error:
+                if _sql_state(error) not in _AGAIN:
+                    raise _our_error(error) from error
                 time.sleep(random.uniform(0.005, 0.02) * 2**attempt)
-        raise StoreBusy("the index stayed locked by other writers; try again")
+        raise StoreBusy("other writers kept getting in the way; nothing was changed, try again")
 
     def close(self) -> None:
         """Give all connections back."""
@@ -148,7 +151,11 @@ class Database:
 
 def _sqlite_engine(settings: StoreSettings) -> Engine:
     engine = create_engine(
-        settings.url(), connect_args={"timeout": settings.busy_seconds}, pool_size=8, max_overflow=24
+        settings.url(),
+        connect_args={"timeout": settings.busy_seconds},
+        pool_size=8,
+        max_overflow=24,
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")
@@ -190,7 +197,12 @@ def _pragmas(*, durable: bool) -> tuple[str, ...]:
 
 def _server_engine(settings: StoreSettings) -> Engine:
     return create_engine(
-        settings.url(), pool_size=4, max_overflow=12, pool_pre_ping=True, isolation_level="READ COMMITTED"
+        settings.url(),
+        pool_size=4,
+        max_overflow=12,
+        pool_pre_ping=True,
+        isolation_level="READ COMMITTED",
+        hide_parameters=True,
     )
 
 
@@ -200,9 +212,10 @@ def _sql_state(error: BaseException) -> str:
     return str(details.get("C", "")) if isinstance(details, dict) else ""
 
 
-def _is_locked(error: DBAPIError) -> bool:
-    return "locked" in str(error.orig) or _sql_state(error) in _AGAIN - {"23505"}
-
-
-def _worth_repeating(error: DBAPIError) -> bool:
-    return _is_locked(error) or _sql_state(error) in _AGAIN
+def _our_error(error: DBAPIError) -> StoreFailed:
+    """Name the error without the database's own words, which can hold patient data."""
+    original = error.orig
+    if isinstance(original, sqlite3.OperationalError) and "locked" in str(original):
+        return StoreBusy("the index stayed locked by other writers; nothing was changed, try again")
+    kind = f"{type(original).__name__} {_sql_state(error)}".strip()
+    return StoreFailed(f"the database refused ({kind}); nothing was changed")
