@@ -206,9 +206,9 @@ def test_source_files_are_left_as_they_were(chest: Chest) -> None:
     assert chest[1].read_bytes() == before
 
 
-def test_the_headline_never_says_nothing(chest: Chest) -> None:
-    present = findings(reference(chest[0]))[0]
-    assert headline([present]) == "Suspected: Pneumothorax"
+def test_the_headline_never_says_nothing() -> None:
+    assert headline(["Pneumothorax", "Pneumothorax"]) == "Suspected: Pneumothorax"
+    assert headline(list("abcdef")) == "Suspected: a, b, c, d and 2 more"
     assert "Nothing detected" in headline([])
 
 

@@ -3,7 +3,7 @@
 A triage reader's page shows a small preview without any mark, labelled as not for diagnosis.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from coread.domain.errors import Refused
-from coread.domain.findings import Box, HeatMap, ImageReference, Location, Presence
+from coread.domain.findings import Box, Finding, HeatMap, ImageReference, Location, Presence
 from coread.domain.images import PlanarImage
 from coread.evidence.page import AMBER, BLUE, Style, font
 from coread.evidence.writing import Writing
 from coread.imaging.planar import load_planar
 
-_HEAT_OPACITY = 0.45
+_HEAT_OPACITY = 0.42
 _REGION_OPACITY = 0.4
+HEAT = (255, 96, 32)
 Scale = tuple[float, float]
+Rectangle = tuple[int, int, int, int]
 PREVIEW_LABEL = "PREVIEW - NOT FOR DIAGNOSIS"
 
 
@@ -79,12 +81,29 @@ def _scale(planar: PlanarImage, width: int, height: int) -> Scale:
 def _marked(picture: Image.Image, writing: Writing, reference: ImageReference, scale: Scale) -> Image.Image:
     for mask in _masks(writing, reference):
         picture = _tinted(picture, mask.astype(np.float32) * _REGION_OPACITY, BLUE, Image.Resampling.NEAREST)
-    for heat in _heat_maps(writing, reference):
-        picture = _tinted(picture, heat.values * _HEAT_OPACITY, (255, 96, 32), Image.Resampling.BICUBIC)
+    heat_maps = [_on_page(heat.values, picture.size) for heat in _heat_maps(writing, reference)]
+    if heat_maps:
+        # The brightest counts where several overlap: adding them up would hide the image.
+        picture = _tinted(picture, np.maximum.reduce(heat_maps) * _HEAT_OPACITY, HEAT, Image.Resampling.NEAREST)
+    marks = list(_marks(writing, reference))
     pen = ImageDraw.Draw(picture)
-    for number, (label, location) in enumerate(_marks(writing, reference), start=1):
-        _draw(pen, location, scale, f"{number} {label}")
+    for _, location in marks:
+        _draw(pen, location, scale)
+    flags: list[Rectangle] = []
+    for number, (label, location) in enumerate(marks, start=1):
+        flags.append(_draw_flag(pen, _corner(location, scale), f"{number}  {label}", flags))
     return picture
+
+
+def _on_page(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    grey = Image.fromarray((np.clip(values, 0.0, 1.0) * 255.0).astype(np.uint8))
+    return np.asarray(grey.resize(size, Image.Resampling.BICUBIC), dtype=np.float32) / 255.0
+
+
+def finding_name(writing: Writing, finding: Finding) -> str:
+    """Return the name that the reader's card gives to a finding, in the words of its users."""
+    names = {output.key: output.name for output in writing.card.outputs}
+    return names.get(finding.key, finding.concept.meaning)
 
 
 def _marks(writing: Writing, reference: ImageReference) -> Iterator[tuple[str, Location]]:
@@ -92,7 +111,7 @@ def _marks(writing: Writing, reference: ImageReference) -> Iterator[tuple[str, L
         if finding.presence is Presence.PRESENT:
             for location in finding.locations:
                 if location.image == reference:
-                    yield finding.concept.meaning, location
+                    yield finding_name(writing, finding), location
 
 
 def _heat_maps(writing: Writing, reference: ImageReference) -> Iterator[HeatMap]:
@@ -116,21 +135,36 @@ def _tinted(
     return Image.composite(Image.new("RGB", picture.size, colour), picture, alpha)
 
 
-def _draw(pen: ImageDraw.ImageDraw, location: Location, scale: Scale, label: str) -> None:
-    style = Style(16)
+def _draw(pen: ImageDraw.ImageDraw, location: Location, scale: Scale) -> None:
     if isinstance(location, Box):
         left, right = round(location.column_min * scale[0]), round(location.column_max * scale[0])
         top, bottom = round(location.row_min * scale[1]), round(location.row_max * scale[1])
         pen.rectangle((left, top, right, bottom), outline=(0, 0, 0), width=5)
-        pen.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline=AMBER, width=3)
+        pen.rectangle((left + 1, top + 1, max(left + 1, right - 1), max(top + 1, bottom - 1)), outline=AMBER, width=3)
     else:
-        left, top = round(location.column * scale[0]), round(location.row * scale[1])
-        pen.ellipse((left - 9, top - 9, left + 9, top + 9), outline=AMBER, width=3)
-        left, top = left + 12, top - 10
-    high = style.leading + 4
-    flag_top = top - high if top >= high else top
-    pen.rectangle((left, flag_top, left + style.width(label) + 12, flag_top + high), fill=AMBER)
-    pen.text((left + 6, flag_top + 3), label, font=font(style.size), fill=(20, 14, 4))
+        column, row = _corner(location, scale)
+        pen.ellipse((column - 9, row - 9, column + 9, row + 9), outline=AMBER, width=3)
+
+
+def _corner(location: Location, scale: Scale) -> tuple[int, int]:
+    """Return the page position where a mark's flag is tied: top left of a box, or the point."""
+    at = (location.column_min, location.row_min) if isinstance(location, Box) else (location.column, location.row)
+    return round(at[0] * scale[0]), round(at[1] * scale[1])
+
+
+def _draw_flag(pen: ImageDraw.ImageDraw, corner: tuple[int, int], label: str, others: Sequence[Rectangle]) -> Rectangle:
+    """Draw a mark's label above its corner, or inside the picture and clear of the labels drawn before."""
+    style = Style(16)
+    width, height = style.width(label) + 12, style.leading + 4
+    room = pen.im.size[0] - width
+    left, top = max(0, min(corner[0], room)), max(0, corner[1] - height)
+    for _ in others:
+        for other in others:
+            if left < other[2] and other[0] < left + width and top < other[3] and other[1] < top + height:
+                top = other[3] + 2
+    pen.rectangle((left, top, left + width, top + height), fill=AMBER)
+    pen.text((left + 6, top + 3), label, font=font(style.size), fill=(20, 14, 4))
+    return left, top, left + width, top + height
 
 
 def _labelled(picture: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ from coread.domain.cards import Estimate
 from coread.domain.findings import Finding, Presence
 from coread.domain.work import EvidenceKind
 from coread.evidence import page as p
-from coread.evidence.key_image import KeyImage, key_image
+from coread.evidence.key_image import KeyImage, finding_name, key_image
 from coread.evidence.legal import is_code_string
 from coread.evidence.sr import operating_point_of, remarks, shows_marks
 from coread.evidence.writing import RESEARCH_USE, Writing, stamp
@@ -114,7 +114,7 @@ def rows_of(writing: Writing) -> list[Row]:
 def _finding_row(writing: Writing, finding: Finding) -> Row:
     word, colour = _WORDS[finding.presence]
     side = f", {finding.laterality.meaning.lower()}" if finding.laterality else ""
-    name = f"{finding.concept.meaning}{side}"
+    name = f"{finding_name(writing, finding)}{side}"
     return Row(name, word, colour, _numbers(writing, finding), filled=finding.presence is Presence.PRESENT)
 
 
@@ -149,16 +149,21 @@ def _header(sheet: p.Page, writing: Writing) -> int:
     y = sheet.line((_MARGIN, y + 2), version, p.SMALL)
     present = [f for f in writing.result.findings if f.presence is Presence.PRESENT]
     colour = p.AMBER if present else p.GREEN
-    y = sheet.lines((_MARGIN, y + 16), headline(present), p.Style(28, colour, bold=True), right - _MARGIN)
+    y = sheet.lines(
+        (_MARGIN, y + 16),
+        headline([finding_name(writing, finding) for finding in present]),
+        p.Style(28, colour, bold=True),
+        right - _MARGIN,
+    )
     sheet.rule(_MARGIN, right, y + 12)
     return y + 36
 
 
-def headline(present: Sequence[Finding]) -> str:
+def headline(suspected: Sequence[str]) -> str:
     """Return the one sentence on top: what is suspected, or that nothing the reader looks for was."""
-    if not present:
+    if not suspected:
         return "Nothing detected that this reader looks for"
-    names = list(dict.fromkeys(finding.concept.meaning for finding in present))
+    names = list(dict.fromkeys(suspected))
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return f"Suspected: {', '.join(names[:4])}{more}"
 
@@ -207,7 +212,7 @@ def _footer(sheet: p.Page, writing: Writing, top: int) -> int:
 def _origin_lines(writing: Writing) -> list[str]:
     origin = writing.provenance
     return [
-        f"Intended use: {writing.card.intended_use}. Not for: {writing.card.not_for}.",
+        f"Intended use: {writing.card.intended_use.rstrip('. ')}. Limits: {writing.card.not_for.rstrip('. ')}.",
         f"Read {writing.at():%Y-%m-%d %H:%M} (UTC{writing.at():%z}), package {origin.package_digest[:12]}, "
         f"coread {origin.coread_version}, {origin.runtime}",
         f"Study {writing.study_instance_uid}",
