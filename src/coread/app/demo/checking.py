@@ -63,8 +63,8 @@ def _check_worklist(run: DemoRun, page: Any) -> Iterator[str]:
     page.goto(run.hospital.url)
     page.fill("input[name=name]", "admin")
     page.fill("input[name=password]", run.password)
-    page.click("button[type=submit]")
-    page.wait_for_load_state()
+    page.press("input[name=password]", "Enter")
+    page.wait_for_selector("[data-key]", timeout=15_000)
     text = page.inner_text("body")
     for study in run.studies:
         if study.accession_number not in text:
@@ -72,12 +72,12 @@ def _check_worklist(run: DemoRun, page: Any) -> Iterator[str]:
     if "because" not in text:
         raise DemoFailed("the worklist does not say why a study was not analysed")
     yield f"the worklist shows all {len(run.studies)} studies and says why some were not analysed"
-    urgent = [s.study.accession_number for s in run.stories if _urgent(s)]
+    urgent = {s.study.study_instance_uid: s.study.accession_number for s in run.stories if _urgent(s)}
     if urgent:
-        first = page.locator("[data-accession]").first.get_attribute("data-accession")
+        first = page.locator("[data-key]").first.get_attribute("data-key")
         if first not in urgent:
-            raise DemoFailed(f"{first} stands on top, but {', '.join(urgent)} is urgent")
-        yield f"{first} stands on top: its finding is urgent"
+            raise DemoFailed(f"{', '.join(urgent.values())} is urgent, but another study stands on top of the worklist")
+        yield f"{urgent[first]} stands on top of the worklist: its finding is urgent"
 
 
 def _urgent(story: Any) -> bool:

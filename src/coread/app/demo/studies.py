@@ -57,7 +57,8 @@ def generated_studies(now: datetime) -> Iterator[DemoStudy]:
     dataset = chest_radiograph(ChestRecipe(seed=108, child=True, identity=child)).dataset
     yield DemoStudy(child.accession_number, "a child of 4 years", (dataset,))
     hand = hand_radiograph(seed=109)
-    yield DemoStudy(str(hand.AccessionNumber), "a hand", (hand,))
+    hand.AccessionNumber = hand.PatientID = "DEMO-009"
+    yield DemoStudy("DEMO-009", "a hand", (hand,))
     identity = _identity(10, "CT01", now)
     slices = ct_series(CtRecipe(seed=110, rows=128, columns=128, slices=24, identity=identity))
     yield DemoStudy(identity.accession_number, "a CT of 24 slices", tuple(slices))
@@ -76,9 +77,10 @@ def real_studies(folder: Path, now: datetime) -> Iterator[DemoStudy]:
         rows = list(csv.DictReader(table))
         names = {Path(name).name: name for name in images.namelist()}
         for number, finding in enumerate(REAL_FINDINGS, start=11):
-            row = next((row for row in rows if _shows(row, finding) and row["image"] in names), None)
-            if row is None:
+            fitting = [row for row in rows if _shows(row, finding) and row["image"] in names]
+            if not fitting:
                 continue
+            row = min(fitting, key=lambda row: row["labels"].count("|"))
             identity = _identity(number, f"REAL{number:02d}", now)
             identity = replace(
                 identity,
