@@ -2,12 +2,16 @@
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from coread.domain.errors import Misconfigured
+from coread.domain.reading import Arrays
 from coread.models import engines
 from coread.models.engines import EngineChoice, choose_engine
 from coread.models.errors import DamagedPackage, GoldenMismatch, InferenceFailed, UnloadableGraph
@@ -159,3 +163,47 @@ def test_a_damaged_cache_only_costs_a_measurement(tiny: Path, tmp_path: Path, mo
     package = verify_package(tiny / "model", tiny / "card.toml")
     expected = answer if importlib.util.find_spec("openvino") else choose_engine(package, 1, cache)
     assert choose_engine(package, 1, cache) == expected
+
+
+class FakeGraph:
+    """Takes a while and gives the image back, a little wrong if told so."""
+
+    def __init__(self, seconds: float, off_by: float = 0.0) -> None:
+        self.seconds = seconds
+        self.off_by = off_by
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        time.sleep(self.seconds)
+        image = inputs["image"]
+        return {"logit": (image.max(axis=(2, 3)) - np.float32(0.8)) * np.float32(20) + self.off_by, "map": image}
+
+
+@pytest.mark.parametrize(
+    ("onnx_seconds", "vino_seconds", "off_by", "engine", "said"),
+    [
+        (0.02, 0.004, 0.0, "openvino", "times as long as OpenVINO"),
+        (0.004, 0.02, 0.0, "onnxruntime", "times as long as OpenVINO"),
+        (0.02, 0.02, 0.0, "onnxruntime", "times as long as OpenVINO"),
+        (0.02, 0.001, 3.7, "onnxruntime", "OpenVINO gives other numbers"),
+    ],
+)
+def test_the_second_engine_is_taken_only_when_it_is_right_and_clearly_faster(
+    tiny: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    onnx_seconds: float,
+    vino_seconds: float,
+    off_by: float,
+    engine: str,
+    said: str,
+) -> None:
+    graphs = {"onnxruntime": FakeGraph(onnx_seconds), "openvino": FakeGraph(vino_seconds, off_by)}
+    monkeypatch.setattr(engines, "load_graph", lambda name, *_: graphs[name])
+    choice = engines.measure(tiny / "model", ("network",), 1)
+    assert choice.engine == engine
+    assert said in choice.reason
+
+
+def test_a_package_without_golden_inputs_is_not_measured(tiny: Path) -> None:
+    (tiny / "model/golden/noise.npz").unlink()
+    assert engines.measure(tiny / "model", ("network",), 1).reason.startswith("not measured")

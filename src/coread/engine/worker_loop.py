@@ -13,20 +13,20 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import coread
 from coread.domain.cards import ReaderCard
 from coread.domain.errors import Refused
 from coread.domain.results import Failure, Provenance, Reading
 from coread.domain.study import Study
-from coread.domain.work import Destination, EncodedObject, EvidenceRecord, WorkItem
+from coread.domain.work import Destination, EncodedObject, WorkItem
 from coread.engine.errors import DeadlineExceeded
 from coread.engine.limits import memory_cap
 from coread.engine.loading import Source
 from coread.engine.pulse import Pulse
 from coread.engine.run import failure_of, run_reader
 from coread.engine.sessions import OpenSession, SessionCache, SessionSettings
+from coread.engine.work_queue import WorkQueue
 from coread.readers.registry import InstalledReader
 from coread.store.errors import LeaseLost, StoreBusy
 
@@ -36,45 +36,6 @@ MakeEvidence = Callable[[Reading, ReaderCard, Sequence[Path]], Sequence[EncodedO
 EXIT_OVERDUE = 75
 """Exit status of a worker that left because a reading hung (EX_TEMPFAIL of sysexits.h)."""
 _FINISH_TRIES = 6
-
-
-class WorkQueue(Protocol):
-    """What the loop needs of the store."""
-
-    def claim_work(self, owner: str, lease_seconds: float, reader_ids: Sequence[str] | None = None) -> WorkItem | None:
-        """Take the most urgent waiting item."""
-        ...
-
-    def heartbeat(self, work_id: int, owner: str, lease_seconds: float) -> bool:
-        """Prolong the lease; False when it belongs to somebody else."""
-        ...
-
-    def finish_work(
-        self,
-        work_id: int,
-        owner: str,
-        reading: Reading,
-        evidence: Sequence[EncodedObject],
-        destinations: Sequence[Destination],
-    ) -> tuple[EvidenceRecord, ...]:
-        """Store the ending and queue its deliveries, in one transaction."""
-        ...
-
-    def retry_work(self, work_id: int, not_before: datetime, detail: str) -> None:
-        """Put an item back for another attempt."""
-        ...
-
-    def study(self, uid: str, with_series: bool = False, with_instances: bool = False) -> Study | None:
-        """Return one study of the index."""
-        ...
-
-    def path_of(self, relative: str) -> Path:
-        """Return where a file of the store lies."""
-        ...
-
-    def change_token(self) -> int:
-        """Grow with every change."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
