@@ -34,6 +34,14 @@ class Web:
     name: str
     port: int
     root: str
+    process_id: int
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the server has used so far."""
+        import psutil
+
+        times = psutil.Process(self.process_id).cpu_times()
+        return float(times.user + times.system)
 
     def call(self, method: str, path: str, *, accept: str = JSON, body: bytes = b"", content_type: str = "") -> bytes:
         """Send one request on a connection of its own and return the body."""
@@ -66,7 +74,7 @@ def coread_server(folder: Path) -> Iterator[Web]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         wait_for_port(port)
-        yield Web("coread", port, "/dicomweb")
+        yield Web("coread", port, "/dicomweb", process.pid)
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -94,11 +102,16 @@ def multipart(objects: list[bytes]) -> tuple[bytes, str]:
     return body, f"{DICOM}; boundary={boundary}"
 
 
-def timed(action: Callable[[], object]) -> float:
-    """Return the seconds that an action took."""
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
+Cost = tuple[float, float]
+"""Seconds on the clock, and seconds of the server's processor time."""
+
+
+def timed(web: Web, action: Callable[[], object], *, times: int = 1) -> Cost:
+    """Return what an action costs, as the mean of so many in a row."""
+    cpu, began = web.cpu_seconds(), time.perf_counter()
+    for _ in range(times):
+        action()
+    return (time.perf_counter() - began) / times, (web.cpu_seconds() - cpu) / times
 
 
 def store_study(web: Web, objects: list[bytes], per_request: int) -> None:
@@ -125,39 +138,42 @@ def instance_paths(web: Web, study: str, limit: int) -> list[str]:
     return [f"/studies/{study}/series/{series}/instances/{sop}" for series, sop in names]
 
 
-def measure(servers: list[Web], rounds: int, images: int) -> dict[str, dict[str, list[float]]]:
-    """Return the seconds of each task and server, one value per round."""
-    seconds: dict[str, dict[str, list[float]]] = {}
+def measure(servers: list[Web], rounds: int, images: int) -> dict[str, dict[str, list[Cost]]]:
+    """Return what each task costs on each server, one value per round."""
+    costs: dict[str, dict[str, list[Cost]]] = {}
     for number in range(rounds):
         study = f"2.25.{uuid.uuid4().int}"
         objects = ct_study(study, images)
         for web in servers if number % 2 == 0 else servers[::-1]:
-            for task, seconds_taken in one_round(web, study, objects):
-                seconds.setdefault(task, {}).setdefault(web.name, []).append(seconds_taken)
-    return seconds
+            for task, cost in one_round(web, study, objects):
+                costs.setdefault(task, {}).setdefault(web.name, []).append(cost)
+    return costs
 
 
-def one_round(web: Web, study: str, objects: list[bytes]) -> Iterator[tuple[str, float]]:
-    """Yield (task, seconds) of one server, with a study that it has not seen."""
-    yield "stow", timed(lambda: store_study(web, objects, 25))
-    for task in ("first study metadata", "study metadata"):
-        yield task, timed(lambda: web.call("GET", f"/studies/{study}/metadata"))
-    yield "retrieve study", timed(lambda: web.call("GET", f"/studies/{study}", accept=DICOM))
+def one_round(web: Web, study: str, objects: list[bytes]) -> Iterator[tuple[str, Cost]]:
+    """Yield (task, cost) of one server, with a study that it has not seen."""
+    yield "stow", timed(web, lambda: store_study(web, objects, 25))
+    yield "first study metadata", timed(web, lambda: web.call("GET", f"/studies/{study}/metadata"))
+    yield "study metadata", timed(web, lambda: web.call("GET", f"/studies/{study}/metadata"), times=5)
+    yield "retrieve study", timed(web, lambda: web.call("GET", f"/studies/{study}", accept=DICOM), times=2)
     paths = instance_paths(web, study, 100)
-    yield "retrieve 100 objects", timed(lambda: fetch_objects(web, paths))
-    yield "instance metadata", timed(lambda: web.call("GET", paths[0] + "/metadata"))
-    yield "search studies", timed(lambda: web.call("GET", "/studies?limit=100"))
-    yield "search series", timed(lambda: web.call("GET", f"/studies/{study}/series"))
-    yield "search instances", timed(lambda: web.call("GET", f"/studies/{study}/instances"))
+    yield "retrieve 100 objects", timed(web, lambda: fetch_objects(web, paths))
+    yield "instance metadata", timed(web, lambda: web.call("GET", paths[0] + "/metadata"), times=20)
+    yield "search studies", timed(web, lambda: web.call("GET", "/studies?limit=100"), times=20)
+    yield "search series", timed(web, lambda: web.call("GET", f"/studies/{study}/series"), times=20)
+    yield "search instances", timed(web, lambda: web.call("GET", f"/studies/{study}/instances"), times=5)
 
 
-def table(seconds: dict[str, dict[str, list[float]]]) -> list[dict[str, object]]:
+def table(costs: dict[str, dict[str, list[Cost]]]) -> list[dict[str, object]]:
     """Return one row per task: medians in milliseconds and how many times faster we are."""
     rows: list[dict[str, object]] = []
-    for task, values in seconds.items():
-        ours, theirs = statistics.median(values["coread"]), statistics.median(values["orthanc"])
-        row = {"task": task, "coread_ms": round(ours * 1e3, 1), "orthanc_ms": round(theirs * 1e3, 1)}
-        rows.append(row | {"ratio": round(theirs / ours, 2), "goal": GOALS.get(task)})
+    for task, values in costs.items():
+        row: dict[str, object] = {"task": task, "goal": GOALS.get(task)}
+        for kind, index in (("clock", 0), ("cpu", 1)):
+            ours, theirs = (statistics.median(cost[index] for cost in values[name]) for name in ("coread", "orthanc"))
+            row |= {f"coread_{kind}_ms": round(ours * 1e3, 1), f"orthanc_{kind}_ms": round(theirs * 1e3, 1)}
+            row[f"{kind}_ratio"] = round(theirs / ours, 2) if ours else None
+        rows.append(row)
     return rows
 
 
@@ -175,16 +191,21 @@ def main() -> None:
         coread_server(Path(temporary)) as ours,
         running_orthanc() as pacs,
     ):
-        servers = [ours, Web("orthanc", pacs.http_port, "/dicom-web")]
+        servers = [ours, Web("orthanc", pacs.http_port, "/dicom-web", pacs.process.pid)]
         rows = table(measure(servers, options.rounds, options.images))
     if options.json:
         print(json.dumps({"rounds": options.rounds, "images": options.images, "rows": rows}))
         return
-    print(f"{options.images} CT slices, {options.rounds} rounds, medians; ratio above 1: Coread is faster")
+    print(f"{options.images} CT slices, {options.rounds} rounds, medians in ms; a ratio above 1: Coread is faster")
+    print(f"{'':22} {'coread':>8} {'orthanc':>8} {'ratio':>6}  {'coread':>8} {'orthanc':>8} {'ratio':>6}")
+    print(f"{'':22} {'clock':>8} {'clock':>8} {'':>6}  {'cpu':>8} {'cpu':>8}")
     for row in rows:
+        columns = "  ".join(
+            f"{row[f'coread_{kind}_ms']:>8} {row[f'orthanc_{kind}_ms']:>8} {row[f'{kind}_ratio']!s:>6}"
+            for kind in ("clock", "cpu")
+        )
         goal = f"  goal {row['goal']}" if row["goal"] else ""
-        times = f"coread {row['coread_ms']:>9} ms   orthanc {row['orthanc_ms']:>9} ms"
-        print(f"{row['task']:24} {times}   {row['ratio']:>6}x{goal}")
+        print(f"{row['task']:22} {columns}{goal}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ class Archive(Protocol):
     def folder(self) -> Path:
         """Where everything lives; derived documents are kept below ``cache/``."""
 
+    def study(self, uid: str) -> Study | None:
+        """Look a study up."""
+
     def find_studies(self, query: StudyQuery) -> Page[Study]:
         """Match at study level."""
 

@@ -1,13 +1,13 @@
 """Metadata of instances, series and studies (PS3.18 section 10.4.1.1.2), kept once made.
 
-A series document is named by the digests of the instances that it was made of: a late image makes another name,
-so what is kept can never be stale.
+A series document is named by how many instances it was made of and when their study was first received: a late
+image makes another name, so what is kept is never stale.
 """
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import dcmread
@@ -19,9 +19,11 @@ from coread.app.web.dicomweb.errors import NoSuchResource
 from coread.app.web.dicomweb.json_model import put, to_bytes
 from coread.domain.identifiers import digest_of
 from coread.domain.study import Instance
+from coread.store.records import SeriesQuery
 
 _FORMAT = "1"
 """Part of the name of what is kept: changed together with what is written."""
+_MOST_SERIES = 10_000
 _BASE = "{{dicomweb}}"
 """Stands for the address of this service, which differs from client to client."""
 _PIXEL_TAGS = {b"\xe0\x7f\x08\x00": "7FE00008", b"\xe0\x7f\x09\x00": "7FE00009", b"\xe0\x7f\x10\x00": "7FE00010"}
@@ -30,28 +32,58 @@ _PIXEL_VR = {"7FE00008": "OF", "7FE00009": "OD", "7FE00010": "OW"}
 
 def metadata_of(archive: Archive, resource: Resource, base: str) -> bytes:
     """Return the metadata of a resource as a JSON array."""
-    instances = instances_of(archive, resource)
-    single = bool(resource.instance)
-    body = _document(archive, instances[0]) if single else b",".join(_series_documents(archive, instances))
+    if resource.instance:
+        body = _document(archive, instances_of(archive, resource)[0])
+    else:
+        body = b",".join(_series_document(archive, part) for part in _series_of(archive, resource))
     return b"[" + body.replace(_BASE.encode(), base.encode()) + b"]"
 
 
-def _series_documents(archive: Archive, instances: Iterable[Instance]) -> Iterator[bytes]:
-    ordered = sorted(instances, key=lambda item: item.header.series_instance_uid)
-    for _, members in groupby(ordered, key=lambda item: item.header.series_instance_uid):
-        yield _series_document(archive, list(members))
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One series as the index has it now."""
+
+    resource: Resource
+    fingerprint: str
 
 
-def _series_document(archive: Archive, members: list[Instance]) -> bytes:
-    header = members[0].header
-    folder = archive.folder / "cache" / "metadata" / header.study_instance_uid
-    name = f"{header.series_instance_uid}-{digest_of([_FORMAT, *(item.sha256 for item in members)])[:32]}.json"
+def _series_of(archive: Archive, resource: Resource) -> list[_Part]:
+    """Return the series of a resource with what tells that nothing changed.
+
+    Stored instances are never overwritten, so a series of as many instances in a study first received at the same
+    moment has the same instances.
+    """
+    study = archive.study(resource.study)
+    series_uids = (resource.series,) if resource.series else ()
+    page = archive.find_series(
+        SeriesQuery(study_instance_uid=resource.study, series_instance_uids=series_uids, limit=_MOST_SERIES)
+    )
+    if study is None or not page.items:
+        raise NoSuchResource(f"nothing is stored under {resource.path()}")
+    received = study.first_received_at.isoformat()
+    return [
+        _Part(
+            Resource(resource.study, series.series_instance_uid),
+            digest_of([_FORMAT, received, str(series.instance_count)])[:32],
+        )
+        for series in page.items
+    ]
+
+
+def _series_document(archive: Archive, part: _Part) -> bytes:
+    folder = archive.folder / "cache" / "metadata" / part.resource.study
+    name = f"{part.resource.series}-{part.fingerprint}.json"
     try:
         return (folder / name).read_bytes()
     except FileNotFoundError:
-        document = b",".join(_document(archive, item) for item in members)
-        _keep(folder, name, document, stale=f"{header.series_instance_uid}-*.json")
+        document = b",".join(_document(archive, item) for item in instances_of(archive, part.resource))
+        _keep(folder, name, document, stale=f"{part.resource.series}-*.json")
         return document
+
+
+def forget_metadata(store_folder: Path, study_instance_uid: str) -> None:
+    """Remove what is kept of a study, for when the study itself is removed."""
+    shutil.rmtree(store_folder / "cache" / "metadata" / Resource(study_instance_uid).study, ignore_errors=True)
 
 
 def _keep(folder: Path, name: str, document: bytes, *, stale: str) -> None:
