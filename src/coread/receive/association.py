@@ -281,7 +281,8 @@ class Association:
         elif isinstance(sink, InMemory):
             self._commit(context_id, command, bytes(sink.data))
         elif command.kind == dimse.N_EVENT_REPORT_RSP:
-            self._commitment.acknowledged(self.association_id, command.message_id)
+            if command.number(0x0900, statuses.PROCESSING_FAILURE) == statuses.SUCCESS:
+                self._commitment.acknowledged(self.association_id, command.message_id)
         elif command.kind & dimse.RESPONSE_BIT or command.kind == dimse.C_CANCEL_RQ:
             _LOG.debug("message %04X needs no answer", command.kind)
         else:

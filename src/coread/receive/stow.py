@@ -90,11 +90,11 @@ class StowIntake:
         self._limits = limits or StowLimits()
         self._store = store
         self._study = study_instance_uid
+        self._reader = MultipartReader(boundary, self)
         self._area = StagingArea(store.staging_folder(), BytesInFlight(self._limits.max_body_bytes))
         # The answer comes at the end of the request: parts are synced together when they are indexed, not one by one.
         self._door = FileDoor(store, self._area, origin, False, self._limits.max_part_bytes)
         self._durable = durable
-        self._reader = MultipartReader(boundary, self)
         self._current: IncomingFile | None = None
         self._body_bytes = 0
         self._count = 0

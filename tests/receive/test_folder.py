@@ -1,0 +1,111 @@
+"""The watched folder: stable files only, archives, rubbish, restarts, no loops."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from coread.receive.errors import BadSettings
+from coread.receive.folder import FileFate, FolderSettings, FolderWatcher, HandledFile
+from coread.store import Store
+from tests.receive.making import STUDY, ct_slice, part10, write_slices
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "in"
+    made.mkdir()
+    return made
+
+
+def watcher(store: Store, folder: Path, *, move: bool = True, archive_bytes: int = 1 << 30) -> FolderWatcher:
+    settings = FolderSettings(folder, move_handled=move, max_archive_bytes=archive_bytes, durable=False)
+    return FolderWatcher(store, settings)
+
+
+def two_polls(watching: FolderWatcher) -> list[HandledFile]:
+    return watching.poll_once() + watching.poll_once()
+
+
+def test_files_that_stand_still_are_taken_and_moved(store: Store, folder: Path) -> None:
+    write_slices(folder / "deep" / "er", 3)
+    watching = watcher(store, folder)
+    assert watching.poll_once() == []
+    assert [item.fate for item in watching.poll_once()] == [FileFate.TAKEN] * 3
+    assert len(store.instances(study_uid=STUDY)) == 3
+    assert len(list((folder / "processed" / "deep" / "er").iterdir())) == 3
+    assert two_polls(watching) == []
+    assert not list(store.staging_folder().iterdir())
+
+
+def test_a_growing_file_waits_and_a_done_file_hurries(store: Store, folder: Path) -> None:
+    raw = part10(ct_slice(1))
+    path = folder / "a.dcm"
+    watching = watcher(store, folder)
+    for size in (100, 200, len(raw)):
+        path.write_bytes(raw[:size])
+        os.utime(path, ns=(size, size))
+        assert watching.poll_once() == []
+    (folder / "b.dcm").write_bytes(part10(ct_slice(2)))
+    (folder / "b.dcm.done").touch()
+    assert [item.path.name for item in watching.poll_once()] == ["a.dcm", "b.dcm"]
+    assert not (folder / "b.dcm.done").exists()
+
+
+def test_rubbish_is_refused_once_with_a_reason(store: Store, folder: Path) -> None:
+    (folder / "readme.txt").write_text("hello")
+    (folder / "empty").touch()
+    (folder / "half.dcm").write_bytes(part10(ct_slice(1))[:-50])
+    (folder / "DICOMDIR").write_bytes(b"index")
+    (folder / "broken.zip").write_bytes(b"PK\x03\x04" + bytes(200))
+    (folder / "link.dcm").symlink_to("/etc/passwd")
+    handled = two_polls(watching := watcher(store, folder))
+    fates = {item.path.name: item.fate for item in handled}
+    assert fates.pop("DICOMDIR") is FileFate.SKIPPED
+    assert set(fates.values()) == {FileFate.REFUSED}
+    assert len(fates) == 4
+    assert all(item.detail for item in handled)
+    assert two_polls(watching) == []
+    assert two_polls(watcher(store, folder)) == []
+
+
+def test_files_that_stay_are_remembered_over_a_restart(store: Store, folder: Path) -> None:
+    write_slices(folder, 2)
+    (folder / "note.txt").write_text("x" * 300)
+    assert len(two_polls(watcher(store, folder, move=False))) == 3
+    assert two_polls(watcher(store, folder, move=False)) == []
+    (folder / "00001.dcm").write_bytes(part10(ct_slice(9)))
+    assert [item.fate for item in two_polls(watcher(store, folder, move=False))] == [FileFate.TAKEN]
+    assert len(store.instances(study_uid=STUDY)) == 3
+
+
+def test_a_damaged_journal_is_no_obstacle(store: Store, folder: Path) -> None:
+    write_slices(folder, 1)
+    (folder / ".coread-journal.jsonl").write_text('{"file": 1\n[]\n{"file": "a"}\n')
+    assert len(two_polls(watcher(store, folder, move=False))) == 1
+
+
+def test_archives_are_taken_member_by_member(store: Store, folder: Path) -> None:
+    with zipfile.ZipFile(folder / "study.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("DICOMDIR", "index")
+        archive.writestr("../../evil.dcm", part10(ct_slice(1)))
+        archive.writestr("a/b.dcm", part10(ct_slice(2)))
+        archive.writestr("readme.txt", "hello")
+    (item,) = two_polls(watcher(store, folder))
+    assert item.fate is FileFate.PARTLY
+    assert len(item.received) == 2
+    assert len(store.instances(study_uid=STUDY)) == 2
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(store: Store, folder: Path) -> None:
+    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.dcm", part10(ct_slice(1)) + bytes(50 << 20))
+    (item,) = two_polls(watcher(store, folder, archive_bytes=1 << 20))
+    assert item.fate is FileFate.REFUSED
+    assert not list(store.staging_folder().iterdir())
+
+
+def test_a_folder_that_does_not_exist_is_a_wrong_setting(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="create it"):
+        watcher(store, tmp_path / "nowhere")
