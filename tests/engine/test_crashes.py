@@ -82,15 +82,15 @@ def test_a_segmentation_fault_costs_one_attempt_and_ends_as_failed(tmp_path: Pat
         assert crashed.ending.kind == "KeptCrashing"
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("seed", "kills"), [(1, 2), pytest.param(2, 8, marks=pytest.mark.slow)])
 def test_a_worker_killed_at_any_moment_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, packages: Path, seed: int
+    tmp_path: Path, packages: Path, seed: int, kills: int
 ) -> None:
     tiny_installed(packages / "tiny_worker", code=CRASHES)
     moments = random.Random(seed)
     with Store.open(settings(tmp_path / "store", 100), migrate=True) as store:
         uids = [add_study(store, number) for number in range(1, 13)]
-        for kill in range(5):
+        for kill in range(kills):
             worker = start(store, packages, f"killed{kill}")
             time.sleep(moments.uniform(0.0, 0.25))
             worker.kill()

@@ -165,6 +165,10 @@ def test_looking_at_the_named_moments_is_enough(facts: StudyFacts, seconds: floa
     assert (before is None) == (between is None)
 
 
+def test_a_dose_report_beside_a_radiograph_is_no_reason_to_wait() -> None:
+    assert after(replace(DX, modalities=("DX", "SR")), 0.0) is SettledReason.ASSOCIATION_COMPLETE
+
+
 @pytest.mark.parametrize("modality", ["DX", "CR"])
 def test_time_to_settle_of_a_radiograph_is_zero(modality: str) -> None:
     assert SettlePolicy().patience_for((modality,)).after_association == 0.0

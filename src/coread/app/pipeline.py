@@ -17,7 +17,7 @@ from coread.domain.work import DeliveryState, Destination, EncodedObject, Priori
 from coread.readers.registry import InstalledReader, reader_listing
 from coread.route.decide import RouteSettings, decide
 from coread.route.facts import study_facts
-from coread.route.settle import SettlePolicy, settle_decision
+from coread.route.settle import SettlePolicy, may_settle, settle_decision
 from coread.store import Store
 from coread.store.records import StudyActivity
 
@@ -57,6 +57,9 @@ def settle_if_complete(pipeline: Pipeline, growing: StudyActivity, archive: Coun
     uid = growing.study.study_instance_uid
     if archive is not None and not archive.ready(uid):
         return False
+    now, policy = datetime.now(UTC), settle_policy(pipeline.settings)
+    if not may_settle(growing.study, growing.open_associations, now, policy):
+        return False
     study = pipeline.store.study(uid, with_series=True, with_instances=True)
     if study is None:
         return False
@@ -66,7 +69,7 @@ def settle_if_complete(pipeline: Pipeline, growing: StudyActivity, archive: Coun
         last_association_closed_at=growing.last_association_closed_at,
         expected_instances=_expected(pipeline.store, uid, archive),
     )
-    settled = settle_decision(facts, datetime.now(UTC), settle_policy(pipeline.settings))
+    settled = settle_decision(facts, now, policy)
     if settled is None:
         return False
     settle_and_route(pipeline, uid, settled.reason, settled.detail)

@@ -39,6 +39,13 @@ PATIENCE: dict[str, Patience] = {
     "RG": RADIOGRAPH,
     "PX": RADIOGRAPH,
     "IO": RADIOGRAPH,
+    "OT": RADIOGRAPH,
+    # Dose reports, presentation states and the like come with images and are no reason to wait for more.
+    "SR": RADIOGRAPH,
+    "KO": RADIOGRAPH,
+    "PR": RADIOGRAPH,
+    "DOC": RADIOGRAPH,
+    "SEG": RADIOGRAPH,
     "MG": Patience(after_association=2.0, silence=20.0, longest=300.0),
     "CT": CROSS_SECTION,
     "PT": CROSS_SECTION,
