@@ -334,7 +334,7 @@ def test_mutated_requests_never_stop_the_server(start_receiver: StartReceiver, r
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(request=_mutated(_START), rest=st.one_of(st.binary(max_size=2000), _mutated(_COMMAND)))
 def test_many_mutated_requests_never_stop_the_server(
     start_receiver: StartReceiver, request: bytes, rest: bytes
