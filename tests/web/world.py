@@ -13,7 +13,7 @@ from coread.app.web.accounts import create_account
 from coread.app.web.context import BrokenReader, CheckLevel, DestinationState, HealthCheck, WebContext, WebSettings
 from coread.domain.cards import Estimate, InputContract, OperatingPoint, OutputSpec, ReaderCard, ReaderKind, Resources
 from coread.domain.codes import CHEST, Code
-from coread.domain.findings import Box, Finding, HeatMap, ImageReference, Presence, TrackingId
+from coread.domain.findings import Box, Finding, HeatMap, ImageReference, Presence, Region, TrackingId
 from coread.domain.identifiers import derived_uid, digest_of
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Failure, Provenance, Reading, ReadResult, Refusal
@@ -161,12 +161,24 @@ def result(image: ImageReference, probabilities: dict[str, float], size: tuple[i
                 heat_maps=(HeatMap(image, hot),) if present else (),
             )
         )  # fmt: skip
-    return ReadResult(tuple(findings))
+    return ReadResult(tuple(findings), regions=_regions(image, size, findings))
+
+
+def _regions(image: ImageReference, size: tuple[int, int], findings: list[Finding]) -> tuple[Region, ...]:
+    """Outline the first present finding, so that there is a segmentation to send."""
+    first = next((finding for finding in findings if finding.locations and finding.tracking is not None), None)
+    if first is None or first.tracking is None:
+        return ()
+    rows, columns = size
+    mask = np.zeros(size, dtype=np.bool_)
+    mask[int(rows * 0.2) : int(rows * 0.4), int(columns * 0.18) : int(columns * 0.4)] = True
+    abnormality = Code("49755003", "SCT", "Morphologically abnormal structure")
+    return (Region(first.concept.meaning, abnormality, first.concept, mask, (image,), first.tracking),)
 
 
 def reference(store: Store, study_uid: str) -> ImageReference:
-    """Return the first image of a study."""
-    header = store.instances(study_uid=study_uid)[0].header
+    """Return the first image of a study, not our own objects."""
+    header = next(one for one in store.instances(study_uid=study_uid) if one.origin.door != "own").header
     return ImageReference(header.sop_class_uid, header.sop_instance_uid, header.series_instance_uid)
 
 

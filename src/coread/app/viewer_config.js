@@ -1,4 +1,6 @@
 /** Coread's configuration of OHIF: our own DICOMweb server and no other address. */
+// The introduction is not shown again at every login.
+localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']));
 window.config = {
   name: 'coread',
   routerBasename: '/viewer',
@@ -17,6 +19,10 @@ window.config = {
   maxNumRequests: { interaction: 100, thumbnail: 5, prefetch: 10 },
   showErrorDetails: 'always',
   investigationalUseDialog: { option: 'always' },
+  whiteLabeling: {
+    createLogoComponentFn: React =>
+      React.createElement('a', { href: '/', className: 'text-white text-lg font-semibold px-2' }, 'Coread - research use only'),
+  },
   defaultDataSourceName: 'coread',
   dataSources: [
     {

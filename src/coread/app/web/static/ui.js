@@ -17,8 +17,8 @@ export function ago(then, now = Date.now()) {
   return `${Math.floor(seconds / 86400)} days ago`;
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const timeOnly = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
+const clock = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' });
+const timeOnly = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', hourCycle: 'h23' });
 
 export function showTimes(root = document) {
   for (const element of root.querySelectorAll('time[data-time]')) {
