@@ -1,7 +1,6 @@
 """QIDO-RS matching (PS3.4 C.2.2.2)."""
 
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -70,10 +69,8 @@ def filled(store: Store) -> Store:
         ({"limit": 2, "offset": 1}, ["P4", "P3"]),
     ],
 )
-def test_studies_match_as_the_standard_says(tmp_path: Path, query: dict[str, object], expected: list[str]) -> None:
-    with Store.open(StoreSettings(tmp_path, durable=False), migrate=True) as store:
-        fill(store)
-        assert found(store, **query) == expected
+def test_studies_match_as_the_standard_says(shared_store: Store, query: dict[str, object], expected: list[str]) -> None:
+    assert found(shared_store, **query) == expected
 
 
 def test_postgresql_and_sqlite_answer_alike(filled: Store) -> None:

@@ -109,4 +109,4 @@ def reachable(before: WorkState, after: WorkState) -> bool:
 
 
 TestWorkQueue = WorkQueue.TestCase
-TestWorkQueue.settings = settings(max_examples=12, stateful_step_count=18, deadline=None)
+TestWorkQueue.settings = settings(max_examples=8, stateful_step_count=15, deadline=None)
