@@ -32,6 +32,8 @@ class LaneSettings:
     """Objects sent over one association while the peer is well."""
     first_retry_seconds: float = 2.0
     longest_retry_seconds: float = 600.0
+    commitment_delay_seconds: float = 1.0
+    """Objects that are sent within this time are asked for together."""
     commitment_retry_seconds: float = 60.0
     lease_margin_seconds: float = 30.0
     """How much longer than the peer's own time-outs a row is ours; after a kill it waits at most this long more."""
@@ -205,7 +207,7 @@ class Lane:
         self._breaker = self._breaker.after_success()
         self._last_success_at = datetime.now(UTC)
         if self.destination.storage_commitment:
-            self._commit_at = 0.0
+            self._commit_at = min(self._commit_at, time.monotonic() + self._settings.commitment_delay_seconds)
 
     def _peer_failed(self, problem: PeerFailed) -> None:
         self._breaker = self._breaker.after_failure(time.monotonic())

@@ -21,6 +21,9 @@ from coread.deliver.outcome import NOT_SUPPORTED, Progress, SendResult, answered
 from coread.deliver.peer import Peer
 from coread.deliver.transcode import padded, write_plain
 
+_SLOWEST_BYTES_PER_SECOND = 250_000
+"""A link slower than this counts as a peer that does not answer."""
+
 
 def send_objects(
     peer: Peer, paths: Sequence[Path], *, associations: int = 1, progress: Progress | None = None
@@ -114,6 +117,8 @@ def _not_taken(peer: Peer, file: Outgoing, accepted: set[str]) -> ObjectRefused:
 def _store(peer: Peer, association: Any, path: Path) -> int:
     if not association.is_established:
         raise PeerAborted(f"{peer} closed the association")
+    # pynetdicom's clock for the answer starts when the object is queued, not when it is sent.
+    association.dimse_timeout = peer.timeout_seconds + path.stat().st_size / _SLOWEST_BYTES_PER_SECOND
     answer = association.send_c_store(str(path))
     if "Status" in answer:
         return int(answer.Status)

@@ -5,9 +5,10 @@ import socket
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
-from coread.deliver.commitment import CommitmentBook
+from coread.deliver.commitment import CommitmentBook, commitment_listener
 from coread.deliver.lane import Lane, LaneSettings, LaneState
 from coread.deliver.outbox import Outbox
 from coread.deliver.transport import Credentials, transport_of
@@ -25,6 +26,7 @@ class DestinationState:
 class DeliveryWorker:
     """Sends everything that is queued for the enabled destinations until stopped.
 
+    ``listen`` (host, port) is where peers send storage commitment reports that do not come on our own association.
     Raises BadDestination at once when a destination's address or options make no sense.
     """
 
@@ -35,17 +37,19 @@ class DeliveryWorker:
         *,
         credentials: Credentials | None = None,
         settings: LaneSettings | None = None,
-        book: CommitmentBook | None = None,
+        listen: tuple[str, int] | None = None,
     ) -> None:
-        self.book = book or CommitmentBook()
-        """Note reports here that arrive at our own SCP (N-EVENT-REPORT on the peer's association)."""
+        self._book = CommitmentBook()
+        self._credentials = credentials or Credentials()
+        self._listen = listen if any(item.storage_commitment for item in destinations) else None
+        self._open = ExitStack()
         self._outbox = outbox
         owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._lanes = [
             Lane(
                 outbox,
                 destination,
-                transport_of(destination, credentials or Credentials(), self.book),
+                transport_of(destination, self._credentials, self._book),
                 owner=owner,
                 settings=settings or LaneSettings(),
             )
@@ -58,6 +62,10 @@ class DeliveryWorker:
         """Start one thread per destination; does nothing when they run."""
         if self._threads:
             return
+        if self._listen is not None:
+            host, port = self._listen
+            title = self._credentials.calling_ae_title
+            self._open.enter_context(commitment_listener(self._book, host=host, port=port, ae_title=title))
         for lane in self._lanes:
             thread = threading.Thread(target=lane.run, name=f"deliver-{lane.destination.name}", daemon=True)
             self._threads.append(thread)
@@ -71,6 +79,7 @@ class DeliveryWorker:
             thread.join(seconds)
         ended = not any(thread.is_alive() for thread in self._threads)
         self._threads.clear()
+        self._open.close()
         return ended
 
     def wake(self) -> None:
