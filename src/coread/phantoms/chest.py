@@ -17,7 +17,7 @@ from coread.phantoms.raster import Field, resized_mask
 from coread.phantoms.thorax import Build, make_thorax
 
 FINDINGS = ("pneumothorax", "effusion", "cardiomegaly", "opacity", "nodule")
-_WORKING_SIZE = 640
+_WORKING_SIZE = 560
 VIEW_CODES = {"PA": ("399348003", "postero-anterior"), "AP": ("399067008", "antero-posterior")}
 
 

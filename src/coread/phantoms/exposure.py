@@ -8,6 +8,7 @@ from coread.phantoms.raster import Field, blurred, resized
 
 SOFT_PER_CM = 0.19
 BONE_EXTRA_PER_CM = 0.42
+_COARSE = 256
 LUNG_DENSITY = 0.24
 """Linear attenuation at about 70 keV effective, 1/cm, rounded: plausible, not a dosimetry model."""
 
@@ -46,7 +47,8 @@ def _displayed(absorbed: Field) -> Field:
     """Compress the range as a film would: the lungs keep contrast, the abdomen saturates softly."""
     low, high = np.percentile(absorbed, 0.5), np.percentile(absorbed, 99.7)
     level = np.clip((absorbed - low) / (high - low), 0, 1.05)
-    local = level - blurred(level, level.shape[0] / 26)
+    coarse = resized(level, (_COARSE, _COARSE))
+    local = level - resized(blurred(coarse, _COARSE / 26), (level.shape[0], level.shape[1]))
     level = level + 0.35 * local
     shaped = 1 / (1 + np.exp(-5.0 * (level - 0.50)))
     floor, ceiling = 1 / (1 + np.exp(2.5)), 1 / (1 + np.exp(-2.5))

@@ -23,9 +23,9 @@ def add_pneumothorax(thorax: Thorax, side: int, size: float, random: np.random.G
     scale = x.shape[0] / (2 * build.half_field)
     pleura = np.exp(-((depth_inside / 0.09) ** 2)) * thorax.lungs_outline[(side + 1) // 2]
     thorax.vessels *= 1 - outside
-    thorax.vessels += blurred(0.9 * pleura, 0.02 * scale)
+    thorax.vessels += blurred(1.3 * pleura, 0.02 * scale)
     thorax.vessels += 1.6 * size * thorax.lungs_outline[(side + 1) // 2] * (1 - outside)
-    thorax.lung += 1.2 * outside
+    thorax.lung += 2.0 * outside
     return np.asarray(outside > 0.5)
 
 
@@ -48,9 +48,9 @@ def add_opacity(thorax: Thorax, side: int, size: float, random: np.random.Genera
     centre = (side * random.uniform(6.5, 8.8), random.uniform(-1.5, 3.0))
     radius = 2.2 + 2.6 * size
     reach = 1 - np.hypot((x - centre[0]) / radius, (y - centre[1]) / (1.15 * radius))
-    ragged = reach + 0.16 * coloured_noise(random, x.shape, 1.3)
+    ragged = reach + 0.16 * coloured_noise(random, x.shape, 1.7)
     patch = np.clip(step(ragged, 0.75), 0, 1) * thorax.lungs_outline[(side + 1) // 2]
-    patch = patch * (0.8 + 0.2 * np.clip(coloured_noise(random, x.shape, 0.9), -1, 1))
+    patch = patch * (0.85 + 0.15 * np.clip(coloured_noise(random, x.shape, 1.4), -1, 1))
     thorax.vessels += patch * 0.55 * build.depth * 0.5
     return np.asarray(patch > 0.5)
 

@@ -57,6 +57,7 @@ def make_thorax(build: Build, size: int, random: np.random.Generator) -> Thorax:
     soft = _body(x, y, build)
     soft = soft + 1.8 * np.clip(heart, 0, 1) + _mediastinum(x, y) + build.breasts * _breasts(x, y)
     bone = _ribs(x, y, build, random) + _spine(x, y) + _clavicles(x, y, build) + _scapulae(x, y, build)
+    bone = bone * np.clip(soft / 4, 0, 1)
     vessels = _vessels(x, y, build, random) * np.clip(lung / 4, 0, 1)
     return Thorax(x, y, build, soft, np.maximum(lung, 0), bone, vessels, heart, outlines)
 
@@ -151,9 +152,14 @@ def _ribs(x: Field, y: Field, build: Build, random: np.random.Generator) -> Fiel
     for number in range(10):
         start = build.lung_top + 1.0 + number * build.rib_pitch + build.rib_phase
         for side in (-1, 1):
-            jitter = 0.12 * random.standard_normal()
-            out += _posterior_rib(x * side, y, build, start + jitter)
-            out += _anterior_rib(x * side, y, build, start + jitter, number)
+            top = start + 0.12 * random.standard_normal()
+            # A rib pair reaches no further than this below and above where it leaves the spine.
+            band = np.flatnonzero((y[:, 0] > top - 2.5) & (y[:, 0] < top + 12.5))
+            if band.size == 0:
+                continue
+            rows = slice(int(band[0]), int(band[-1]) + 1)
+            out[rows] += _posterior_rib(x[rows] * side, y[rows], build, top)
+            out[rows] += _anterior_rib(x[rows] * side, y[rows], build, top, number)
     return out
 
 
@@ -241,8 +247,8 @@ def _vessels(x: Field, y: Field, build: Build, random: np.random.Generator) -> F
         width = (0.75, 0.52, 0.36, 0.25, 0.17, 0.12)[level]
         out += blurred(np.asarray(image, dtype=np.float64) / 255, 0.16 * width * scale + 0.35) * width
     hila = sum(np.exp(-(((x * s - 3.3) / 1.3) ** 2) - ((y + 0.8) / 2.4) ** 2) for s in (-1, 1))
-    texture = np.abs(coloured_noise(random, x.shape, 1.15)) * 0.25
-    return np.asarray(2.0 * out + 2.2 * hila + texture)
+    texture = np.abs(coloured_noise(random, x.shape, 1.15)) * 0.16
+    return np.asarray(3.6 * out + 2.0 * hila + texture)
 
 
 def _branch(
