@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_FLATTEST = 1e-3
+"""Smallest slope: calibration never turns the order of two images round."""
+
 
 @dataclass(frozen=True, slots=True)
 class Platt:
@@ -33,4 +36,8 @@ def fit_platt(logits: NDArray[np.floating[Any]], truth: NDArray[np.bool_], *, it
         weights = weights - step
         if np.abs(step).max() < 1e-10:
             break
+    if weights[0] < _FLATTEST:
+        # A network that learned nothing: everybody gets the base rate, and the order of the logits is kept.
+        rate = (positives + 1) / (len(truth) + 2)
+        return Platt(_FLATTEST, float(np.log(rate / (1 - rate)) - _FLATTEST * np.mean(logits)))
     return Platt(float(weights[0]), float(weights[1]))

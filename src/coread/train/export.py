@@ -12,13 +12,14 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from coread.train.errors import ExportDiffers
+from coread.train.network import Network
 
 OPSET = 17
 _LARGE = 256
 """Weights with at least this many numbers are stored as float16."""
 
 
-def fold_and_round(network: nn.Module) -> nn.Module:
+def fold_and_round(network: Network) -> Network:
     """Return a copy with every batch norm folded into the convolution before it and large weights rounded to float16.
 
     What is compared, measured and exported is this copy, so storing its weights as float16 changes nothing.

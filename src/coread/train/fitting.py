@@ -1,6 +1,7 @@
 """Fits one finding network with Lightning: losses, moving average of the weights, progressive image size."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,8 +17,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from coread.train.augment import AugmentPlan, expose, spoil_for_gate, warp
-from coread.train.network import FindingNetwork, MirrorEnsemble, NetworkOutput, NetworkPlan
+from coread.train.network import FindingNetwork, MirrorEnsemble, NetworkOutput, NetworkPlan, channels_last
 from coread.train.samples import GATE_CHEST, BatchIndices, BatchPlan, Samples
+
+log = logging.getLogger("coread.train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,8 @@ class FitPlan:
     gate_weight: float = 0.3
     view_weight: float = 0.3
     auxiliary_weight: float = 0.3
-    batch: BatchPlan = BatchPlan()
-    augment: AugmentPlan = AugmentPlan()
+    batch: BatchPlan = field(default_factory=BatchPlan)
+    augment: AugmentPlan = field(default_factory=AugmentPlan)
     seed: int = 20261123
 
     def epochs(self) -> int:
@@ -71,15 +75,14 @@ def map_loss(maps: Tensor, masks: Tensor, known: Tensor) -> Tensor:
     return ((cells + dice) * boxed).sum() / boxed.sum().clamp(min=1) + (cells * dark).sum() / dark.sum().clamp(min=1)
 
 
-class FindingModule(lightning.LightningModule):  # type: ignore[misc]
+class FindingModule(lightning.LightningModule):
     """The Lightning side of one fit: what a step does with a batch of indices into the samples."""
 
     def __init__(self, network: FindingNetwork, samples: Samples, plan: FitPlan, steps: int) -> None:
         super().__init__()
         self.network = network
-        self.average = AveragedModel(
-            network, multi_avg_fn=get_ema_multi_avg_fn(plan.average_decay), use_buffers=True
-        )
+        follow = get_ema_multi_avg_fn(plan.average_decay)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
         self._samples, self._plan, self._steps = samples, plan, steps
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
@@ -119,7 +122,16 @@ class FindingModule(lightning.LightningModule):  # type: ignore[misc]
         """Follow the weights with their moving average."""
         self.average.update_parameters(self.network)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def on_train_epoch_end(self) -> None:
+        """Tell how far the fit is."""
+        log.info(
+            "epoch %d of %d, loss %.3f",
+            self.current_epoch + 1,
+            self._plan.epochs(),
+            self.trainer.callback_metrics["loss"],
+        )
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with one rise and one fall of the learning rate."""
         optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self._plan.learning_rate, weight_decay=self._plan.weight_decay
@@ -154,14 +166,15 @@ def fit(
     network = FindingNetwork(shape)
     if start is not None:
         network.backbone.load_state_dict(start)
-    network = network.to(memory_format=torch.channels_last)
+    channels_last(network)
     batches = BatchIndices(main, gate, plan.batch, plan.seed)
     module = FindingModule(network, samples, plan, len(batches) * plan.epochs())
     folder.mkdir(parents=True, exist_ok=True)
     _trainer(folder, plan.epochs()).fit(
         module, DataLoader(batches, batch_size=None), ckpt_path="last" if (folder / "last.ckpt").is_file() else None
     )
-    averaged = module.average.module
+    averaged = FindingNetwork(shape)
+    averaged.load_state_dict(module.average.module.state_dict())
     torch.save(averaged.state_dict(), done)
     (folder / "last.ckpt").unlink(missing_ok=True)
     return averaged.eval()
@@ -189,6 +202,11 @@ def predict(network: nn.Module, images: NDArray[np.float32], batch: int = 32) ->
 def single(member: FindingNetwork) -> MirrorEnsemble:
     """Wrap one network as it is shipped: the mean over an image and its mirror image."""
     return MirrorEnsemble([member])
+
+
+def use_threads(threads: int) -> None:
+    """Limit torch to this many processor threads."""
+    torch.set_num_threads(threads)
 
 
 def _trainer(folder: Path, epochs: int) -> Any:

@@ -4,6 +4,7 @@ Every number here is for an image whose patient the network did not learn from. 
 judged on a fold were chosen on the other folds; the ones that are shipped are chosen on all folds together.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +106,8 @@ def _point(
     positives, negatives = int(truth.sum()), int((~truth).sum())
     return OperatingPoint(
         name=name,
-        threshold=round(rule(truth, probabilities), 6),
+        # Rounded down, so that the image that set the threshold is still called.
+        threshold=math.floor(rule(truth, probabilities) * 1e6) / 1e6,
         rule=words,
         sensitivity=proportion(int((called & truth).sum()), positives),
         specificity=proportion(int((~called & ~truth).sum()), negatives),

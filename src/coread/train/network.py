@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -136,6 +137,17 @@ class FindingNetwork(nn.Module):
             view=self.view(seen),
             auxiliary=self.auxiliary(seen),
         )
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def channels_last(network: Network) -> Network:
+    """Lay the weights out with channels last, which is faster on processors; returns the same network."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+    return network
 
 
 def soft_maximum(maps: Tensor, sharpness: float) -> Tensor:

@@ -1,19 +1,23 @@
 """Teaches a backbone on labelled images of other sets first: many small tasks, one head each, one backbone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from coread.train.augment import AugmentPlan, expose, warp
-from coread.train.network import Backbone
+from coread.train.network import Backbone, channels_last
+
+BackboneWeights = dict[str, Tensor]
+"""Weights of a Backbone by name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +39,7 @@ class PretrainPlan:
     learning_rate: float = 2e-3
     weight_decay: float = 0.03
     seed: int = 20261123
-    augment: AugmentPlan = AugmentPlan()
+    augment: AugmentPlan = field(default_factory=AugmentPlan)
 
 
 class TaskBatches(IterableDataset[tuple[int, Tensor]]):
@@ -52,15 +56,13 @@ class TaskBatches(IterableDataset[tuple[int, Tensor]]):
         batches: list[tuple[int, NDArray[np.int64]]] = []
         for task, size in enumerate(self._sizes):
             order = self._random.permutation(size)
-            batches += [
-                (task, order[k * self._batch : (k + 1) * self._batch]) for k in range(size // self._batch)
-            ]
+            batches += [(task, order[k * self._batch : (k + 1) * self._batch]) for k in range(size // self._batch)]
         for position in self._random.permutation(len(batches)):
             task, indices = batches[int(position)]
             yield task, torch.from_numpy(indices)
 
 
-class PretrainModule(lightning.LightningModule):  # type: ignore[misc]
+class PretrainModule(lightning.LightningModule):
     """Backbone with one linear head per task."""
 
     def __init__(self, backbone: Backbone, features: int, tasks: Sequence[Task], plan: PretrainPlan) -> None:
@@ -84,7 +86,7 @@ class PretrainModule(lightning.LightningModule):  # type: ignore[misc]
         self.log("loss", loss)
         return loss
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with one rise and one fall of the learning rate."""
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self._plan.learning_rate, weight_decay=self._plan.weight_decay
@@ -97,14 +99,14 @@ class PretrainModule(lightning.LightningModule):  # type: ignore[misc]
 
 def pretrain(
     tasks: Sequence[Task], *, widths: Sequence[int], depths: Sequence[int], plan: PretrainPlan, folder: Path
-) -> dict[str, Tensor]:
+) -> BackboneWeights:
     """Teach a backbone on the tasks and return its weights; a finished run in ``folder`` is read back."""
     done = folder / "backbone.pt"
     if done.is_file():
-        kept: dict[str, Tensor] = torch.load(done, weights_only=True)
+        kept: BackboneWeights = torch.load(done, weights_only=True)
         return kept
     lightning.seed_everything(plan.seed, verbose=False)
-    backbone = Backbone(widths, depths).to(memory_format=torch.channels_last)
+    backbone = channels_last(Backbone(widths, depths))
     module = PretrainModule(backbone, widths[-1], tasks, plan)
     folder.mkdir(parents=True, exist_ok=True)
     trainer = lightning.Trainer(
@@ -118,6 +120,6 @@ def pretrain(
         default_root_dir=folder,
     )
     trainer.fit(module, DataLoader(TaskBatches(tasks, plan.batch, plan.seed), batch_size=None))
-    weights = backbone.state_dict()
+    weights: BackboneWeights = backbone.state_dict()
     torch.save(weights, done)
     return weights

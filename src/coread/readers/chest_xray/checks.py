@@ -33,7 +33,11 @@ def _header_reason(contract: InputContract, header: InstanceHeader) -> Reason | 
         return Reason(ReasonCode.WRONG_MODALITY, header.modality)
     if contract.sop_class_uids and header.sop_class_uid not in contract.sop_class_uids:
         return Reason(ReasonCode.WRONG_SOP_CLASS, header.sop_class_uid)
-    if contract.body_parts and header.body_part_examined and header.body_part_examined.upper() not in contract.body_parts:
+    if (
+        contract.body_parts
+        and header.body_part_examined
+        and header.body_part_examined.upper() not in contract.body_parts
+    ):
         return Reason(ReasonCode.WRONG_BODY_PART, header.body_part_examined)
     if contract.views and header.view_position and header.view_position.upper() not in contract.views:
         return Reason(ReasonCode.WRONG_VIEW, header.view_position)

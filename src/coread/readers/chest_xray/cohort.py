@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.readers.chest_xray.outputs import FINDINGS
-from coread.readers.chest_xray.preprocess import network_image
+from coread.readers.chest_xray.preprocess import display_of_bytes, network_image
 from coread.train.radiographs import Radiograph, image_digest, read_cxr_nih, read_images
 from coread.train.samples import GATE_CHEST, GATE_CHILD, GATE_OTHER, GATE_UNKNOWN, Samples, box_masks, samples_of
 
@@ -61,13 +61,13 @@ def read_cohort(folder: Path, side: int) -> Cohort:
     for number, (_, image) in enumerate(read_images(folder, [row.image for row in rows])):
         digests.append(image_digest(image))
         cached[number] = shrunk(image)
-        inputs[number] = network_image(image.astype(np.float32) / 255, None, side)[0]
+        inputs[number] = network_image(display_of_bytes(image), None, side)[0]
     return Cohort(rows, tuple(digests), truth, inputs, _samples(rows, truth, cached))
 
 
 def shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return an image at the size of the training cache."""
-    small = network_image(image.astype(np.float32) / 255, None, CACHE_SIDE)[0]
+    small = network_image(display_of_bytes(image), None, CACHE_SIDE)[0]
     return np.asarray(np.rint(small * 255), dtype=np.uint8)
 
 
@@ -107,7 +107,7 @@ def _group_of(folder: str, file: str) -> str:
     if folder == "cxr_guangzhou":
         return "-".join(file.replace("_", "-").split("-")[:2])
     if folder == "ct_head_hemorrhage":
-        return file.split("_")[0]
+        return file.split("_", maxsplit=1)[0]
     if folder == "mammo_mias":
         return str((int(file.removeprefix("mdb").removesuffix(".jpg")) + 1) // 2)
     return file

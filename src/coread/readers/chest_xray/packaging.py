@@ -58,7 +58,7 @@ def install(finished: Path, folder: Path) -> None:
 
 
 def golden_image(seed: int) -> NDArray[np.float32]:
-    """Draw two dark lungs beside a bright middle, no patient: enough to exercise every layer, (side, side) in [0, 1]."""
+    """Draw two dark lungs beside a bright middle, no patient; (side, side) in [0, 1]."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     image = 0.75 - 0.15 * rows
@@ -69,4 +69,3 @@ def golden_image(seed: int) -> NDArray[np.float32]:
     row, column = random.uniform(0.3, 0.6, 2)
     image += 0.2 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 0.004)
     return np.asarray(np.rint(np.clip(image, 0, 1) * 255) / 255, dtype=np.float32)
-

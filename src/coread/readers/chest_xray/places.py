@@ -56,7 +56,9 @@ def place_of(cells: NDArray[np.float32], window: Window, level: float = BOX_LEVE
 def frame_heat(cells: NDArray[np.float32], window: Window, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Return the map over the whole frame, (48, 48) in [0, 1]; what the network did not see is 0."""
     rows = ((np.arange(_HEAT) + 0.5) / _HEAT * shape[0] - window.row_min) / (window.row_max - window.row_min)
-    columns = ((np.arange(_HEAT) + 0.5) / _HEAT * shape[1] - window.column_min) / (window.column_max - window.column_min)
+    columns = ((np.arange(_HEAT) + 0.5) / _HEAT * shape[1] - window.column_min) / (
+        window.column_max - window.column_min
+    )
     seen = ((rows >= 0) & (rows <= 1))[:, None] & ((columns >= 0) & (columns <= 1))[None, :]
     return np.where(seen, np.clip(interpolated(cells, rows, columns), 0.0, 1.0), 0.0).astype(np.float32)
 

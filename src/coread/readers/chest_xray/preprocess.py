@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """The part of the original image that the network sees, in pixels: edges, ends exclusive."""
@@ -14,6 +15,11 @@ class Window:
     row_max: int
     column_min: int
     column_max: int
+
+
+def display_of_bytes(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return display values in [0, 1] of an 8-bit image."""
+    return np.divide(image, 255, dtype=np.float32)
 
 
 def content_window(pixels: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> Window:

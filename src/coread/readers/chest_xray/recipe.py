@@ -20,13 +20,17 @@ from coread.readers.chest_xray.cohort import AUXILIARY, Cohort, GateImages, read
 from coread.readers.chest_xray.outputs import FINDINGS, GATE, SIDE
 from coread.readers.chest_xray.report import measure_all
 from coread.readers.chest_xray.warmup import read_tasks
-from coread.train.fitting import FitPlan, fit, predict
+from coread.train.fitting import FitPlan, fit, use_threads
 from coread.train.network import FindingNetwork, NetworkPlan
-from coread.train.pretraining import PretrainPlan, pretrain
+from coread.train.pretraining import BackboneWeights, PretrainPlan, pretrain
 from coread.train.samples import BatchPlan, Samples, joined, only_for_gate
 from coread.train.splits import check_no_leak, patient_folds
 
 SEED = 20261123
+SHAPE = NetworkPlan(
+    findings=len(FINDINGS), gate_classes=len(GATE), auxiliary=len(AUXILIARY) + 2, widths=(24, 48, 96, 160)
+)
+FIT = FitPlan(sides=((128, 10), (160, 5)), seed=SEED)
 log = logging.getLogger("coread.train")
 
 
@@ -36,14 +40,15 @@ class Settings:
 
     data: Path
     out: Path
-    folds: int = 5
-    shape: NetworkPlan = NetworkPlan(
-        findings=len(FINDINGS), gate_classes=len(GATE), auxiliary=len(AUXILIARY) + 2, widths=(24, 48, 96, 160)
-    )
-    fit: FitPlan = FitPlan(seed=SEED)
-    pretrain: PretrainPlan = PretrainPlan(seed=SEED)
+    folds: int = 4
+    shape: NetworkPlan = SHAPE
+    fit: FitPlan = FIT
+    pretrain: PretrainPlan | None = None
+    """Teach the backbone on the other sets first; ``None`` starts from nothing."""
     task_limit: int | None = None
     gate_limit: int = 250
+    only_fold: int | None = None
+    """Fit this fold and stop, so that several processes can share the work."""
 
 
 def fast(settings: Settings) -> Settings:
@@ -53,7 +58,7 @@ def fast(settings: Settings) -> Settings:
         folds=2,
         shape=replace(settings.shape, widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), map_width=8),
         fit=replace(settings.fit, sides=((64, 1),), batch=BatchPlan(main=8, gate=2)),
-        pretrain=replace(settings.pretrain, side=32, epochs=1, batch=4),
+        pretrain=PretrainPlan(side=32, epochs=1, batch=4, seed=SEED),
         task_limit=8,
         gate_limit=4,
     )
@@ -74,6 +79,8 @@ def run(settings: Settings) -> Path:
     cohort = read_cohort(settings.data, SIDE)
     gate = read_gate_images(settings.data.parent, settings.gate_limit)
     fitted = fit_folds(settings, cohort, gate)
+    if settings.only_fold is not None:
+        return settings.out
     log.info("measuring")
     measured = measure_all(cohort, gate, fitted.members, fitted.folds, fitted.gate_folds)
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -89,17 +96,11 @@ def fit_folds(settings: Settings, cohort: Cohort, gate: GateImages) -> Fitted:
     folds = patient_folds(patients, spread, folds=settings.folds, seed=SEED, images=cohort.digests)
     check_no_leak([np.flatnonzero(folds == fold) for fold in range(settings.folds)], patients, cohort.digests)
     gate_folds = _gate_folds(gate, settings.folds)
-    tasks = read_tasks(settings.data.parent, settings.task_limit)
-    start = None
-    if tasks:
-        log.info("teaching the backbone on %d other sets", len(tasks))
-        widths, depths = settings.shape.widths, settings.shape.depths
-        start = pretrain(
-            tasks, widths=widths, depths=depths, plan=settings.pretrain, folder=settings.out / "pretraining"
-        )
+    start = _warm_start(settings)
     samples = _with_gate(cohort.samples, gate)
     members = []
-    for fold in range(settings.folds):
+    wanted = range(settings.folds) if settings.only_fold is None else [settings.only_fold]
+    for fold in wanted:
         log.info("fitting fold %d of %d", fold + 1, settings.folds)
         main = np.flatnonzero(folds != fold)
         only_gate = _gate_draw(cohort, main, np.flatnonzero(gate_folds != fold))
@@ -117,6 +118,15 @@ def fit_folds(settings: Settings, cohort: Cohort, gate: GateImages) -> Fitted:
     return Fitted(tuple(members), folds, gate_folds)
 
 
+def _warm_start(settings: Settings) -> BackboneWeights | None:
+    if settings.pretrain is None or not (tasks := read_tasks(settings.data.parent, settings.task_limit)):
+        return None
+    log.info("teaching the backbone on %d other sets", len(tasks))
+    shape = settings.shape
+    folder = settings.out / "pretraining"
+    return pretrain(tasks, widths=shape.widths, depths=shape.depths, plan=settings.pretrain, folder=folder)
+
+
 def _gate_folds(gate: GateImages, folds: int) -> NDArray[np.int64]:
     if not len(gate.classes):
         return np.zeros(0, dtype=np.int64)
@@ -131,10 +141,11 @@ def _with_gate(samples: Samples, gate: GateImages) -> Samples:
 
 def _gate_draw(cohort: Cohort, main: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
     """Half of the gate's draws are adult chests of this fold's training part (to be spoilt), half other images."""
-    adults = main[cohort.samples.gate.numpy()[main] == 0]
+    adults: NDArray[np.int64] = main[cohort.samples.gate.numpy()[main] == 0]
     if not len(others):
         return adults
-    return np.concatenate([np.resize(adults, len(others)), len(cohort.rows) + others])
+    draws: NDArray[np.int64] = np.concatenate([np.resize(adults, len(others)), len(cohort.rows) + others])
+    return draws
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,11 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the work and the finished package")
     parser.add_argument("--fast", action="store_true", help="run through every step in seconds, learning nothing")
     parser.add_argument("--install", action="store_true", help="copy the finished reader into the reader's folder")
+    parser.add_argument("--fold", type=int, help="fit only this fold and stop; run again without it to finish")
+    parser.add_argument("--threads", type=int, default=2, help="processor threads for fitting")
     chosen: Any = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    settings = Settings(chosen.data, chosen.out)
+    use_threads(chosen.threads)
+    settings = Settings(chosen.data, chosen.out, only_fold=chosen.fold)
     finished = run(fast(settings) if chosen.fast else settings)
-    if chosen.install:
+    if chosen.install and chosen.fold is None:
         packaging.install(finished, Path(__file__).parent)
     log.info("finished: %s", finished)
     return 0

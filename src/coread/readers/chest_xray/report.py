@@ -11,7 +11,7 @@ from coread.domain.cards import Estimate
 from coread.readers.chest_xray.cohort import BOX_NAMES, Cohort, GateImages
 from coread.readers.chest_xray.outputs import FINDINGS, GATE, SIDE
 from coread.readers.chest_xray.places import Place, place_of
-from coread.readers.chest_xray.preprocess import Window, network_image
+from coread.readers.chest_xray.preprocess import Window, display_of_bytes, network_image
 from coread.train.calibration import Platt, fit_platt
 from coread.train.export import fold_and_round
 from coread.train.fitting import Predictions, predict, single
@@ -151,7 +151,7 @@ def _refused(
     origins = gate.origins()
     for origin in sorted(set(origins)):
         here = np.flatnonzero(origins == origin)
-        images = np.stack([network_image(gate.images[i].astype(np.float32) / 255, None, SIDE)[0] for i in here])
+        images = np.stack([network_image(display_of_bytes(gate.images[i]), None, SIDE)[0] for i in here])
         margins = gate_margin(_out_of_fold(networks, images, gate_folds[here]).gate)
         found.append((str(origin), _complement(_passed(margins, gate_folds[here], good, good_folds))))
     return tuple(found)

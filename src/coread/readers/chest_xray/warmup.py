@@ -1,4 +1,4 @@
-"""What the chest reader's backbone learns before it sees an adult chest: labelled images of other patients and organs."""
+"""What the backbone may learn before it sees an adult chest: labelled images of other patients and organs."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.readers.chest_xray.preprocess import network_image
+from coread.readers.chest_xray.preprocess import display_of_bytes, network_image
 from coread.train.pretraining import Task
 from coread.train.radiographs import read_images
 
@@ -55,5 +55,5 @@ def _by_folder(folder: Path, limit: int | None) -> Task:
 def _shrunk(read: Iterator[tuple[str, NDArray[np.uint8]]], count: int) -> NDArray[np.uint8]:
     images = np.empty((count, SIDE, SIDE), dtype=np.uint8)
     for number, (_, image) in enumerate(read):
-        images[number] = np.rint(network_image(image.astype(np.float32) / 255, None, SIDE)[0] * 255)
+        images[number] = np.rint(network_image(display_of_bytes(image), None, SIDE)[0] * 255)
     return images

@@ -1,7 +1,7 @@
 """The words of the chest reader's card and of its page for clinicians; every number in them comes from measurements."""
 
 from coread.domain.cards import Estimate, InputContract, OutputSpec, ReaderCard, ReaderKind, Resources
-from coread.domain.codes import CHEST, Code
+from coread.domain.codes import Code
 from coread.readers.chest_xray.report import Measured
 
 VERSION = "0.1.0"
@@ -58,9 +58,8 @@ LIMITS = (
 )
 TRAINING_DATA = (
     "NIH ChestX-ray14 subset, 1,493 frontal radiographs (Wang 2017, NIH Clinical Center): findings, boxes, view",
-    "Guangzhou children's chest radiographs (Kermany 2018, CC BY 4.0): input gate and warm-up of the backbone",
-    "MedNIST, CT-ICH, mini-MIAS, BUSI, IDRiD: other body parts for the input gate; warm-up of the backbone",
-    "Cheng brain tumour slices and LUNA16 nodule patches: warm-up of the backbone",
+    "Guangzhou children's chest radiographs (Kermany 2018, CC BY 4.0): input gate only",
+    "MedNIST, CT-ICH, mini-MIAS, BUSI, IDRiD: other body parts, input gate only",
 )
 
 
@@ -78,7 +77,7 @@ def card_of(measured: Measured) -> ReaderCard:
         outputs=tuple(_output(measured, key) for key in CONCEPTS),
         training_data=TRAINING_DATA,
         training_licence=(
-            "NIH ChestX-ray14: no restriction on use, cite Wang 2017; warm-up and gate sets CC BY 4.0, "
+            "NIH ChestX-ray14: no restriction on use, cite Wang 2017; gate sets CC BY 4.0, "
             "CC BY-SA 4.0 (MedNIST) and research use (MIAS)"
         ),
         validation=(
@@ -150,12 +149,12 @@ Research use only. This page is written by `recipe.py` from `measurements.json`.
 ## What it was measured to do
 
 Each image was predicted by the one of {folds} networks that never saw its patient ({images} images of {patients}
-patients, NIH Clinical Center). What is installed is the mean of these networks, made by the same recipe; the mean itself
-was not measured. Intervals are 95 %. "Inside" counts only the set in which every image has a finding, so that
-the difference between normal and abnormal sources cannot help: it is the harder and fairer number. Sensitivity and
+patients, NIH Clinical Center). Installed is the mean of these networks, made by the same recipe; the mean itself was
+not measured. Intervals are 95 %. "Inside" counts only the set in which every image has a finding, so that the
+difference between normal and abnormal sources cannot help: it is the harder and fairer number. Sensitivity and
 specificity are for the operating point `specific`, which is the default: the lowest threshold with a specificity of at
-least 0.90, chosen on other patients than those counted. "Spot" is the share of images whose brightest spot lies in a
-radiologist's box.
+least 0.90, chosen on other patients than those counted. It is the default because six findings at points with more
+false alarms would mark most studies. "Spot in box": share of images whose brightest spot lies in a radiologist's box.
 
 | finding | positives | AUC | AUC inside | sensitivity | specificity | calibration error | spot in box |
 |---|---|---|---|---|---|---|---|
@@ -165,8 +164,8 @@ View (AP or PA) is told apart with AUC {view}, inside {view_inside}. It is a not
 
 ## What it refuses
 
-An image is refused when its header breaks the card (modality, body part, view, age under 16, size), when its pixels are
-constant or not numbers, or when it does not look like an upright frontal chest of an adult. Of good images
+An image is refused when its header breaks the card (modality, body part, view, age under 16, size), when its pixels
+are constant or not numbers, or when it does not look like an upright frontal chest of an adult. Of good images
 {passed} pass. Refused on held-out images:
 
 | image | share refused | n |
@@ -179,9 +178,9 @@ constant or not numbers, or when it does not look like an upright frontal chest 
 
 ## Which pixels it sees
 
-Stated padding is cut off; the rest is stretched to a square by area averaging, as the training images were. The network
-reads the image and its mirror image and gives the mean, so a mirrored image gives the mirrored answer. Boxes enclose the
-connected part of the finding's map around its brightest spot.
+Stated padding is cut off; the rest is stretched to a square by area averaging, as the training images were. The
+network reads the image and its mirror image and gives the mean, so a mirrored image gives the mirrored answer. Boxes
+enclose the connected part of the finding's map around its brightest spot.
 
 ## How to make it again
 
