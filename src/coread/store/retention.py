@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, select, update
+from sqlalchemy import Row, delete, exists, func, select, update
 
 from coread.domain.study import StudyState
 from coread.domain.work import DeliveryState, WorkState
@@ -22,8 +22,9 @@ def removable(tx: Transaction, now: datetime) -> tuple[tuple[str, ...], int]:
         return (), 0
     table = schema.studies.c
     old = (table.last_received_at < now - timedelta(days=tx.settings.retention_days), table.trashed_at.is_(None))
-    rows = tx.run(select(table.study_uid, _unfinished().label("busy")).where(*old).limit(_BATCH)).all()
-    return tuple(row.study_uid for row in rows if not row.busy), sum(bool(row.busy) for row in rows)
+    finished = tx.connection.scalars(select(table.study_uid).where(*old, ~_unfinished()).limit(_BATCH)).all()
+    kept = tx.connection.scalar(select(func.count()).select_from(schema.studies).where(*old, _unfinished()))
+    return tuple(finished), int(kept or 0)
 
 
 def _unfinished() -> Any:
@@ -85,8 +86,22 @@ def expired_trash(tx: Transaction, now: datetime) -> tuple[str, ...]:
     return tuple(tx.connection.scalars(select(table.study_uid).where(table.trashed_at < limit).limit(_BATCH)))
 
 
-def purge(tx: Transaction, study_uid: str) -> None:
-    """Forget one study for good; its history and the audit trail stay."""
+def purge(tx: Transaction, study_uid: str) -> bool:
+    """Forget one study for good; its history and the audit trail stay. False when it was brought back meanwhile."""
+    studies = schema.studies
+    row = tx.run(select(studies).where(studies.c.study_uid == study_uid).with_for_update()).one_or_none()
+    if row is None or row.trashed_at is None:
+        return False
+    _forget(tx, study_uid)
+    tx.note(study_uid, "retention.purged", "removed for good")
+    gone = (files.trash_folder(study_uid), files.study_folder(study_uid), f"conflicts/{files.name_of(study_uid)}")
+    folders = [files.safe_join(tx.folder, name) for name in gone]
+    tx.after_commit += [partial(shutil.rmtree, folder, ignore_errors=True) for folder in folders]
+    return True
+
+
+def _forget(tx: Transaction, study_uid: str) -> None:
+    """Remove all rows of one study but its history."""
     work = select(schema.work.c.id).where(schema.work.c.study_uid == study_uid)
     key = select(schema.studies.c.id).where(schema.studies.c.study_uid == study_uid)
     tx.run(delete(schema.readings).where(schema.readings.c.work_id.in_(work)))
@@ -105,7 +120,3 @@ def purge(tx: Transaction, study_uid: str) -> None:
         schema.studies,
     ):
         tx.run(delete(table).where(table.c.study_uid == study_uid))
-    tx.note(study_uid, "retention.purged", "removed for good")
-    gone = (files.trash_folder(study_uid), f"conflicts/{files.name_of(study_uid)}")
-    folders = [files.safe_join(tx.folder, name) for name in gone]
-    tx.after_commit += [partial(shutil.rmtree, folder, ignore_errors=True) for folder in folders]

@@ -448,15 +448,14 @@ class Store:
         old, unfinished = self._db.read(lambda tx: retention.removable(tx, now))
         trashed = tuple(uid for uid in old if self._trash(uid, now))
         expired = self._db.read(lambda tx: retention.expired_trash(tx, now))
-        for uid in expired:
-            self._purge(uid)
-        return RetentionReport(trashed, unfinished, expired)
+        purged = tuple(uid for uid in expired if self._purge(uid))
+        return RetentionReport(trashed, unfinished, purged)
 
     def _trash(self, uid: str, now: datetime) -> bool:
         return self._db.write(lambda tx: retention.trash(tx, uid, now))
 
-    def _purge(self, uid: str) -> None:
-        self._db.write(lambda tx: retention.purge(tx, uid))
+    def _purge(self, uid: str) -> bool:
+        return self._db.write(lambda tx: retention.purge(tx, uid))
 
     def restore_trash(self, study_uid: str) -> None:
         """Bring a study back from the trash."""
