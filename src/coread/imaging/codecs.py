@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from coread.imaging.pixel_format import PixelFormat
 
+_END_OF_IMAGE = b"\xff\xd9"
+_TAIL = 16
+"""Fragments are padded to an even length (PS3.5 annex A.4); a few writers pad more."""
 FrameDecoder = Callable[[bytes, PixelFormat], NDArray[Any]]
 
 
@@ -44,6 +47,9 @@ def _lossless_jpeg(data: bytes, layout: PixelFormat) -> NDArray[Any]:
 def _jpeg_ls(data: bytes, _: PixelFormat) -> NDArray[Any]:
     import imagecodecs
 
+    if _END_OF_IMAGE not in data[-_TAIL:]:
+        # CharLS searches a stream that is cut short for tens of seconds before it gives up.
+        raise ValueError("the JPEG-LS stream has no end marker: it is cut short")
     return np.asarray(imagecodecs.jpegls_decode(data))
 
 

@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw
 
 from coread.phantoms.raster import Field, blurred, coloured_noise, hollow_tube, step, tube
 
+_VESSEL_WIDTHS_CM = (0.75, 0.52, 0.36, 0.25, 0.17, 0.12)
+
 
 @dataclass(frozen=True, slots=True)
 class Build:
@@ -232,35 +234,44 @@ def _vessels(x: Field, y: Field, build: Build, random: np.random.Generator) -> F
     """Branching pulmonary vessels from each hilum and a fine interstitial texture, in cm of soft tissue."""
     size = x.shape[0]
     scale = size / (2 * build.half_field)
-    layers: dict[int, ImageDraw.ImageDraw] = {}
+    pencils: dict[int, ImageDraw.ImageDraw] = {}
     images: dict[int, Image.Image] = {}
-    for level in range(6):
+    for level in range(len(_VESSEL_WIDTHS_CM)):
         images[level] = Image.new("L", (size, size), 0)
-        layers[level] = ImageDraw.Draw(images[level])
+        pencils[level] = ImageDraw.Draw(images[level])
+    tree = _Tree(pencils, random, scale, build.half_field)
     for side in (-1, 1):
         for _ in range(26):
             angle = random.uniform(-0.47 * np.pi, 0.5 * np.pi)
             start = (side * random.uniform(2.8, 3.8), random.uniform(-2.8, 1.2) - (0.8 if side > 0 else 0))
-            _branch(layers, random, start, angle, side, 0, scale, build)
+            _branch(tree, start, angle, side, 0)
     out = np.zeros_like(x)
     for level, image in images.items():
-        width = (0.75, 0.52, 0.36, 0.25, 0.17, 0.12)[level]
+        width = _VESSEL_WIDTHS_CM[level]
         out += blurred(np.asarray(image, dtype=np.float64) / 255, 0.16 * width * scale + 0.35) * width
     hila = sum(np.exp(-(((x * s - 3.3) / 1.3) ** 2) - ((y + 0.8) / 2.4) ** 2) for s in (-1, 1))
     texture = np.abs(coloured_noise(random, x.shape, 1.15)) * 0.16
     return np.asarray(3.6 * out + 2.0 * hila + texture)
 
 
-def _branch(
-    layers: dict[int, ImageDraw.ImageDraw], random: np.random.Generator, start: tuple[float, float], angle: float,
-    side: int, level: int, scale: float, build: Build,
-) -> None:  # fmt: skip
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tree:
+    """What vessels are drawn with: one pencil per generation, thinner from one to the next."""
+
+    pencils: dict[int, ImageDraw.ImageDraw]
+    random: np.random.Generator
+    pixels_per_cm: float
+    half_field: float
+
+
+def _branch(tree: _Tree, start: tuple[float, float], angle: float, side: int, level: int) -> None:
+    random, scale = tree.random, tree.pixels_per_cm
     length = random.uniform(1.6, 2.6) * (0.86**level)
     end = (start[0] + side * length * np.cos(angle), start[1] + length * np.sin(angle))
-    width = max(1, round((0.75, 0.52, 0.36, 0.25, 0.17, 0.12)[level] * scale))
-    points = [((px + build.half_field) * scale, (py + build.half_field) * scale) for px, py in (start, end)]
-    layers[level].line([points[0], points[1]], fill=255, width=width)
-    if level < 5:
+    width = max(1, round(_VESSEL_WIDTHS_CM[level] * scale))
+    points = [((px + tree.half_field) * scale, (py + tree.half_field) * scale) for px, py in (start, end)]
+    tree.pencils[level].line([points[0], points[1]], fill=255, width=width)
+    if level + 1 < len(_VESSEL_WIDTHS_CM):
         spread = random.uniform(0.18, 0.5)
-        _branch(layers, random, end, angle + spread, side, level + 1, scale, build)
-        _branch(layers, random, end, angle - random.uniform(0.12, 0.45), side, level + 1, scale, build)
+        _branch(tree, end, angle + spread, side, level + 1)
+        _branch(tree, end, angle - random.uniform(0.12, 0.45), side, level + 1)
