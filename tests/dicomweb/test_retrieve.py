@@ -13,6 +13,7 @@ from PIL import Image
 from pydicom import dcmread
 
 from coread.app.web.dicomweb.accept import parse_accept
+from coread.app.web.dicomweb.metadata import forget_metadata, prepare_metadata
 from coread.domain.study import Instance
 from coread.imaging.decode import decode_frames
 from coread.imaging.errors import ImagingRefused
@@ -102,7 +103,12 @@ def test_a_late_image_changes_the_metadata_of_its_series(tmp_path: Path) -> None
         assert len(client.get(f"/dicomweb/studies/{STUDY}/metadata").json()) == 1
         add(store, [secondary_capture(tmp_path / "2.dcm", number=1)])
         assert len(client.get(f"/dicomweb/studies/{STUDY}/metadata").json()) == 2
-        assert len(list((store.folder / "cache").rglob("*.json"))) == 1
+        kept = store.folder / "cache" / "metadata"
+        assert len(list(kept.rglob("*.json"))) == 1
+        forget_metadata(store.folder, STUDY)
+        assert list(kept.iterdir()) == []
+        prepare_metadata(store, STUDY)
+        assert len(list(kept.rglob("*.json"))) == 1
 
 
 def test_frames_come_as_the_stored_bytes(served: tuple[Store, AppClient, list[Path]]) -> None:
@@ -122,6 +128,47 @@ def test_a_frame_that_is_not_there_is_refused(served: tuple[Store, AppClient, li
     store, client, _ = served
     answer = client.get(f"{_url(_instances(store)[0])}/frames/{frames}", headers={"Accept": OCTETS})
     assert answer.status_code == (404 if frames == "2" else 400)
+
+
+@pytest.mark.shared
+def test_many_frames_are_made_as_they_are_sent(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coread.app.web.dicomweb.frames._AT_ONCE", 1)
+    for path in unzipped(shared_data / "dicom" / "dcm_seg_sr_objects.zip", tmp_path / "files"):
+        if path.name != "liver.dcm":
+            continue
+        with served_store(tmp_path / "store") as (store, client):
+            add(store, [path])
+            [instance] = _instances(store)
+            count = instance.header.number_of_frames or 1
+            assert count > 1
+            every = ",".join(str(number) for number in range(1, count + 1))
+            parts = parts_of(client.get(f"{_url(instance)}/frames/{every}", headers={"Accept": OCTETS}))
+            frames = decode_frames(path)
+            assert [content for _, content in parts] == [
+                np.packbits(frame.reshape(-1).astype(np.uint8), bitorder="little").tobytes() for frame in frames
+            ]
+            assert client.get(f"{_url(instance)}/frames/{every},1", headers={"Accept": OCTETS}).status_code == 400
+            return
+    pytest.fail("the archive holds no liver.dcm")
+
+
+@pytest.mark.shared
+def test_a_compressed_study_is_given_in_explicit_little_endian_on_request(shared_data: Path, tmp_path: Path) -> None:
+    files = unzipped(shared_data / "dicom" / "dcm_one_ct_16_transfer_syntaxes.zip", tmp_path / "files")
+    path = next(path for path in files if "JPEGLSLossless" in path.name)
+    accept = 'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.1'
+    with served_store(tmp_path / "store") as (store, client):
+        add(store, [path])
+        [instance] = _instances(store)
+        for url in (_url(instance), f"/dicomweb/studies/{instance.header.study_instance_uid}"):
+            [(kind, content)] = parts_of(client.get(url, headers={"Accept": accept}))
+            plain = dcmread(io.BytesIO(content))
+            assert kind.endswith("1.2.840.10008.1.2.1")
+            assert plain.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+            assert plain.SOPInstanceUID == instance.header.sop_instance_uid
+            assert np.array_equal(plain.pixel_array, dcmread(path).pixel_array)
 
 
 @pytest.mark.parametrize("uid", ["..%2f..%2fetc", "1.2..%5c", "%2e%2e", "1" * 65, "1.2.a", "*"])

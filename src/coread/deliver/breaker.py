@@ -10,7 +10,7 @@ class BreakerState(StrEnum):
 
     CLOSED = "closed"
     OPEN = "open"
-    HALF_OPEN = "half_open"
+    HALF_OPEN = "half-open"
 
 
 @dataclass(frozen=True, slots=True)

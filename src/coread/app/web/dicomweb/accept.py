@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+_LONGEST = 4096
 _PARAMETER = re.compile(r';\s*([A-Za-z0-9-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s]*)')
 _MEDIA = re.compile(
     r"\s*([A-Za-z0-9!#$&^_.+*-]+/[A-Za-z0-9!#$&^_.+*-]+)((?:" + _PARAMETER.pattern + r"\s*)*)\s*(?:,|$)"
@@ -46,7 +47,7 @@ class MediaRange:
 def parse_accept(header: str) -> tuple[MediaRange, ...]:
     """Return the accepted media types, the most wanted first; an empty header accepts everything."""
     ranges = []
-    for match in _MEDIA.finditer(header):
+    for match in _MEDIA.finditer(header[:_LONGEST]):
         parameters = {name.lower(): value.strip('"').strip() for name, value in _PARAMETER.findall(match.group(2))}
         quality = _quality(parameters.pop("q", "1"))
         if quality > 0:

@@ -1,6 +1,7 @@
 """Pixels of single frames (PS3.18 sections 10.4.1.1.3 and 8.7.3): as stored, or plain in little endian."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from coread.imaging.pixel_format import OFFSET_LENGTHS, OFFSET_TABLE
 
 OCTETS = "application/octet-stream"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+_AT_ONCE = 4
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 MEDIA_TYPES = {
     "1.2.840.10008.1.2.4.50": "image/jpeg",
@@ -58,6 +60,8 @@ def frames_answer(
         source = open_pixels(path)
         if max(numbers) > source.layout.frames:
             raise NoSuchResource(f"the object has {source.layout.frames} frames")
+        if len(numbers) > source.layout.frames:
+            raise BadRequest("a frame is asked for twice")
         for item in accepted:
             parts = _parts(source, stored, numbers, item)
             if parts:
@@ -84,11 +88,18 @@ def _parts(source: PixelSource, stored: str, numbers: Sequence[int], item: Media
     any_syntax = item.transfer_syntax == "*" and item.part == OCTETS
     if compressed and stored not in NATIVE and ((item.covers(compressed) and item.takes_syntax(stored)) or any_syntax):
         content_type = f"{compressed}; transfer-syntax={stored}"
-        return [Part(content_type, _encoded(source, number)) for number in numbers]
+        return _made(content_type, partial(_encoded, source), numbers)
     if item.covers(OCTETS) and item.transfer_syntax in ("", "*", EXPLICIT_LITTLE):
         content_type = f"{OCTETS}; transfer-syntax={EXPLICIT_LITTLE}"
-        return [Part(content_type, plain_frame(source, number)) for number in numbers]
+        return _made(content_type, partial(plain_frame, source), numbers)
     return []
+
+
+def _made(content_type: str, make: Callable[[int], bytes], numbers: Sequence[int]) -> list[Part]:
+    """Make a few frames now, so that what cannot be made is refused; many are made one by one as they are sent."""
+    if len(numbers) <= _AT_ONCE:
+        return [Part(content_type, make(number)) for number in numbers]
+    return [Part(content_type, partial(make, number)) for number in numbers]
 
 
 def _encoded(source: PixelSource, number: int) -> bytes:

@@ -81,6 +81,12 @@ def _series_document(archive: Archive, part: _Part) -> bytes:
         return document
 
 
+def prepare_metadata(archive: Archive, study_instance_uid: str) -> None:
+    """Make the documents of a settled study now, so that the first viewer does not wait for them."""
+    for part in _series_of(archive, Resource(study_instance_uid)):
+        _series_document(archive, part)
+
+
 def forget_metadata(store_folder: Path, study_instance_uid: str) -> None:
     """Remove what is kept of a study, for when the study itself is removed."""
     shutil.rmtree(store_folder / "cache" / "metadata" / Resource(study_instance_uid).study, ignore_errors=True)

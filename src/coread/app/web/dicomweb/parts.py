@@ -1,7 +1,7 @@
 """Answers in parts (multipart/related, RFC 2387): streamed from the files, with their length known beforehand."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,22 +14,27 @@ _SMALL = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part: its media type, and a file (from an offset) or bytes."""
+    """One part: its media type, and a file (from an offset), bytes, or what makes the bytes when they are sent."""
 
     content_type: str
-    source: Path | bytes
+    source: Path | bytes | Callable[[], bytes]
     offset: int = 0
     size: int = 0
     location: str = ""
 
-    def length(self) -> int:
-        """Return the length of the content."""
-        return len(self.source) if isinstance(self.source, bytes) else self.size
+    def length(self) -> int | None:
+        """Return the length of the content, or None while it is not made yet."""
+        if isinstance(self.source, bytes):
+            return len(self.source)
+        return self.size if isinstance(self.source, Path) else None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content."""
         if isinstance(self.source, bytes):
             yield self.source
+            return
+        if not isinstance(self.source, Path):
+            yield self.source()
             return
         with self.source.open("rb") as file:
             file.seek(self.offset)
@@ -54,7 +59,9 @@ def multipart(parts: Sequence[Part], part_type: str) -> Response:
     boundary = uuid.uuid4().hex
     heads = [_head(part, boundary) for part in parts]
     tail = f"\r\n--{boundary}--\r\n".encode()
-    length = sum(len(head) + part.length() for head, part in zip(heads, parts, strict=True)) + len(tail)
+    lengths = [part.length() for part in parts]
+    known = [length for length in lengths if length is not None]
+    total = sum(known) + sum(len(head) for head in heads) + len(tail) if len(known) == len(lengths) else None
 
     def body() -> Iterator[bytes]:
         for head, part in zip(heads, parts, strict=True):
@@ -62,7 +69,7 @@ def multipart(parts: Sequence[Part], part_type: str) -> Response:
             yield from part.chunks()
         yield tail
 
-    return _answer(body(), length, f'multipart/related; type="{part_type}"; boundary={boundary}')
+    return _answer(body(), total, f'multipart/related; type="{part_type}"; boundary={boundary}')
 
 
 def _head(part: Part, boundary: str) -> bytes:
@@ -70,10 +77,11 @@ def _head(part: Part, boundary: str) -> bytes:
     return f"\r\n--{boundary}\r\nContent-Type: {part.content_type}\r\n{location}\r\n".encode()
 
 
-def _answer(body: Iterator[bytes], length: int, content_type: str) -> Response:
-    if length <= _SMALL:
+def _answer(body: Iterator[bytes], length: int | None, content_type: str) -> Response:
+    if length is not None and length <= _SMALL:
         return Response(b"".join(body), media_type=content_type)
-    return StreamingResponse(_gathered(body), media_type=content_type, headers={"Content-Length": str(length)})
+    headers = {} if length is None else {"Content-Length": str(length)}
+    return StreamingResponse(_gathered(body), media_type=content_type, headers=headers)
 
 
 def _gathered(body: Iterator[bytes]) -> Iterator[bytes]:

@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from starlette.responses import Response
@@ -22,7 +24,10 @@ def retrieve(archive: Archive, resource: Resource, accepted: Sequence[MediaRange
     ranges = [item for item in accepted if item.covers(DICOM)]
     if not ranges:
         raise NotAcceptable("objects are given as multipart/related; type=application/dicom, or application/dicom")
-    parts = [_part(archive, instance, ranges, base) for instance in instances_of(archive, resource)]
+    instances = instances_of(archive, resource)
+    parts = [_part(archive, instance, ranges, base) for instance in instances]
+    if len(parts) == 1 and not isinstance(parts[0].source, bytes | Path):
+        parts = [replace(parts[0], source=parts[0].source())]  # made now: what cannot be made is refused
     if len(parts) == 1 and not ranges[0].is_multipart:
         return single(parts[0])
     if not any(item.is_multipart for item in ranges):
@@ -40,7 +45,9 @@ def _part(archive: Archive, instance: Instance, ranges: Sequence[MediaRange], ba
         if item.takes_syntax(stored):
             return whole_file(path, f"{DICOM}; transfer-syntax={stored}" if stored else DICOM, location)
         if item.transfer_syntax == EXPLICIT_LITTLE:
-            return Part(f"{DICOM}; transfer-syntax={EXPLICIT_LITTLE}", _explicit_little(path), location=location)
+            return Part(
+                f"{DICOM}; transfer-syntax={EXPLICIT_LITTLE}", partial(_explicit_little, path), location=location
+            )
     raise NotAcceptable(f"stored in {stored}; it can be given so, or in {EXPLICIT_LITTLE}")
 
 
