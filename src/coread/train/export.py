@@ -72,10 +72,9 @@ def worst_difference(
 
     Raises ExportDiffers above ``limit``.
     """
-    import onnxruntime
+    from coread.models.graphs import load_graph
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found = session.run(None, {input_name: inputs})
+    found = list(load_graph("onnxruntime", path.read_bytes(), 1).run({input_name: inputs}).values())
     with torch.inference_mode():
         wanted = [np.asarray(value) for value in network.eval()(torch.from_numpy(inputs))]
     worst = max(
