@@ -10,7 +10,7 @@ from typing import Any
 
 from coread.app.export import ResultRow, write_story, write_table
 from coread.app.paths import files_below
-from coread.app.pipeline import Pipeline, make_evidence, pipeline_of, settle_and_route
+from coread.app.pipeline import Pipeline, evidence_maker, pipeline_of, settle_and_route
 from coread.app.settings import Settings
 from coread.app.why import study_story
 from coread.domain.study import Origin, SettledReason
@@ -81,7 +81,7 @@ def _read_all(pipeline: Pipeline, studies: int, progress: Progress) -> None:
     loop = WorkLoop(
         pipeline.store,
         pipeline.readers,
-        make_evidence,
+        evidence_maker(pipeline.settings),
         (),
         settings=WorkSettings(cap_memory=False),
         open_session=threads.open,

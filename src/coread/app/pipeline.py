@@ -3,7 +3,7 @@
 receive -> store -> settle -> decide -> (work item) -> engine -> evidence -> prove -> store -> deliver
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,14 +90,20 @@ def settle_and_route(pipeline: Pipeline, uid: str, reason: SettledReason, detail
     return pipeline.store.record_decisions(decisions, Priority.STAT if study.stat else Priority.MEDIUM)
 
 
-def make_evidence(reading: Reading, card: ReaderCard, sources: Sequence[Path]) -> tuple[EncodedObject, ...]:
-    """Write the objects of a result and prove each; raises NotProven, and then nothing leaves."""
-    from coread.evidence.build import build_evidence
-    from coread.evidence.prove import prove
+def evidence_maker(settings: Settings) -> Callable[[Reading, ReaderCard, Sequence[Path]], tuple[EncodedObject, ...]]:
+    """Return what writes and proves the objects of a result; where it raises NotProven, nothing leaves."""
 
-    objects = build_evidence(reading, card, sources)
-    proof = prove(objects, reading, card, sources)
-    return tuple(replace(item, proof=proof) for item in objects)
+    def make(reading: Reading, card: ReaderCard, sources: Sequence[Path]) -> tuple[EncodedObject, ...]:
+        from coread.evidence.build import build_evidence
+        from coread.evidence.external import prove_externally
+
+        objects = build_evidence(reading, card, sources)
+        if settings.external_validator is None:
+            return objects
+        proof = prove_externally(objects, settings.external_validator)
+        return tuple(replace(item, proof=f"{item.proof}; {proof}") for item in objects)
+
+    return make
 
 
 def settle_policy(settings: Settings) -> SettlePolicy:

@@ -139,9 +139,10 @@ def folder_watcher(settings: Settings, store: Store) -> Any:
 
 
 def recover_staging(store: Store) -> None:
-    """Index what an earlier run had acknowledged but not indexed."""
+    """Index what an earlier run had acknowledged but not indexed; its associations are over."""
     from coread.receive.recovery import recover
 
+    store.close_all_associations()
     recover(store)
 
 

@@ -96,6 +96,10 @@ class Settings(BaseModel):
 
     destinations: tuple[DestinationSetting, ...] = Field((), description="where results go")
 
+    external_validator: Path | None = Field(
+        None, description="a program such as dciodvfy that every result object must also pass before it leaves"
+    )
+
     warn_free_fraction: float = Field(0.10, ge=0, lt=1, description="warn when less of the disk is free")
     refuse_free_fraction: float = Field(0.05, ge=0, lt=1, description="refuse new images (A700) below this")
     retention_days: int | None = Field(None, ge=1, description="remove studies older than this; empty: keep all")

@@ -24,7 +24,7 @@ def owner_name(process_id: int) -> str:
 def work(settings: Settings) -> None:
     """Read work items until SIGTERM, SIGINT or the death of the parent."""
     from coread.app.opening import open_store
-    from coread.app.pipeline import make_evidence, pipeline_of
+    from coread.app.pipeline import evidence_maker, pipeline_of
     from coread.engine.sessions import SessionSettings
     from coread.engine.worker_loop import WorkLoop, WorkSettings
 
@@ -34,7 +34,7 @@ def work(settings: Settings) -> None:
         loop = WorkLoop(
             store,
             pipeline.readers,
-            make_evidence,
+            evidence_maker(settings),
             pipeline.destinations,
             settings=WorkSettings(owner=owner_name(os.getpid()), lease_seconds=settings.lease_seconds),
             open_session=sessions.open,

@@ -63,7 +63,7 @@ class SettlePolicy:
     patience: tuple[tuple[str, Patience], ...] = tuple(PATIENCE.items())
     other: Patience = CROSS_SECTION
     count_quiet_seconds: float = 2.0
-    """A PACS may count while it still receives: its number is believed after this long without a new image."""
+    """A PACS may count while it still receives: its number alone is believed after this long without a new image."""
 
     def patience_for(self, modalities: Sequence[str]) -> Patience:
         """Return the longest patience over the modalities of a study."""
@@ -156,7 +156,10 @@ def next_look(facts: StudyFacts, now: datetime, policy: SettlePolicy | None = No
 
 
 def _by_count(facts: StudyFacts, expected: int, quiet: float, policy: SettlePolicy) -> Settled | None:
-    if facts.instance_count < expected or quiet < policy.count_quiet_seconds:
+    if facts.instance_count < expected:
+        return None
+    # A PACS that forwards while it still receives counts too few: quiet, or the other signal, must agree with it.
+    if quiet < policy.count_quiet_seconds and _by_association(facts, quiet, policy) is None:
         return None
     return Settled(SettledReason.EXPECTED_COUNT, f"{facts.instance_count} instances here, the PACS has {expected}")
 

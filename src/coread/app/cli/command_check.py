@@ -27,12 +27,16 @@ def _viewer() -> None:
 
 def doctor(
     context: typer.Context,
+    migrate: Annotated[bool, typer.Option("--migrate", help="first bring an old index up to date")] = False,
     json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
 ) -> None:
     """Check ports, disk, memory, certificates, clock, peers and readers, and say how to mend each."""
     from coread.app.doctor import examine, worst
 
     front: Front = context.obj
+    if migrate:
+        with front.open_store(create=True):
+            pass  # opening it with the right to migrate is all there is to do
     checks = examine(front.settings())
     level = worst(checks)
     if json:
