@@ -1,15 +1,18 @@
 """What the DICOMweb server needs from the store, and finding the instances of one resource."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from coread.app.web.dicomweb.errors import BadRequest, NoSuchResource
 from coread.domain.identifiers import is_tolerable_uid
 from coread.domain.study import Instance, Series, Study
+from coread.imaging.errors import ImagingRefused
+from coread.imaging.header import scan_header
 from coread.store.records import InstanceQuery, Page, SeriesQuery, StudyQuery
 
+OWN_DOOR = "own"
 _PAGE = 5000
 
 
@@ -95,10 +98,20 @@ def _one(archive: Archive, resource: Resource) -> tuple[Instance, ...]:
     return tuple(item for item in archive.instances([resource.instance]) if resource_of(item) == resource)
 
 
+def completed(archive: Archive, instance: Instance) -> Instance:
+    """Return an object that we made with its whole header: the index keeps only a part of it."""
+    if instance.origin.door != OWN_DOOR:
+        return instance
+    try:
+        return replace(instance, header=scan_header(archive.path_of(instance.path)))
+    except (ImagingRefused, OSError):
+        return instance  # what the index knows is true all the same
+
+
 def instance_at(archive: Archive, resource: Resource) -> tuple[Instance, Path]:
     """Return one instance and its file."""
     instance = instances_of(archive, resource)[0]
     path = archive.path_of(instance.path)
     if not path.is_file():
         raise NoSuchResource(f"the file of {resource.path()} is no longer in the store")
-    return instance, path
+    return completed(archive, instance), path

@@ -92,9 +92,8 @@ def rendered(archive: Archive, resource: Resource, frame: int, look: Look, accep
 
 
 def _shown(archive: Archive, resource: Resource) -> Instance:
-    images = [item for item in instances_of(archive, resource) if item.header.rows]
-    if not images:
-        raise NoSuchResource("there is no image here")
+    found = instances_of(archive, resource)
+    images = [item for item in found if item.header.rows] or found
     return images[len(images) // 2]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
-from coread.app.web.dicomweb.archive import Archive, Resource, resource_of
+from coread.app.web.dicomweb.archive import Archive, Resource, completed, resource_of
 from coread.app.web.dicomweb.errors import BadRequest
 from coread.app.web.dicomweb.json_model import Item, put, tag_of
 from coread.domain.identifiers import is_tolerable_uid
@@ -137,7 +137,10 @@ def search_series(archive: Archive, search: Search, resource: Resource | None, b
 def search_instances(archive: Archive, search: Search, resource: Resource | None, base: str) -> Found:
     """Answer ``/instances`` at any level."""
     chosen, more = _slice(_instances(archive, search, resource), search)
-    return Found([instance_item(found, base, search.include) for found in chosen], search.warnings + _more(more))
+    return Found(
+        [instance_item(completed(archive, found), base, search.include) for found in chosen],
+        search.warnings + _more(more),
+    )
 
 
 def _slice(matches: Iterator[Match], search: Search) -> tuple[list[Match], bool]:
