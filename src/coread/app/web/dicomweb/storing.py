@@ -1,6 +1,8 @@
 """STOW-RS (PS3.18 section 10.5): the body goes to the receiving room as it comes, never whole in memory."""
 
+import asyncio
 import uuid
+from collections.abc import AsyncIterator
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -42,17 +44,31 @@ async def store_objects(store: Store, request: Request, study: str, base: str) -
     return await run_in_threadpool(_answer, store, outcome, base)
 
 
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body in pieces worth a change of thread."""
+    held: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        held.append(chunk)
+        size += len(chunk)
+        if size >= _FEED:
+            yield b"".join(held)
+            held, size = [], 0
+    if size:
+        yield b"".join(held)
+
+
 async def _taken(intake: StowIntake, request: Request) -> StowOutcome:
+    """Feed the intake from a thread while the next piece comes in."""
     finished = False
+    feeding: asyncio.Task[None] | None = None
     try:
-        held = bytearray()
-        async for chunk in request.stream():
-            held += chunk
-            if len(held) >= _FEED:
-                await run_in_threadpool(intake.feed, bytes(held))
-                held.clear()
-        if held:
-            await run_in_threadpool(intake.feed, bytes(held))
+        async for piece in _pieces(request):
+            if feeding is not None:
+                await feeding
+            feeding = asyncio.create_task(run_in_threadpool(intake.feed, piece))
+        if feeding is not None:
+            await feeding
         outcome = await run_in_threadpool(intake.finish)
         finished = True
         return outcome
@@ -60,6 +76,8 @@ async def _taken(intake: StowIntake, request: Request) -> StowOutcome:
         raise BadRequest("the client went away in the middle of the body") from problem
     finally:
         if not finished:
+            if feeding is not None:
+                await asyncio.wait([feeding])
             await run_in_threadpool(intake.abandon)
 
 
