@@ -28,6 +28,28 @@ _LARGEST_TOTAL = 400 * 1024 * 1024
 _ROOT_PATH = '__webpack_require__.p = "/";'
 _OUR_PATH = '__webpack_require__.p = "/viewer/";'
 _SCRIPTS_WITH_ROOT_PATH = 8
+# A segmentation of a projection radiograph has neither spacing nor orientation (both need a frame of reference,
+# PS3.3 A.51.5.1). This version of OHIF turns black over such a one, although it shows the radiograph itself with the
+# orientation (1, 0, 0, 0, 1, 0). The segmentation gets the same, and only where it states none of its own.
+_NO_ORIENTATION = " || [1, 0, 0, 0, 1, 0];"
+_OWN_ORIENTATION = "PerFrameFunctionalGroups.PlaneOrientationSequence.ImageOrientationPatient;\n  const iop ="
+_OWN_IF_ANY = "PerFrameFunctionalGroups.PlaneOrientationSequence?.ImageOrientationPatient"
+_OWN_OF_FRAME = "void 0 : _PerFrameFunctionalGr.ImageOrientationPatient);"
+# It shows a report through its first measurement and stays black when that one has no place on an image; so
+# measurements without a place are left to the report's own text, and a report without any place is shown as text.
+_REPORT_TITLE = "enums/* .CodeNameCodeSequenceValues.ImagingMeasurementReport */.n7.ImagingMeasurementReport;"
+_HAS_PLACES = " && JSON.stringify(instance.ContentSequence ?? null).includes('\"SCOORD');"
+_SCRIPT_CHANGES = (
+    ("7248.bundle.*.js", _REPORT_TITLE, _REPORT_TITLE.removesuffix(";") + _HAS_PLACES),
+    (
+        "7248.bundle.*.js",
+        "    if (measurement) {\n      measurements.push(",
+        "    if (measurement?.coords?.length) {\n      measurements.push(",
+    ),
+    ("899.bundle.*.js", "  } = PixelMeasures;", "  } = PixelMeasures ?? {};"),
+    ("9383.bundle.*.js", _OWN_ORIENTATION, f"{_OWN_IF_ANY}{_NO_ORIENTATION}\n  const iop ="),
+    ("9383.bundle.*.js", _OWN_OF_FRAME, _OWN_OF_FRAME.removesuffix(";") + _NO_ORIENTATION),
+)
 _NO_SERVICE_WORKER = """// No service worker: pages about patients are not kept in the browser.
 navigator.serviceWorker?.getRegistrations().then(all => all.forEach(one => one.unregister()));
 """
@@ -148,6 +170,9 @@ def _adapt(folder: Path) -> None:
             changed += 1
     if changed != _SCRIPTS_WITH_ROOT_PATH:
         raise ViewerRefused(f"expected {_SCRIPTS_WITH_ROOT_PATH} scripts that name the root path, found {changed}")
+    for name, before, after in _SCRIPT_CHANGES:
+        for script in folder.glob(name):
+            _rewrite(script, ((before, after),))
     _rewrite(folder / "index.html", (('="/', '="/viewer/'),))
     _rewrite(folder / "app.bundle.css", (("url(/", "url(/viewer/"),))
     _rewrite(folder / "manifest.json", (('"/', '"/viewer/'),))
