@@ -174,7 +174,7 @@ def test_a_case_shows_its_image_with_boxes_heat_map_and_windowing(served: Served
     until(page, f"document.getElementById('base').getAttribute('href') !== '{first}'")
     page.get_by_role("button", name="Coread summary").click()
     until(page, "Number(document.getElementById('base').getAttribute('width')) > 300")
-    page.get_by_role("button", name="Read").first.click()
+    page.get_by_role("button", name="Read", exact=True).first.click()
     page.locator("#tree-body li").first.wait_for()
     assert page.get_by_role("link", name="Open in viewer").count() == 0, "no viewer is installed here"
 

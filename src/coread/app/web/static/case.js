@@ -136,7 +136,10 @@ function chooseFrame(index) {
 
 function chooseFinding(id, jump = true) {
   view.finding = view.finding === id && !jump ? null : id;
-  for (const row of document.querySelectorAll('tr[data-finding]')) row.classList.toggle('selected', row.dataset.finding === view.finding);
+  for (const row of document.querySelectorAll('tr[data-finding]')) {
+    row.classList.toggle('selected', row.dataset.finding === view.finding);
+    if (jump && row.dataset.finding === view.finding) row.scrollIntoView({ block: 'nearest' });
+  }
   const finding = data.findings.find(one => one.id === id);
   const mark = finding && (finding.marks[0] ?? finding.heat[0]);
   if (mark) for (const [at, series] of data.series.entries()) {
