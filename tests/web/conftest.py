@@ -39,17 +39,17 @@ def log_in(client: TestClient, name: str, password: str) -> int:
     """Fill in the login form as a browser does; returns the status."""
     form = client.get("/login").text
     token = form.split('name="csrf" value="')[1].split('"')[0]
-    return client.post("/login", data={"name": name, "password": password, "csrf": token}).status_code
+    return int(client.post("/login", data={"name": name, "password": password, "csrf": token}).status_code)
 
 
 def form_token(client: TestClient) -> str:
     """Return the token that our own pages carry."""
-    return client.get("/account").text.split('<meta name="csrf" content="')[1].split('"')[0]
+    return str(client.get("/account").text.split('<meta name="csrf" content="')[1].split('"')[0])
 
 
 def post(client: TestClient, url: str, **values: object) -> int:
     """Send a form as our own page would; returns the status."""
-    return client.post(url, data={"csrf": form_token(client), **values}).status_code
+    return int(client.post(url, data={"csrf": form_token(client), **values}).status_code)
 
 
 @pytest.fixture(scope="session")

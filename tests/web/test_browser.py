@@ -15,7 +15,9 @@ from coread.app.web.application import create_app
 from coread.store import Store, StoreSettings
 from tests.web import world
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+from playwright.sync_api import Browser, Page, sync_playwright
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 pytestmark = [
     pytest.mark.browser,
@@ -38,7 +40,7 @@ class Served:
 class Tab:
     """One logged-in page and what its console complained of."""
 
-    page: playwright.Page
+    page: Page
     complaints: list[str] = field(default_factory=list)
 
 
@@ -60,24 +62,24 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[playwright.Browser]:
-    with playwright.sync_playwright() as driver:
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def tab(served: Served, chromium: playwright.Browser) -> Iterator[Tab]:
+def tab(served: Served, chromium: Browser) -> Iterator[Tab]:
     yield from open_tab(served, chromium, width=1280)
 
 
 @pytest.fixture
-def phone(served: Served, chromium: playwright.Browser) -> Iterator[Tab]:
+def phone(served: Served, chromium: Browser) -> Iterator[Tab]:
     yield from open_tab(served, chromium, width=390)
 
 
-def open_tab(served: Served, chromium: playwright.Browser, *, width: int, role: str = "administrator") -> Iterator[Tab]:
+def open_tab(served: Served, chromium: Browser, *, width: int, role: str = "administrator") -> Iterator[Tab]:
     context = chromium.new_context(viewport={"width": width, "height": 844})
     context.set_default_timeout(_WAIT)
     opened = Tab(context.new_page())
@@ -94,7 +96,7 @@ def open_tab(served: Served, chromium: playwright.Browser, *, width: int, role: 
     assert opened.complaints == []
 
 
-def until(page: playwright.Page, expression: str) -> None:
+def until(page: Page, expression: str) -> None:
     """Wait until an expression is true; Playwright's own wait needs eval, which our pages forbid."""
     end = time.monotonic() + _WAIT / 1000
     while not page.evaluate(expression):

@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 from fastapi.dependencies.models import Dependant
@@ -30,7 +31,7 @@ def guards(dependant: Dependant) -> Iterator[object]:
         yield from guards(dependency)
 
 
-def api_routes(routes: Iterable[object], prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
+def api_routes(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, APIRoute]]:
     """Yield every route with its whole path, also those of included routers, which FastAPI keeps nested."""
     for route in routes:
         inner = getattr(route, "original_router", None)
