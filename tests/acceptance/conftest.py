@@ -93,7 +93,7 @@ class Server:
                 [*PROGRAM, "--settings", str(self.settings), "serve"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             )  # fmt: skip
-        self.wait(self._ready, "the server did not start", seconds=60)
+        self.wait(self._ready, "the server did not start", seconds=120)
         found = re.search(r"password \(shown once\): (\S+)", self.log)
         self.password = found.group(1) if found else self.password
         return self
@@ -138,7 +138,7 @@ class Server:
         answer = self.run("why", accession, "--json")
         return answer.json() if answer.code == 0 else None
 
-    def outcome(self, accession: str, *, seconds: float = 60) -> Any:
+    def outcome(self, accession: str, *, seconds: float = 120) -> Any:
         """Wait until every reader has an outcome for the study; returns the story."""
 
         def ended() -> Any:

@@ -125,15 +125,23 @@ def test_doctor_says_how_to_mend(command: Callable[..., Answer], tmp_path: Path)
     assert checks["reader chest_xray"]["level"] == "ok"
 
 
-def test_doctor_finds_an_expired_certificate(command: Callable[..., Answer], tmp_path: Path) -> None:
+def test_doctor_finds_a_certificate_that_expires_soon(command: Callable[..., Answer], tmp_path: Path) -> None:
     from coread.receive.tls import write_self_signed
 
-    certificate, key = write_self_signed(tmp_path, days=-1)
+    certificate, key = write_self_signed(tmp_path, days=3)
     file = tmp_path / "coread.toml"
     file.write_text(f'folder = "{tmp_path / "data"}"\nhttps_certificate = "{certificate}"\nhttps_key = "{key}"\n')
     checks = {c["name"]: c for c in command("--settings", file, "doctor", "--json").json()["checks"]}
-    assert checks["web certificate"]["level"] == "problem"
-    assert "expired" in checks["web certificate"]["detail"]
+    assert checks["web certificate"]["level"] == "warning"
+    assert "renew" in checks["web certificate"]["mend"]
+
+
+def test_doctor_finds_a_certificate_that_is_not_one(command: Callable[..., Answer], tmp_path: Path) -> None:
+    (tmp_path / "broken.pem").write_text("not a certificate")
+    file = tmp_path / "coread.toml"
+    file.write_text(f'folder = "{tmp_path / "data"}"\ndicom_tls_certificate = "{tmp_path / "broken.pem"}"\n')
+    checks = {c["name"]: c for c in command("--settings", file, "doctor", "--json").json()["checks"]}
+    assert checks["DICOM certificate"]["level"] == "problem"
 
 
 def test_the_generated_reference_pages_are_up_to_date() -> None:

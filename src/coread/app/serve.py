@@ -1,11 +1,15 @@
 """The server: one supervisor with web pages, routing and delivery, and child processes that receive and read."""
 
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from coread import __version__
 from coread.app.archive import Archive
@@ -39,7 +43,7 @@ def serve(settings: Settings, *, quiet: bool = False) -> None:
         archive = Archive(settings.pacs, settings.ae_title) if settings.pacs else None
         routing = RoutingLoop(pipeline, archive)
         watcher = folder_watcher(settings, store)
-        recover_staging(store)
+        recover_earlier_run(store)
         _announce(settings, store)
         for start, stop in (
             (children.start, children.stop),
@@ -138,12 +142,21 @@ def folder_watcher(settings: Settings, store: Store) -> Any:
     return FolderWatcher(store, FolderSettings(settings.watch_folder, durable=settings.durable))
 
 
-def recover_staging(store: Store) -> None:
-    """Index what an earlier run had acknowledged but not indexed; its associations are over."""
+def recover_earlier_run(store: Store) -> None:
+    """Index what an earlier run had acknowledged but not indexed, end its associations, take its work again."""
     from coread.receive.recovery import recover
 
     store.close_all_associations()
     recover(store)
+    for owner in store.lease_owners():
+        if is_dead_worker_here(owner):
+            store.release_owner(owner, "the server was started anew and its worker is gone")
+
+
+def is_dead_worker_here(owner: str) -> bool:
+    """Say whether a lease belongs to a process of this machine that has ended; others run out by themselves."""
+    host, _, number = owner.rpartition(":")
+    return host == socket.gethostname() and number.isdigit() and not psutil.pid_exists(int(number))
 
 
 def run_web(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWorker", children: ChildProcesses) -> None:
@@ -163,7 +176,14 @@ def run_web(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWorker",
         ssl_keyfile=settings.https_key,
         timeout_graceful_shutdown=5,
     )
+    # uvicorn sends the signal that ended it once more when it is done: children and threads must still be stopped then.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _already_stopping)
     uvicorn.Server(config).run()
+
+
+def _already_stopping(number: int, _frame: FrameType | None) -> None:
+    log.info("signal %d: stopping", number)
 
 
 def web_context(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWorker", children: ChildProcesses) -> Any:

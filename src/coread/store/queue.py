@@ -179,6 +179,12 @@ def abandoned(tx: Transaction, owner: str | None) -> Sequence[Row[Any]]:
     return tx.run(statement.with_for_update(skip_locked=True)).all()
 
 
+def lease_owners(tx: Transaction) -> tuple[str, ...]:
+    """Return who holds items in progress."""
+    statement = select(_WORK.c.lease_owner).where(_WORK.c.state == WorkState.IN_PROGRESS.value).distinct()
+    return tuple(tx.run(statement).scalars())
+
+
 def put_back(tx: Transaction, row: Row[Any], detail: str, not_before: datetime | None = None) -> None:
     """Return a locked item to the queue."""
     move(tx, row, WorkState.SCHEDULED, lease_owner="", lease_expires_at=None, not_before=not_before)

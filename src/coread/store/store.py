@@ -246,6 +246,10 @@ class Store:
         """Return the items of a dead worker to the queue; too often begun, they end as failed."""
         return self._db.write(lambda tx: recovery.release(tx, owner, detail))
 
+    def lease_owners(self) -> tuple[str, ...]:
+        """Return the owners of the items in progress, dead or alive."""
+        return self._db.read(queue.lease_owners)
+
     def finish_work(
         self,
         work_id: int,
