@@ -1,4 +1,4 @@
-"""How fast each installed reader's network runs on one core, from its locked package, beside OpenVINO where it is here."""
+"""How fast each installed reader's network runs on one core, from its locked package; beside OpenVINO where it is."""
 
 import statistics
 import sys
@@ -29,9 +29,8 @@ def main() -> None:
                 times.append(time.perf_counter() - began)
             size = sum(path.stat().st_size for path in reader.model_folder.rglob("*") if path.is_file()) / 1e6
             p50 = statistics.median(times[3:]) * 1000
-            sys.stdout.write(
-                f"{reader.card.reader_id:20s} {session.runtime:50s} p50 {p50:6.1f} ms on one core, package {size:.1f} MB\n"
-            )
+            line = f"{reader.card.reader_id:20s} {session.runtime:50s} p50 {p50:6.1f} ms on one core"
+            sys.stdout.write(f"{line}, package {size:.1f} MB\n")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "One TOML file (`coread.toml` here, `--settings FILE`, or `COREAD_SETTINGS`); a variable `COREAD_<NAME>` overrides",
-        "one value. This page is generated from `coread/app/settings.py` by `make docs`.",
+        "One TOML file (`coread.toml` here, `--settings FILE`, or `COREAD_SETTINGS`); a variable `COREAD_<NAME>`",
+        "overrides one value. This page is generated from `coread/app/settings.py` by `make docs`.",
         "",
         "| setting | default | meaning |",
         "|---|---|---|",
