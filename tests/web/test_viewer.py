@@ -142,5 +142,7 @@ def test_ohif_opens_a_study_with_its_segmentation_and_report(with_viewer: tuple[
         page.get_by_text("Do you want to open this Segmentation?").wait_for()
         page.get_by_text("SR", exact=True).first.dblclick()
         page.get_by_text("Do you want to continue tracking measurements").wait_for()
+        page.get_by_text("Yes", exact=True).click()
+        page.get_by_text("Area:").first.wait_for()
     assert elsewhere == []
     assert broken == []

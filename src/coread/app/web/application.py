@@ -58,6 +58,7 @@ def create_app(context: WebContext) -> FastAPI:
     app.state.throttle = LoginThrottle()
     app.state.recent = RecentAccess()
     app.state.drawer = FrameDrawer()
+    app.state.latest_checks = health.LatestChecks(context.health)
     app.state.feed = ChangeFeed(context.store.change_token, context.settings.live_seconds)
     app.add_middleware(
         SafeAnswers, secure=context.settings.cookie_secure, upload_limit_bytes=context.settings.upload_limit_bytes

@@ -11,7 +11,7 @@ from coread.app.web.context import DestinationState
 from coread.app.web.guard import Actor, Allow, context_of
 from coread.app.web.pages.case import note_access
 from coread.app.web.pages.destinations import plain_counts
-from coread.app.web.pages.health import day_counts, worst_level
+from coread.app.web.pages.health import checks_of, day_counts, worst_level
 from coread.app.web.permissions import Permission
 from coread.app.web.rendering import page
 from coread.app.why import study_story
@@ -96,7 +96,7 @@ def destinations(request: Request) -> records.DestinationsAnswer:
 def health(request: Request) -> records.HealthAnswer:
     """Return the checks, the disk and the counts of the last 24 hours."""
     context = context_of(request)
-    checks, counts, disk = context.health(), day_counts(context), context.store.disk_state()
+    checks, counts, disk = checks_of(request), day_counts(context), context.store.disk_state()
     return records.HealthAnswer(
         level=worst_level(checks),
         version=context.settings.version or __version__,

@@ -46,7 +46,14 @@ export async function post(url, values = {}) {
 }
 
 // Calls back whenever anything changed in the store; falls back to asking every 5 seconds when streaming is cut off.
-export function onChange(callback) {
+// Bursts of changes are answered once per pause (in ms), the last one always.
+export function onChange(callback, pause = 1000) {
+  let waiting = null;
+  let before = -Infinity;
+  const call = () => {
+    if (waiting !== null) return;
+    waiting = setTimeout(() => { waiting = null; before = performance.now(); callback(); }, Math.max(0, before + pause - performance.now()));
+  };
   const sign = document.getElementById('live');
   const show = (state, text) => {
     if (!sign) return;
@@ -59,11 +66,11 @@ export function onChange(callback) {
   const stream = new EventSource('/events');
   stream.addEventListener('open', () => { failures = 0; show('on', 'Live'); });
   stream.addEventListener('change', event => {
-    if (last !== null && event.data !== last) callback();
+    if (last !== null && event.data !== last) call();
     last = event.data;
   });
   stream.addEventListener('error', () => { failures += 1; show('retry', 'Connecting'); });
-  setInterval(() => { if (failures > 1 && stream.readyState !== 1) callback(); }, 5000);
+  setInterval(() => { if (failures > 1 && stream.readyState !== 1) call(); }, 5000);
   addEventListener('pagehide', () => stream.close());
 }
 

@@ -129,4 +129,4 @@ if (kept) {
   for (const [name, value] of new URLSearchParams(kept)) if (form.elements[name]) form.elements[name].value = value;
   if ([...new URLSearchParams(kept)].some(([, value]) => value)) choose(form.elements.outcome.value);
 }
-onChange(refresh);
+onChange(refresh, 250);
