@@ -6,10 +6,10 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from coread.app.settings import PacsSetting
-from coread.deliver.errors import PeerFailed
 from coread.deliver.peer import Peer
 from coread.deliver.query import expected_instances
 from coread.deliver.web import WebService
+from coread.domain.errors import CoreadError
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,11 @@ class Archive:
     def _ask(self, uid: str) -> int | None:
         try:
             return expected_instances(self._source, uid)
-        except PeerFailed as problem:
+        except CoreadError as problem:
             log.warning("the archive cannot be asked how many images a study has: %s", problem)
+            return None
+        except Exception as problem:  # noqa: BLE001 - the edge of one question: a strange answer must not stop routing
+            log.error("the archive's answer could not be understood: %s", type(problem).__name__)
             return None
 
     def _forget(self, now: float) -> None:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from coread.domain.errors import CoreadError
+
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE_SECONDS = 30.0
@@ -83,7 +85,11 @@ class ChildProcesses:
             _mourn(child)
         if child.process is None and time.monotonic() >= child.next_start_at and not self._stopping.is_set():
             child.restarts += 1
-            _start(child)
+            try:
+                _start(child)
+            except OSError as problem:  # no process or memory left: the watch over the others must go on
+                log.error("%s cannot be started now: %s", child.plan.name, problem)
+                child.next_start_at = time.monotonic() + LONGEST_PAUSE_SECONDS
 
 
 def _alive(child: Child) -> bool:
@@ -113,7 +119,12 @@ def _mourn(child: Child) -> None:
         process.pid,
         process.returncode,
     )
-    child.plan.on_death(process.pid, process.returncode or 0)
+    try:
+        child.plan.on_death(process.pid, process.returncode or 0)
+    except CoreadError as problem:
+        log.error(
+            "%s: what it left could not be taken back now, its lease runs out instead: %s", child.plan.name, problem
+        )
     steady = time.monotonic() - child.started_at >= STEADY_SECONDS
     child.pause_seconds = 0.5 if steady else min(child.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
     child.next_start_at = time.monotonic() + (0.0 if child.restarts == 0 else child.pause_seconds)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from coread.app.certificates import delivery_context
 from coread.app.settings import DestinationSetting, Settings
 from coread.app.web.context import CheckLevel, HealthCheck
 from coread.domain.errors import CoreadError, Misconfigured
@@ -20,6 +21,7 @@ LOW_MEMORY_BYTES = 1_500_000_000
 CERTIFICATE_WARNING = timedelta(days=30)
 CLOCK_TOLERANCE_SECONDS = 60.0
 PEER_TIMEOUT_SECONDS = 4.0
+OTHERS = 0o077
 
 
 def examine(settings: Settings, *, server_running: bool = False) -> tuple[HealthCheck, ...]:
@@ -70,7 +72,11 @@ def _folder(settings: Settings) -> Iterable[HealthCheck]:
             "folder", CheckLevel.PROBLEM, f"{folder} cannot be written: {problem}", f"chown or chmod {folder}"
         )
         return
-    yield HealthCheck("folder", CheckLevel.OK, f"{folder} can be written")
+    if folder.stat().st_mode & OTHERS:
+        detail = f"{folder} can be opened by other users of this machine, and it holds patient data"
+        yield HealthCheck("folder", CheckLevel.WARNING, detail, f"chmod 700 {folder}")
+        return
+    yield HealthCheck("folder", CheckLevel.OK, f"{folder} can be written, by us alone")
 
 
 def _disk(settings: Settings) -> Iterable[HealthCheck]:
@@ -120,7 +126,9 @@ def _ports(settings: Settings) -> Iterable[HealthCheck]:
 def _our_dicom(settings: Settings) -> bool:
     """Say whether a C-ECHO to our own AE title is answered on our port."""
     address = f"{settings.dicom_host}:{settings.dicom_port}"
-    return _problem_of(Destination("self", DeliveryProtocol.C_STORE, address, settings.ae_title)) is None
+    if settings.dicom_tls_certificate is not None:
+        return False  # a port that speaks TLS only, perhaps to known certificates only: not asked
+    return _problem_of(settings, Destination("self", DeliveryProtocol.C_STORE, address, settings.ae_title)) is None
 
 
 def _our_web(settings: Settings) -> bool:
@@ -241,12 +249,12 @@ def _destinations(settings: Settings) -> Iterable[HealthCheck]:
         mend = "add a [[destinations]] table to the settings file"
         yield HealthCheck("destinations", CheckLevel.WARNING, "none: results stay here", mend)
     for peer in settings.destinations:
-        yield _destination(peer)
+        yield _destination(settings, peer)
 
 
-def _destination(peer: DestinationSetting) -> HealthCheck:
+def _destination(settings: Settings, peer: DestinationSetting) -> HealthCheck:
     name = f"destination {peer.name}"
-    problem = _problem_of(peer.record())
+    problem = _problem_of(settings, peer.record())
     if problem is None:
         return HealthCheck(name, CheckLevel.OK, f"{peer.protocol.value} {peer.address} answers")
     mend = "check address, AE title and the peer's list of known AE titles; deliveries wait meanwhile"
@@ -260,19 +268,21 @@ def _archive(settings: Settings) -> Iterable[HealthCheck]:
         return
     web = settings.pacs.address.startswith("http")
     protocol = DeliveryProtocol.STOW_RS if web else DeliveryProtocol.C_STORE
-    problem = _problem_of(Destination("archive", protocol, settings.pacs.address, settings.pacs.ae_title))
+    archive = Destination("archive", protocol, settings.pacs.address, settings.pacs.ae_title)
+    problem = _problem_of(settings, archive)
     mend = "" if problem is None else "check [pacs] in the settings"
     yield HealthCheck("archive", CheckLevel.OK if problem is None else CheckLevel.PROBLEM, problem or "answers", mend)
 
 
-def _problem_of(peer: Destination) -> str | None:
+def _problem_of(settings: Settings, peer: Destination) -> str | None:
     """Ask a peer something that costs nothing (C-ECHO, a QIDO-RS search); None when it answers."""
     from coread.deliver.commitment import CommitmentBook
     from coread.deliver.transport import Credentials, transport_of
 
     try:
         asked = replace(peer, timeout_seconds=PEER_TIMEOUT_SECONDS, storage_commitment=False)
-        transport_of(asked, Credentials(), CommitmentBook()).probe()
+        credentials = Credentials(settings.ae_title, delivery_context(settings))
+        transport_of(asked, credentials, CommitmentBook()).probe()
     except CoreadError as problem:
         return str(problem)
     return None

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from coread.app.errors import NothingFound
 from coread.app.settings import Settings
 from coread.domain.cards import ReaderCard
+from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Reading
-from coread.domain.study import SettledReason
-from coread.domain.work import DeliveryState, Destination, EncodedObject, Priority, WorkItem
-from coread.readers.registry import InstalledReader, reader_listing
+from coread.domain.study import SettledReason, Study, StudyState
+from coread.domain.work import DeliveryState, Destination, EncodedObject, Priority, RoutingDecision, WorkItem
+from coread.readers.registry import InstalledReader, ReaderProblem, reader_listing
 from coread.route.decide import RouteSettings, decide
 from coread.route.facts import study_facts
 from coread.route.settle import SettlePolicy, may_settle, settle_decision
@@ -44,12 +46,20 @@ class Pipeline:
     settings: Settings
     readers: tuple[InstalledReader, ...]
     destinations: tuple[Destination, ...] = ()
+    broken: tuple[ReaderProblem, ...] = ()
+    """Readers that are installed but cannot be used: every study is told so."""
+
+    def active_readers(self) -> tuple[InstalledReader, ...]:
+        """Return the readers that are not switched off at this site."""
+        return tuple(item for item in self.readers if item.card.reader_id not in self.settings.disabled_readers)
 
 
 def pipeline_of(store: Store, settings: Settings, only: Sequence[str] = ()) -> Pipeline:
     """Wire the installed readers (or ``only`` some) and the configured destinations to a store."""
-    readers = tuple(r for r in reader_listing().readers if not only or r.card.reader_id in only)
-    return Pipeline(store, settings, readers, tuple(peer.record() for peer in settings.destinations))
+    listing = reader_listing()
+    readers = tuple(r for r in listing.readers if not only or r.card.reader_id in only)
+    broken = tuple(problem for problem in listing.problems if not only)
+    return Pipeline(store, settings, readers, tuple(peer.record() for peer in settings.destinations), broken)
 
 
 def settle_if_complete(pipeline: Pipeline, growing: StudyActivity, archive: Counts | None) -> bool:
@@ -78,8 +88,13 @@ def settle_if_complete(pipeline: Pipeline, growing: StudyActivity, archive: Coun
 
 def settle_and_route(pipeline: Pipeline, uid: str, reason: SettledReason, detail: str) -> tuple[WorkItem, ...]:
     """Call the study complete, decide for every reader, and queue the work that was accepted."""
-    settled = pipeline.store.settle(uid, reason, detail)
-    study = pipeline.store.study(uid, with_series=True, with_instances=True) or settled
+    pipeline.store.settle(uid, reason, detail)
+    return route_settled(pipeline, uid)
+
+
+def route_settled(pipeline: Pipeline, uid: str) -> tuple[WorkItem, ...]:
+    """Decide for every reader about a study that has settled; doing it again changes nothing."""
+    study = _settled_study(pipeline, uid)
     decisions = decide(
         study,
         [reader.card for reader in pipeline.readers],
@@ -87,7 +102,51 @@ def settle_and_route(pipeline: Pipeline, uid: str, reason: SettledReason, detail
         flags=pipeline.store.study_flags(uid),
         at=datetime.now(UTC),
     )
-    return pipeline.store.record_decisions(decisions, Priority.STAT if study.stat else Priority.MEDIUM)
+    return _record(pipeline, study, decisions)
+
+
+def decline_all(pipeline: Pipeline, uid: str, problem: str) -> None:
+    """End a study that cannot be routed: every reader has an outcome, and people are told what broke."""
+    study = pipeline.store.study(uid)
+    if study is None:
+        return
+    if study.state is StudyState.RECEIVING:
+        pipeline.store.settle(uid, SettledReason.GIVEN_UP, problem)
+        study = pipeline.store.study(uid) or study
+    reason = Reason(ReasonCode.ROUTE_FAILED, problem)
+    _record(pipeline, study, [_declined(study, r.card.reader_id, r.card.version, reason) for r in pipeline.readers])
+
+
+def _settled_study(pipeline: Pipeline, uid: str) -> Study:
+    study = pipeline.store.study(uid, with_series=True, with_instances=True)
+    if study is None:
+        raise NothingFound(f"study {uid} was removed before it was routed")
+    return study
+
+
+def _record(pipeline: Pipeline, study: Study, decisions: Sequence[RoutingDecision]) -> tuple[WorkItem, ...]:
+    """Store the decisions, with one for every broken reader: a study never misses a reader silently."""
+    known = {decision.reader_id for decision in decisions}
+    broken = {problem.name.rpartition(".")[2][:64]: problem.problem for problem in pipeline.broken}
+    missing = [
+        _declined(study, name, "", Reason(ReasonCode.READER_BROKEN, text))
+        for name, text in sorted(broken.items())
+        if name not in known
+    ]
+    priority = Priority.STAT if study.stat else Priority.MEDIUM
+    return pipeline.store.record_decisions([*decisions, *missing], priority)
+
+
+def _declined(study: Study, reader_id: str, version: str, reason: Reason) -> RoutingDecision:
+    return RoutingDecision(
+        study_instance_uid=study.study_instance_uid,
+        generation=study.generation,
+        reader_id=reader_id,
+        reader_version=version,
+        accepted=False,
+        reason=reason,
+        decided_at=datetime.now(UTC),
+    )
 
 
 def evidence_maker(settings: Settings) -> Callable[[Reading, ReaderCard, Sequence[Path]], tuple[EncodedObject, ...]]:

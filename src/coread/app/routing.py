@@ -3,10 +3,16 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
-from coread.app.pipeline import Counts, Pipeline, settle_if_complete
+from coread.app.caretaking import apply_retention, end_orphaned_work
+from coread.app.pipeline import Counts, Pipeline, decline_all, route_settled, settle_if_complete
 from coread.domain.errors import CoreadError
+from coread.engine.run import failure_of
+from coread.store import StoreBusy
 
 log = logging.getLogger(__name__)
 
@@ -16,14 +22,29 @@ IDLE_SECONDS = 0.5
 """How often growing studies are looked at although nothing changed: time itself settles some."""
 CARE_SECONDS = 30.0
 """How often leases of dead workers are released and retention is applied."""
+MOST_FAILURES = 3
+"""How often a study may break before it is declined for every reader: it never stays without an outcome."""
+PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A study that could not be routed: how often, and when it is looked at again."""
+
+    failures: int
+    again_at: float
 
 
 class RoutingLoop:
-    """One thread; a study that cannot be routed is logged and tried again, and never stops the others."""
+    """One thread; a study that cannot be routed never stops the others, and ends as declined, with the reason."""
 
-    def __init__(self, pipeline: Pipeline, archive: Counts | None = None) -> None:
+    def __init__(
+        self, pipeline: Pipeline, archive: Counts | None = None, *, pause_seconds: float = PAUSE_SECONDS
+    ) -> None:
         self._pipeline = pipeline
         self._archive = archive
+        self._pause_seconds = pause_seconds
+        self._broken: dict[str, _Broken] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="routing", daemon=True)
         self._next_care = 0.0
@@ -43,11 +64,45 @@ class RoutingLoop:
         for growing in self._pipeline.store.unsettled_activity():
             if self._stop.is_set():
                 break
-            try:
-                settled += settle_if_complete(self._pipeline, growing, self._archive)
-            except CoreadError as problem:
-                log.error("a study could not be routed and will be tried again: %s", problem)
+            uid = growing.study.study_instance_uid
+            settled += self._attempt(uid, partial(settle_if_complete, self._pipeline, growing, self._archive))
         return settled
+
+    def take_up(self) -> int:
+        """Route studies that settled without a decision (a crash, or an error, fell in between)."""
+        found = self._pipeline.store.undecided_studies()
+        return sum(self._attempt(uid, partial(self._route, uid)) for uid in found)
+
+    def _route(self, uid: str) -> bool:
+        route_settled(self._pipeline, uid)
+        return True
+
+    def _attempt(self, uid: str, step: Callable[[], bool]) -> bool:
+        """Take one step with one study; what breaks is recorded in its history and counted."""
+        broken = self._broken.get(uid)
+        if broken is not None and time.monotonic() < broken.again_at:
+            return False
+        try:
+            done = step()
+        except StoreBusy:
+            log.warning("the store is busy; the study is looked at again")
+            return False
+        except Exception as problem:  # noqa: BLE001 - the edge of one study: recorded, retried, then declined
+            self._broke(uid, problem)
+            return False
+        self._broken.pop(uid, None)
+        return done
+
+    def _broke(self, uid: str, problem: Exception) -> None:
+        store = self._pipeline.store
+        failures = 1 + (self._broken[uid].failures if uid in self._broken else 0)
+        self._broken[uid] = _Broken(failures, time.monotonic() + self._pause_seconds * 2**failures)
+        told = failure_of(problem, store.study(uid), "routing").message
+        log.error("a study could not be routed (time %d of %d): %s", failures, MOST_FAILURES, told)
+        store.add_history(uid, "route.failed", f"time {failures} of {MOST_FAILURES}: {told}", actor="routing")
+        if failures >= MOST_FAILURES:
+            decline_all(self._pipeline, uid, told)
+            del self._broken[uid]
 
     def _run(self) -> None:
         token = -1
@@ -56,8 +111,12 @@ class RoutingLoop:
                 self.round()
                 self._take_care()
                 token = self._wait(token)
-            except Exception:  # the edge of the loop: a failing round must not end routing for all studies
-                log.exception("a routing round failed; the next one follows")
+            except CoreadError as problem:
+                log.error("a routing round failed, the next one follows: %s", problem)
+                self._stop.wait(IDLE_SECONDS)
+            except Exception as problem:  # noqa: BLE001 - the edge of the loop: routing must never end for all studies
+                told = failure_of(problem, None, "routing").message  # a foreign message may name a patient
+                log.error("a routing round failed, the next one follows: %s", told)
                 self._stop.wait(IDLE_SECONDS)
 
     def _wait(self, token: int) -> int:
@@ -76,5 +135,6 @@ class RoutingLoop:
         released = store.release_expired()
         if released:
             log.warning("%d work items were released: their workers were silent for too long", released)
-        if self._pipeline.settings.retention_days is not None:
-            store.apply_retention(datetime.now(UTC))
+        end_orphaned_work(self._pipeline)
+        self.take_up()
+        apply_retention(self._pipeline, datetime.now(UTC))

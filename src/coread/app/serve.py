@@ -13,6 +13,7 @@ import psutil
 
 from coread import __version__
 from coread.app.archive import Archive
+from coread.app.certificates import delivery_context
 from coread.app.children import ChildPlan, ChildProcesses
 from coread.app.doctor import examine
 from coread.app.logs import set_up_logging
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 def serve(settings: Settings, *, quiet: bool = False) -> None:
     """Run until SIGTERM or Ctrl-C. Prints the URL, and once the first password."""
     settings = with_ports(settings)
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     set_up_logging(settings.folder, process="server", quiet=quiet)
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings, migrate=True))
@@ -113,14 +114,13 @@ def worker_plans(settings: Settings, store: Store) -> list[ChildPlan]:
 
 def delivery_worker(pipeline: Pipeline) -> "DeliveryWorker":
     """One lane per destination."""
-    import ssl
-
     from coread.deliver.transport import Credentials
     from coread.deliver.worker import DeliveryWorker
 
-    tls = ssl.create_default_context() if any(peer.tls for peer in pipeline.destinations) else None
-    credentials = Credentials(calling_ae_title=pipeline.settings.ae_title, tls=tls)
-    return DeliveryWorker(pipeline.store, pipeline.destinations, credentials=credentials)
+    settings = pipeline.settings
+    credentials = Credentials(settings.ae_title, delivery_context(settings))
+    listen = (settings.dicom_host, settings.commitment_port) if settings.commitment_port else None
+    return DeliveryWorker(pipeline.store, pipeline.destinations, credentials=credentials, listen=listen)
 
 
 class _NoFolder:

@@ -5,17 +5,19 @@ page are made from the same table.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from coread.app.errors import BadSettings
 from coread.domain.work import DeliveryProtocol, Destination, EvidenceKind
 
 ENVIRONMENT_PREFIX = "COREAD_"
+_PASSWORD_IN_URL = re.compile(r"(://[^:/@]*):[^/]*@")
 
 
 class PeerSetting(BaseModel):
@@ -33,6 +35,13 @@ class PacsSetting(BaseModel):
     address: str = Field(description="host:port for C-FIND, or the base URL for QIDO-RS")
     ae_title: str = Field("", description="AE title of the archive (C-FIND only)")
     timeout_seconds: float = Field(5.0, gt=0, description="how long to wait for its answer")
+
+    @field_validator("address")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")) and not re.fullmatch(r".+:[1-9]\d{0,4}", value):
+            raise ValueError("must be host:port, or a URL that begins with http:// or https://")
+        return value
 
 
 class DestinationSetting(BaseModel):
@@ -95,6 +104,14 @@ class Settings(BaseModel):
     )
 
     destinations: tuple[DestinationSetting, ...] = Field((), description="where results go")
+    commitment_port: int = Field(
+        0, ge=0, le=65535, description="port on dicom_host for storage commitment reports of destinations; 0: off"
+    )
+    delivery_tls_ca: Path | None = Field(
+        None, description="PEM authorities that destinations' certificates must have; empty: those of the system"
+    )
+    delivery_tls_certificate: Path | None = Field(None, description="PEM certificate that we show to destinations")
+    delivery_tls_key: Path | None = Field(None, description="PEM key for it")
 
     external_validator: Path | None = Field(
         None, description="a program such as dciodvfy that every result object must also pass before it leaves"
@@ -103,6 +120,31 @@ class Settings(BaseModel):
     warn_free_fraction: float = Field(0.10, ge=0, lt=1, description="warn when less of the disk is free")
     refuse_free_fraction: float = Field(0.05, ge=0, lt=1, description="refuse new images (A700) below this")
     retention_days: int | None = Field(None, ge=1, description="remove studies older than this; empty: keep all")
+
+    @model_validator(mode="after")
+    def _certificates_come_with_keys(self) -> Self:
+        """Half a TLS setting must never end as a connection in clear."""
+        for name in ("dicom_tls", "https", "delivery_tls"):
+            certificate, key = getattr(self, f"{name}_certificate"), getattr(self, f"{name}_key")
+            if (certificate is None) != (key is None):
+                raise ValueError(f"{name}_certificate and {name}_key must both be set, or neither")
+        if self.dicom_tls_client_ca is not None and self.dicom_tls_certificate is None:
+            raise ValueError("dicom_tls_client_ca needs dicom_tls_certificate and dicom_tls_key")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        """Deliveries are queued by the destination's name: two of one name would share a queue."""
+        names = [peer.name for peer in self.destinations]
+        if len(set(names)) != len(names):
+            raise ValueError("two destinations have the same name")
+        return self
+
+    def shown(self) -> dict[str, Any]:
+        """Return the values as plain JSON for people: the database's password is left out."""
+        values = self.model_dump(mode="json")
+        values["database_url"] = _PASSWORD_IN_URL.sub(r"\1:***@", self.database_url)
+        return values
 
     def viewer(self) -> Path:
         """Return where OHIF is, or would be, unpacked."""
@@ -125,7 +167,9 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
     except ValidationError as problem:
         first = problem.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BadSettings(f"setting {where!r}: {first['msg']} (see `coread settings` for all names)") from problem
+        named = f"setting {where!r}" if where else "settings"
+        # ``from None``: the original holds the values, and among them may be a password.
+        raise BadSettings(f"{named}: {first['msg']} (see `coread settings` for all names)") from None
 
 
 def _named_file() -> Path | None:

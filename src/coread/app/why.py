@@ -28,6 +28,7 @@ SETTLED_TEXT: dict[SettledReason, str] = {
     SettledReason.ASSOCIATION_COMPLETE: "the sender closed its association and every series is complete",
     SettledReason.SILENCE: "nothing arrived for the configured time",
     SettledReason.MANUAL: "a user or a command said so",
+    SettledReason.GIVEN_UP: "looking at it broke again and again, so it was not waited for any longer",
 }
 
 

@@ -35,6 +35,8 @@ class ReasonCode(StrEnum):
     INDETERMINATE = "INDETERMINATE"
     NO_ELIGIBLE = "NO_ELIGIBLE"
     READER_DISABLED = "READER_DISABLED"
+    READER_BROKEN = "READER_BROKEN"
+    ROUTE_FAILED = "ROUTE_FAILED"
     TWO_PATIENTS = "TWO_PATIENTS"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     SUPERSEDED = "SUPERSEDED"
@@ -74,6 +76,8 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.INDETERMINATE: "Reader was not sure enough",
     ReasonCode.NO_ELIGIBLE: "No image in the study fits the reader",
     ReasonCode.READER_DISABLED: "Reader is switched off at this site",
+    ReasonCode.READER_BROKEN: "Reader is installed but cannot be used",
+    ReasonCode.ROUTE_FAILED: "Study could not be routed: an error of Coread",
     ReasonCode.TWO_PATIENTS: "Study holds images of two patients",
     ReasonCode.OUT_OF_MEMORY: "Needs more memory than the limit allows",
     ReasonCode.SUPERSEDED: "Late images came: a newer reading replaces it",

@@ -23,6 +23,8 @@ class SettledReason(StrEnum):
     """Nothing arrived for the configured time and no association is open."""
     MANUAL = "manual"
     """A user or a command (``coread read``) said so."""
+    GIVEN_UP = "given_up"
+    """Looking at it broke again and again: it ends as not analysed instead of waiting for ever."""
 
 
 @dataclass(frozen=True, slots=True)

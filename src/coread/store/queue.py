@@ -185,6 +185,12 @@ def lease_owners(tx: Transaction) -> tuple[str, ...]:
     return tuple(tx.run(statement).scalars())
 
 
+def waiting_readers(tx: Transaction) -> tuple[str, ...]:
+    """Return the readers that items wait for."""
+    statement = select(_WORK.c.reader_id).where(_WORK.c.state == WorkState.SCHEDULED.value).distinct()
+    return tuple(sorted(tx.run(statement).scalars()))
+
+
 def put_back(tx: Transaction, row: Row[Any], detail: str, not_before: datetime | None = None) -> None:
     """Return a locked item to the queue."""
     move(tx, row, WorkState.SCHEDULED, lease_owner="", lease_expires_at=None, not_before=not_before)

@@ -200,6 +200,10 @@ class Store:
         """Return the growing studies with their open associations: the input of the settling policy."""
         return self._db.read(studies.activity)
 
+    def undecided_studies(self, limit: int = 100) -> tuple[str, ...]:
+        """Return settled studies without any routing decision: a crash fell between settling and deciding."""
+        return self._db.read(lambda tx: studies.undecided(tx, limit))
+
     def settle(self, study_uid: str, reason: SettledReason, detail: str = "") -> Study:
         """Call a growing study complete: one generation more."""
         return self._db.write(lambda tx: studies.settle(tx, study_uid, reason, detail))
@@ -249,6 +253,10 @@ class Store:
     def lease_owners(self) -> tuple[str, ...]:
         """Return the owners of the items in progress, dead or alive."""
         return self._db.read(queue.lease_owners)
+
+    def waiting_readers(self) -> tuple[str, ...]:
+        """Return the readers that work items wait for, installed or not."""
+        return self._db.read(queue.waiting_readers)
 
     def finish_work(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, exists, func, select, update
 
 from coread.domain.states import STUDY_MOVES, check_move
 from coread.domain.study import Instance, Series, SettledReason, Study, StudyState
@@ -92,6 +92,14 @@ def unsettled(tx: Transaction) -> tuple[Study, ...]:
     where = (table.c.state == StudyState.RECEIVING.value, table.c.trashed_at.is_(None), table.c.instance_count > 0)
     rows = tx.run(select(table).where(*where).order_by(table.c.last_received_at))
     return tuple(study_record(row) for row in rows)
+
+
+def undecided(tx: Transaction, limit: int) -> tuple[str, ...]:
+    """Return settled studies that no reader has decided about in their generation: a crash came in between."""
+    table, decided = schema.studies.c, schema.decisions.c
+    known = exists().where(decided.study_uid == table.study_uid, decided.generation == table.generation)
+    where = (table.state == StudyState.SETTLED.value, table.trashed_at.is_(None), ~known)
+    return tuple(tx.run(select(table.study_uid).where(*where).order_by(table.id).limit(limit)).scalars())
 
 
 def activity(tx: Transaction) -> tuple[StudyActivity, ...]:

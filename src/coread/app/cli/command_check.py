@@ -141,7 +141,7 @@ def settings(
     from coread.app.settings import settings_table
 
     front: Front = context.obj
-    current = front.settings().model_dump(mode="json")
+    current = front.settings().shown()
     if json:
         answer_json(
             [

@@ -46,6 +46,9 @@ for part in (
 ):
     part.register(app)
 
+PRIVATE = 0o077
+"""File mode mask of every command: what they write holds patient data and is their user's alone."""
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -66,6 +69,7 @@ def options(
 
 def main() -> None:
     """Run the command line; every expected error becomes one line and a documented exit code."""
+    os.umask(PRIVATE)
     try:
         app()
     except KeyboardInterrupt:
