@@ -151,11 +151,12 @@ def fit(
     plan: FitPlan,
     folder: Path,
     start: dict[str, Tensor] | None = None,
+    continued: FindingNetwork | None = None,
 ) -> FindingNetwork:
     """Fit one network on ``samples[main]`` (and, for the gate, ``samples[gate]``); return the averaged weights.
 
-    ``start`` are weights of a backbone to begin from. A finished fit in ``folder`` is read back; an
-    interrupted one goes on from its last checkpoint.
+    ``start`` are weights of a backbone to begin from, ``continued`` is a whole network to go on with. A finished
+    fit in ``folder`` is read back; an interrupted one goes on from its last checkpoint.
     """
     done = folder / "network.pt"
     network = FindingNetwork(shape)
@@ -166,6 +167,8 @@ def fit(
     network = FindingNetwork(shape)
     if start is not None:
         network.backbone.load_state_dict(start)
+    if continued is not None:
+        network.load_state_dict(continued.state_dict())
     channels_last(network)
     batches = BatchIndices(main, gate, plan.batch, plan.seed)
     module = FindingModule(network, samples, plan, len(batches) * plan.epochs())

@@ -6,7 +6,7 @@ FINDINGS = ("pneumothorax", "effusion", "cardiomegaly", "opacity", "nodule_mass"
 GATE = ("frontal_chest", "other", "inverted", "child", "turned")
 """Order of the channels of ``gate`` (softmax)."""
 
-SIDE = 192
+SIDE = 160
 """Rows and columns of the network's input."""
 
 GRAPH = "network"

@@ -31,6 +31,7 @@ SHAPE = NetworkPlan(
     findings=len(FINDINGS), gate_classes=len(GATE), auxiliary=len(AUXILIARY) + 2, widths=(24, 48, 96, 160)
 )
 FIT = FitPlan(sides=((128, 10), (160, 5)), seed=SEED)
+SECOND = FitPlan(sides=((160, 5),), learning_rate=1.2e-3, seed=SEED + 100)
 log = logging.getLogger("coread.train")
 
 
@@ -43,6 +44,8 @@ class Settings:
     folds: int = 4
     shape: NetworkPlan = SHAPE
     fit: FitPlan = FIT
+    second: FitPlan | None = SECOND
+    """A second, shorter run over the data that goes on from the first; ``None`` leaves it out."""
     pretrain: PretrainPlan | None = None
     """Teach the backbone on the other sets first; ``None`` starts from nothing."""
     task_limit: int | None = None
@@ -58,6 +61,7 @@ def fast(settings: Settings) -> Settings:
         folds=2,
         shape=replace(settings.shape, widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), map_width=8),
         fit=replace(settings.fit, sides=((64, 1),), batch=BatchPlan(main=8, gate=2)),
+        second=None,
         pretrain=PretrainPlan(side=32, epochs=1, batch=4, seed=SEED),
         task_limit=8,
         gate_limit=4,
@@ -104,15 +108,27 @@ def fit_folds(settings: Settings, cohort: Cohort, gate: GateImages) -> Fitted:
         log.info("fitting fold %d of %d", fold + 1, settings.folds)
         main = np.flatnonzero(folds != fold)
         only_gate = _gate_draw(cohort, main, np.flatnonzero(gate_folds != fold))
+        first = fit(
+            samples,
+            main,
+            only_gate,
+            shape=settings.shape,
+            plan=replace(settings.fit, seed=settings.fit.seed + fold),
+            folder=settings.out / f"fold{fold}",
+            start=start,
+        )
+        if settings.second is None:
+            members.append(first)
+            continue
         members.append(
             fit(
                 samples,
                 main,
                 only_gate,
                 shape=settings.shape,
-                plan=replace(settings.fit, seed=settings.fit.seed + fold),
-                folder=settings.out / f"fold{fold}",
-                start=start,
+                plan=replace(settings.second, seed=settings.second.seed + fold),
+                folder=settings.out / f"fold{fold}" / "second",
+                continued=first,
             )
         )
     return Fitted(tuple(members), folds, gate_folds)

@@ -49,12 +49,15 @@ LIMITS = (
     "The estimates are of the single networks out of fold; the mean of all of them is shipped and was not measured.",
     "Overall AUC is helped by differences between the sources of normal and abnormal images; the AUC inside the set "
     "in which every image has a finding is the harder and fairer number, see README.md.",
-    "The network sees 192 x 192 pixels: small pneumothoraces, small nodules and fine lines are lost.",
+    "The network sees 160 x 160 pixels: small pneumothoraces, small nodules and fine lines are lost.",
     "Chest drains and other lines go with pneumothorax in the training images and may cause or hide a mark.",
     "No lateral radiograph was available: a lateral view without View Position in its header may pass the gate.",
     "The image is stretched to a square, as the training images were; very long or wide images are distorted.",
     "The side of a finding assumes the usual frontal display (the patient's right on the left of the image).",
-    "Boxes come from coarse maps and are marks for the eye, not measurements.",
+    "Boxes come from coarse maps and are marks for the eye, not measurements; those of nodules and of atelectasis "
+    "rarely meet the radiologist's box (see README.md).",
+    "The training run was short (20 passes over the data); pneumothorax inside the harder set is weak: do not rely on "
+    "its mark, and never on its absence.",
 )
 TRAINING_DATA = (
     "NIH ChestX-ray14 subset, 1,493 frontal radiographs (Wang 2017, NIH Clinical Center): findings, boxes, view",
