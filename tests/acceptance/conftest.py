@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -69,6 +70,8 @@ class Server:
     dicom_port: int = field(default_factory=free_port)
     extra: str = ""
     password: str = ""
+    certificate: Path | None = None
+    """The authority for HTTPS; without one the pages come over HTTP."""
     process: "subprocess.Popen[str] | None" = None
 
     @property
@@ -77,7 +80,12 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.http_port}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.http_port}"
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """Ask for a page, as somebody who trusts the server's certificate."""
+        trusted = ssl.create_default_context(cafile=self.certificate) if self.certificate else True
+        return httpx.get(f"{self.url}{path}", timeout=5, verify=trusted, **options)
 
     @property
     def log(self) -> str:
@@ -151,7 +159,7 @@ class Server:
     def _ready(self) -> bool:
         try:
             socket.create_connection(("127.0.0.1", self.dicom_port), timeout=1).close()
-            return httpx.get(f"{self.url}/login", timeout=2).status_code == 200
+            return self.get("/login").status_code == 200
         except (OSError, httpx.HTTPError):
             return False
 
@@ -161,8 +169,8 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Return a starter of servers; all of them are gone after the test."""
     servers: list[Server] = []
 
-    def make(extra: str = "") -> Server:
-        server = Server(tmp_path / f"server{len(servers)}", extra=extra)
+    def make(extra: str = "", certificate: Path | None = None) -> Server:
+        server = Server(tmp_path / f"server{len(servers)}", extra=extra, certificate=certificate)
         servers.append(server)
         return server.start()
 

@@ -17,6 +17,7 @@ from coread.domain.reasons import ReasonCode
 from coread.domain.results import Failure, Outcome
 from coread.domain.study import SettledReason, StudyState
 from coread.readers.registry import InstalledReader, ReaderProblem
+from coread.route.decide import decide
 from coread.store import Store, StoreSettings
 from tests.route.studies import card
 from tests.store.examples import accepted, header, receive, route, staged
@@ -38,7 +39,6 @@ def pipeline_with(store: Store, **settings: object) -> Pipeline:
 
 def break_routing(monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
     """Let routing break for one study, with a message that names its patient."""
-    decide = wiring.decide
 
     def broken(study: object, *args: object, **named: object) -> object:
         if getattr(study, "study_instance_uid", "") == bad:
@@ -72,7 +72,8 @@ def test_a_study_that_breaks_routing_again_and_again_ends_as_not_analysed(
     story = study_story(store, bad)
     [reader] = story.readers
     assert reader.outcome is Outcome.NOT_ANALYSED
-    assert reader.decision is not None and reader.decision.reason is not None
+    assert reader.decision is not None
+    assert reader.decision.reason is not None
     assert reader.decision.reason.code is ReasonCode.ROUTE_FAILED
     told = [entry.detail for entry in story.history if entry.event == "route.failed"]
     assert len(told) == MOST_FAILURES
@@ -118,7 +119,8 @@ def test_work_of_a_reader_that_was_removed_ends_as_failed(store: Store) -> None:
     assert end_orphaned_work(pipeline_with(store)) == 1
     stories = {story.reader_id: story for story in study_story(store, uid).readers}
     ending = stories["gone"].reading.ending if stories["gone"].reading else None
-    assert isinstance(ending, Failure) and ending.kind == "ReaderMissing"
+    assert isinstance(ending, Failure)
+    assert ending.kind == "ReaderMissing"
     assert stories[READER.card.reader_id].outcome is None
     assert end_orphaned_work(pipeline_with(store)) == 0
 

@@ -89,7 +89,10 @@ def receiver_plans(settings: Settings) -> list[ChildPlan]:
         host=settings.dicom_host,
         port=settings.dicom_port,
         processes=settings.receiver_processes,
-        allowed_peers=tuple(PeerRule("" if p.ae_title == "*" else p.ae_title, p.network) for p in settings.peers),
+        allowed_peers=tuple(
+            PeerRule("" if p.ae_title == "*" else p.ae_title, p.network, p.commitment_host, p.commitment_port)
+            for p in settings.peers
+        ),
         tls=tls,
         durable=settings.durable,
     )
@@ -156,7 +159,13 @@ def recover_earlier_run(store: Store) -> None:
 def is_dead_worker_here(owner: str) -> bool:
     """Say whether a lease belongs to a process of this machine that has ended; others run out by themselves."""
     host, _, number = owner.rpartition(":")
-    return host == socket.gethostname() and number.isdigit() and not psutil.pid_exists(int(number))
+    if host != socket.gethostname() or not number.isdigit():
+        return False
+    try:
+        # A killed process that nobody has collected yet still has its number, but it is dead.
+        return psutil.Process(int(number)).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def run_web(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWorker", children: ChildProcesses) -> None:

@@ -26,6 +26,11 @@ class PeerSetting(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     ae_title: str = Field("*", description="calling AE title, or * for any")
     network: str = Field("127.0.0.0/8", description="address range in CIDR form")
+    commitment_host: str = Field(
+        "",
+        description="where storage commitment reports go when this sender has closed its association; empty: nowhere",
+    )
+    commitment_port: int = Field(0, ge=0, le=65535, description="port for them")
 
 
 class PacsSetting(BaseModel):
