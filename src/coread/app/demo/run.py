@@ -227,6 +227,7 @@ def _show(run: DemoRun, seconds: float) -> None:
     say("")
     show_table(("accession", "what was sent", "reader", "outcome", "what it said"), rows, "Findings")
     say("")
+    say("The generated chests are computed drawings; the reader learned from real radiographs and marks some falsely.")
     if any(study.real for study in run.studies):
         say("The real radiographs come from the public set that the reader was developed on: a show, not a test.")
     say(f"{len(run.studies)} studies in {seconds:.0f} s. {RESEARCH_USE}")
