@@ -62,7 +62,7 @@ def install_viewer(folder: Path, progress: Progress) -> Path:
 
     Raises ViewerRefused when npm is missing or fails, or when the archive is not the known one.
     """
-    if installed_version(folder) == VERSION:
+    if installed_version(folder) == adapted_version():
         progress(f"viewer {VERSION} is already in {folder}")
         return folder
     with tempfile.TemporaryDirectory(prefix="coread-viewer-") as temporary:
@@ -77,6 +77,12 @@ def installed_version(folder: Path) -> str:
     """Return the version of the viewer that is installed in a folder; empty when there is none."""
     mark = folder / MARK_FILE
     return mark.read_text(encoding="utf-8").split()[0] if mark.is_file() else ""
+
+
+def adapted_version() -> str:
+    """Return the version of the viewer together with a short digest of what is changed in it here."""
+    changes = repr((_SCRIPT_CHANGES, _OUR_PATH, _LEFT_OUT, _NO_SERVICE_WORKER, viewer_config()))
+    return f"{VERSION}+{hashlib.sha256(changes.encode()).hexdigest()[:8]}"
 
 
 def check_integrity(archive: Path, expected: str) -> None:
@@ -101,7 +107,7 @@ def unpack_viewer(archive: Path, folder: Path, progress: Progress) -> Path:
         _adapt(building)
         (building / "app-config.js").write_text(viewer_config(), encoding="utf-8")
         (building / "init-service-worker.js").write_text(_NO_SERVICE_WORKER, encoding="utf-8")
-        (building / MARK_FILE).write_text(f"{VERSION}\n{INTEGRITY}\n", encoding="utf-8")
+        (building / MARK_FILE).write_text(f"{adapted_version()}\n{INTEGRITY}\n", encoding="utf-8")
         building.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)

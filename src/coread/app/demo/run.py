@@ -133,14 +133,11 @@ def _settings_text(folder: Path, http_port: int, dicom_port: int, pacs_port: int
 
 
 def _install_viewer(settings: Settings) -> None:
-    if (settings.viewer() / "index.html").is_file():
-        return
     from coread.app.viewer import install_viewer
     from coread.domain.errors import CoreadError
 
-    say("fetching the OHIF viewer ...")
     try:
-        install_viewer(settings.viewer(), complain)
+        install_viewer(settings.viewer(), say)
     except CoreadError as problem:
         complain(f"the viewer is left out, the case page shows a preview instead: {problem}")
 
