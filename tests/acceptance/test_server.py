@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from coread.app.cli.exit_codes import ExitCode
+from coread.store import Store, StoreSettings
 from tests.acceptance.conftest import Server, radiograph, save
 from tests.peers.orthanc import ProgramMissing, running_orthanc
 
@@ -160,6 +161,9 @@ def test_export_writes_results_and_objects(make_server: Callable[..., Server], t
     assert answer.json()["images"] == 1
     assert (tmp_path / "out" / "results.csv").read_text().startswith("study_instance_uid,")
     assert server.run("export", tmp_path / "out").code == ExitCode.FAILED
+    with Store.open(StoreSettings(server.folder / "data")) as store:
+        actions = [entry.action for entry in store.audit_entries()]
+    assert actions.count("study.exported") == 1
 
 
 def test_users_are_managed_from_the_command_line(make_server: Callable[..., Server]) -> None:

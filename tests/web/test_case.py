@@ -1,14 +1,21 @@
 import io
 import json
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from coread.app.web.case_view import standing_verdicts
 from coread.app.web.pictures import draw_heat, smaller, windowed
 from coread.domain.findings import HeatMap, ImageReference
+from coread.domain.study import Origin
 from coread.domain.work import VerdictKind
+from coread.imaging.header import scan_header
+from coread.store import StagedFile
 from tests.web import world
 from tests.web.conftest import Site, post
 
@@ -202,3 +209,24 @@ def test_a_heat_map_keeps_its_place() -> None:
     row, column = np.unravel_index(picture[..., 3].argmax(), picture.shape[:2])
     assert abs(row / picture.shape[0] - 2.5 / 10) < 0.05
     assert abs(column / picture.shape[1] - 15.5 / 20) < 0.05
+
+
+def test_an_object_that_makes_no_sense_is_a_message_and_not_a_crash(ward: Site, tmp_path: Path) -> None:
+    report = world.chest(7, rows=64)
+    broken = Dataset()
+    broken.ValueType = "SCOORD"
+    broken.GraphicData = [1.0, 2.0]  # without GraphicType, which PS3.3 C.18.6 requires
+    report.ContentSequence = Sequence([broken])
+    path = ward.store.staging_folder() / "broken.ready"
+    report.save_as(path, enforce_file_format=True)
+    data = path.read_bytes()
+    head = scan_header(path)
+    ward.store.add_files([StagedFile(path, head, len(data), sha256(data).hexdigest(), Origin("c-store", "SCANNER"))])
+    client = ward.logged_in("radiologist")
+    answer = client.get(f"/case/{head.study_instance_uid}/object/{head.sop_instance_uid}/tree")
+    assert answer.status_code == 404
+    assert "cannot be shown as a tree" in answer.text
+    ward.store.path_of(ward.store.instances((head.sop_instance_uid,))[0].path).write_bytes(b"not DICOM any more")
+    gone = client.get(f"/case/{head.study_instance_uid}/object/{head.sop_instance_uid}/tree")
+    assert gone.status_code == 404
+    assert "cannot be shown" in gone.text

@@ -56,7 +56,7 @@ def export_studies(store: Store, out: Path, identifiers: Sequence[str], *, image
         raise ExportRefused(f"{out} is not empty; name a new folder")
     out.mkdir(parents=True, exist_ok=True)
     uids = identifiers or list(_all_studies(store))
-    summaries = [write_story(store, study_story(store, uid), out, images=images) for uid in uids]
+    summaries = [_write_audited(store, uid, out, images=images) for uid in uids]
     rows = tuple(row for summary in summaries for row in summary.rows)
     write_table(out, rows)
     return ExportSummary(
@@ -65,6 +65,14 @@ def export_studies(store: Store, out: Path, identifiers: Sequence[str], *, image
         images=sum(summary.images for summary in summaries),
         rows=rows,
     )
+
+
+def _write_audited(store: Store, identifier: str, out: Path, *, images: bool) -> ExportSummary:
+    """Every study that leaves is a line of the audit trail, written first."""
+    story = study_story(store, identifier)
+    what = "results and images" if images else "results"
+    store.audit("command line", "study.exported", story.study.study_instance_uid, detail=what)
+    return write_story(store, story, out, images=images)
 
 
 def write_story(store: Store, story: Story, out: Path, *, images: bool) -> ExportSummary:

@@ -2,11 +2,30 @@
 
 import logging
 import logging.handlers
+import traceback
 from pathlib import Path
+from types import TracebackType
 
 LOG_BYTES = 5_000_000
 LOG_FILES = 4
 """A log never takes more than LOG_BYTES x (LOG_FILES + 1): full disks by log files are a known cause of lost images."""
+
+
+class PrivateFormatter(logging.Formatter):
+    """Writes where an exception came from and its kind, not its message: a library's message may name a patient."""
+
+    def formatException(  # noqa: N802 - the name of the base class
+        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    ) -> str:
+        """Return the frames and the kinds of the exception and of its causes."""
+        problem = ei[1]
+        lines: list[str] = []
+        while problem is not None:
+            frames = traceback.StackSummary.extract(traceback.walk_tb(problem.__traceback__), lookup_lines=False)
+            lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+            lines.append(f"{type(problem).__name__} (message left out: it may hold patient data)")
+            problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
+        return "\n".join(lines)
 
 
 def set_up_logging(folder: Path | None, *, process: str, quiet: bool = False) -> None:
@@ -18,12 +37,9 @@ def set_up_logging(folder: Path | None, *, process: str, quiet: bool = False) ->
         handlers.append(
             logging.handlers.RotatingFileHandler(logs / f"{process}.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES)
         )
-    logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO,
-        format=f"%(asctime)s {process} %(levelname)s %(name)s: %(message)s",
-        handlers=handlers,
-        force=True,
-    )
+    for handler in handlers:
+        handler.setFormatter(PrivateFormatter(f"%(asctime)s {process} %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=handlers, force=True)
     # Libraries that would write identifiers or a line per object.
     for name in ("pynetdicom", "pydicom", "httpx", "httpcore", "uvicorn.access", "highdicom", "alembic", "PIL"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -45,9 +45,25 @@ class Node:
 def readable_tree(source: Path | Dataset) -> Node:
     """Return the tree of a report's content, or of all attributes for any other object.
 
-    Raises SourceUnreadable when the file is not DICOM.
+    Raises SourceUnreadable when the file is not DICOM, or its content has no sense.
     """
     dataset = source if isinstance(source, Dataset) else _read(source)
+    try:
+        return _tree(dataset)
+    except (
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+        NotImplementedError,
+        RecursionError,
+    ) as problem:
+        # Objects come from anywhere: what pydicom or the standard's shape cannot make sense of is said, not a crash.
+        raise SourceUnreadable(f"this object cannot be shown as a tree: {type(problem).__name__}") from problem
+
+
+def _tree(dataset: Dataset) -> Node:
     name = dataset.SOPClassUID.name if "SOPClassUID" in dataset else "DICOM object"
     if "ContentSequence" in dataset:
         head = tuple(_element(dataset[keyword]) for keyword in _HEAD if keyword in dataset)

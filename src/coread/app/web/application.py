@@ -37,6 +37,7 @@ from coread.app.web.pages import (
 from coread.app.web.pictures import FrameDrawer
 from coread.app.web.rendering import make_environment, page
 from coread.app.web.throttle import LoginThrottle
+from coread.domain.errors import CoreadError
 from coread.store.errors import NoSuchRecord, StoreBusy
 
 _STATIC = Path(__file__).with_name("static")
@@ -92,11 +93,13 @@ def _add_answers_to_refusals(app: FastAPI) -> None:
             return answer_refusal(request, 404, "Not found", str(problem))
         if isinstance(problem, StoreBusy):
             return answer_refusal(request, 503, "Busy", "The index is busy. Nothing was changed; try again.")
+        if isinstance(problem, CoreadError):
+            return answer_refusal(request, 500, "This cannot be shown", str(problem))
         if isinstance(problem, HTTPException):
             return answer_refusal(request, problem.status_code, "Not found", str(problem.detail))
         return answer_refusal(request, 422, "Please check what you entered", "A value is missing or malformed.")
 
-    for kind in (WebError, NothingFound, NoSuchRecord, StoreBusy, HTTPException, RequestValidationError):
+    for kind in (WebError, CoreadError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, refused)
 
 

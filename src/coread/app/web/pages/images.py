@@ -77,12 +77,17 @@ def download(request: Request, study_uid: str, sop_uid: str, actor: Exporter) ->
 @router.get("/case/{study_uid}/object/{sop_uid}/tree")
 def tree(request: Request, study_uid: str, sop_uid: str, actor: Viewer) -> HTMLResponse:
     """Show one object's content as a tree that people can read."""
+    from coread.evidence.errors import SourceUnreadable
     from coread.evidence.tree import readable_tree
 
     context = context_of(request)
     found = find_instance(context, study_uid, sop_uid)
     note_access(request, actor, "object.read", study_uid, sop_uid)
-    return page(request, "tree.html", actor, node=readable_tree(context.store.path_of(found.path)))
+    try:
+        node = readable_tree(context.store.path_of(found.path))
+    except SourceUnreadable as problem:
+        raise NotFound(f"This object cannot be shown: {problem}.") from problem
+    return page(request, "tree.html", actor, node=node)
 
 
 def find_instance(context: WebContext, study_uid: str, sop_uid: str) -> Instance:
