@@ -149,5 +149,10 @@ def test_retention_forgets_what_was_derived_and_logs_no_patient(
             report = apply_retention(pipeline, datetime.now(UTC) + timedelta(days=2))
         assert report.trashed == (uid,)
         assert not kept.exists()
+        assert [item.study_instance_uid for item in store.trashed_studies()] == [uid]
+        assert store.trashed_studies()[0].accession_number == "A1"
         assert "1 studies to the trash" in caplog.text
         assert not any(word in caplog.text for word in (uid, "Doe", "P1", "A1"))
+        store.restore_trash(uid)
+        assert not store.trashed_studies()
+        assert store.instances(study_uid=uid)

@@ -216,6 +216,17 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
+class TrashedStudy:
+    """A removed study that can still be brought back."""
+
+    study_instance_uid: str
+    accession_number: str
+    instance_count: int
+    purged_at: datetime
+    """When it will be gone for good."""
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionReport:
     """What one run of the retention rule did."""
 

@@ -12,6 +12,7 @@ from coread.domain.work import DeliveryState, WorkState
 from coread.store import files, schema
 from coread.store.database import Transaction
 from coread.store.errors import NoSuchRecord
+from coread.store.records import TrashedStudy
 
 _BATCH = 500
 
@@ -77,6 +78,15 @@ def _move(tx: Transaction, source: str, target: str) -> None:
     origin.rename(goal)
     if tx.settings.durable:
         files.sync_folders([origin.parent, goal.parent])
+
+
+def trashed(tx: Transaction) -> tuple[TrashedStudy, ...]:
+    """Return what lies in the trash, the latest first."""
+    table = schema.studies.c
+    statement = select(table.study_uid, table.accession_number, table.instance_count, table.trashed_at)
+    rows = tx.run(statement.where(table.trashed_at.is_not(None)).order_by(table.trashed_at.desc(), table.id))
+    keep = timedelta(days=tx.settings.trash_days)
+    return tuple(TrashedStudy(r.study_uid, r.accession_number, r.instance_count, r.trashed_at + keep) for r in rows)
 
 
 def expired_trash(tx: Transaction, now: datetime) -> tuple[str, ...]:

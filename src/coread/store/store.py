@@ -58,6 +58,7 @@ from coread.store.records import (
     StagedFile,
     StudyActivity,
     StudyQuery,
+    TrashedStudy,
     Unread,
     User,
     WorklistQuery,
@@ -468,6 +469,10 @@ class Store:
 
     def _purge(self, uid: str) -> bool:
         return self._db.write(lambda tx: retention.purge(tx, uid))
+
+    def trashed_studies(self) -> tuple[TrashedStudy, ...]:
+        """Return what lies in the trash, the latest first."""
+        return self._db.read(retention.trashed)
 
     def restore_trash(self, study_uid: str) -> None:
         """Bring a study back from the trash."""

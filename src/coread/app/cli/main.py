@@ -19,6 +19,7 @@ from coread.app.cli import (
     command_read,
     command_send,
     command_serve,
+    command_trash,
     command_why,
 )
 from coread.app.cli.exit_codes import ExitCode
@@ -43,6 +44,7 @@ for part in (
     command_check,
     command_people,
     command_export,
+    command_trash,
 ):
     part.register(app)
 

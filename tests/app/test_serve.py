@@ -1,0 +1,45 @@
+"""What the server wires: commitment reports on a port of their own, the allow-list, TLS for the receivers."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from coread.app.pipeline import pipeline_of
+from coread.app.serve import delivery_worker, free_port, receiver_plans
+from coread.app.settings import Settings
+from coread.deliver.association import echo
+from coread.deliver.peer import Peer
+from coread.store import Store, StoreSettings
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(StoreSettings(tmp_path / "store", durable=False), migrate=True) as opened:
+        yield opened
+
+
+@pytest.mark.peer
+def test_commitment_reports_are_awaited_on_the_port_of_the_settings(store: Store) -> None:
+    port = free_port("127.0.0.1")
+    peer = {"name": "pacs", "address": "127.0.0.1:1", "ae_title": "PACS", "storage_commitment": True}
+    settings = Settings.model_validate({"folder": store.folder, "commitment_port": port, "destinations": [peer]})
+    worker = delivery_worker(pipeline_of(store, settings))
+    worker.start()
+    try:
+        echo(Peer("127.0.0.1", port, "COREAD", "PACS", 5.0))
+    finally:
+        assert worker.stop()
+
+
+def test_receivers_are_told_who_may_send_and_how_to_encrypt(tmp_path: Path) -> None:
+    peer = {"ae_title": "*", "network": "10.0.0.0/8", "commitment_host": "10.0.0.5", "commitment_port": 104}
+    given = {"folder": tmp_path, "peers": [peer], "receiver_processes": 2, "dicom_tls_certificate": "c.pem"}
+    plans = receiver_plans(Settings.model_validate({**given, "dicom_tls_key": "k.pem", "dicom_tls_client_ca": "a.pem"}))
+    assert [plan.name for plan in plans] == ["receiver 1", "receiver 2"]
+    told = plans[0].standard_input
+    json.loads(told)
+    for word in ("10.0.0.0/8", "10.0.0.5", "c.pem", "k.pem", "a.pem"):
+        assert word in told
+    assert not any("pem" in word for word in plans[0].command)
