@@ -82,8 +82,8 @@ def test_a_second_copy_is_counted_and_not_stored(
     receipts: list[Received] = []
     add_files = store.add_files
 
-    def recording(items: object) -> list[Received]:
-        receipts.extend(done := add_files(items))  # type: ignore[arg-type]
+    def recording(items: object, **more: bool) -> list[Received]:
+        receipts.extend(done := add_files(items, **more))  # type: ignore[arg-type]
         return done
 
     monkeypatch.setattr(store, "add_files", recording)

@@ -254,7 +254,7 @@ def test_a_locked_database_delays_the_index_and_loses_nothing(
 ) -> None:
     receiver = start_receiver(limits=Limits(max_backlog=3))
 
-    def locked(items: object) -> None:
+    def locked(items: object, **more: bool) -> None:
         raise TimeoutError("database is locked")
 
     with ScriptedPeer(receiver.port) as peer:

@@ -122,9 +122,9 @@ def test_every_transfer_syntax_is_kept_as_it_comes(
     captured: dict[str, bytes] = {}
     add_files = store.add_files
 
-    def capturing(items: Sequence[StagedFile]) -> list[Received]:
+    def capturing(items: Sequence[StagedFile], **more: bool) -> list[Received]:
         captured.update((item.origin.peer, data_set_bytes(item.path)) for item in items)
-        return add_files(items)
+        return add_files(items, **more)
 
     monkeypatch.setattr(store, "add_files", capturing)
     receiver = start_receiver()

@@ -28,7 +28,7 @@ def test_settings_survive_the_way_to_the_child() -> None:
         tls=TlsSettings(Path("c.pem"), Path("k.pem"), Path("ca.pem")),
         limits=Limits(max_backlog=5),
     )
-    given = ChildSettings(settings, Path("/data/store"), "postgresql://x")
+    given = ChildSettings(settings, Path("/data/store"), "postgresql://x", 0.3, 0.2)
     assert from_json(to_json(given)) == given
     assert from_json(to_json(ChildSettings(ReceiveSettings(), Path("/a")))).receive == ReceiveSettings()
 
@@ -107,7 +107,7 @@ def test_a_killed_receiver_loses_nothing_that_it_acknowledged(store: Store) -> N
         assert not list(later.staging_folder().iterdir())
 
 
-def broken(items: object) -> None:
+def broken(items: object, **more: bool) -> None:
     raise OSError("the database is away")
 
 

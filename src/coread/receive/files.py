@@ -16,7 +16,7 @@ from coread.imaging.header import scan_header
 from coread.receive import statuses
 from coread.receive.errors import ObjectRefused
 from coread.receive.part10 import GivenHead, file_head, read_given_head
-from coread.receive.staging import StagingArea, StagingFile, sha256_of
+from coread.receive.staging import StagingArea, StagingFile
 from coread.store import DiskLevel, StagedFile, Store
 
 _LOG = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class IncomingFile:
         _check(header, study_instance_uid)
         path = staging.seal(durable=self._door.durable)
         self._staging = None
-        return StagedFile(path, header, staging.size, sha256_of(path), self._door.origin, self._door.durable)
+        return StagedFile(path, header, staging.size, staging.sha256, self._door.origin, self._door.durable)
 
     def _refuse(self, refusal: ObjectRefused) -> None:
         self._refusal = refusal

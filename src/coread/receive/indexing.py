@@ -1,5 +1,9 @@
 """The thread that indexes what is already safe on disk: many objects in one database transaction.
 
+An object is safe once its sealed file is: that name in the staging folder is what recovery looks for. So the
+index and the final names are synced once in a while, for many batches, and only then the staging names go: a
+sync for each batch would make the next object of the sender wait in the same file-system journal.
+
 Receiving never waits for the database. When the database is locked or away, sealed files wait in the
 staging folder and the batch is tried again; when too many wait, receiving refuses politely (A700).
 An association is noted as open before its first object is indexed and as closed after its last.
@@ -15,29 +19,33 @@ from functools import partial
 from pathlib import Path
 
 from coread.domain.study import InstanceHeader, Origin, Received
-from coread.receive.staging import sha256_of
 from coread.store import StagedFile, Store
 
 _LOG = logging.getLogger(__name__)
 MAX_BATCH = 256
-GATHER_SECONDS = 0.05
-"""How long the first object of a batch waits for others: one commit then serves many."""
+GATHER_SECONDS = 0.1
+"""How long the first object of a batch waits for others: one commit then serves many. The end of an
+association is not waited for: what settles a study follows it at once."""
+SYNC_SECONDS = 1.0
+_SYNC_OBJECTS = 1024
+"""So many indexed objects, or so long after the first of them, keep their staging names."""
 _RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True, slots=True)
 class SealedFile:
-    """One object that was acknowledged; its digest is still to be computed, off the sender's path."""
+    """One object that was acknowledged."""
 
     path: Path
     header: InstanceHeader
     size: int
+    sha256: str
     origin: Origin
     durable: bool
 
     def staged(self) -> StagedFile:
         """Return what the store wants to know."""
-        return StagedFile(self.path, self.header, self.size, sha256_of(self.path), self.origin, self.durable)
+        return StagedFile(self.path, self.header, self.size, self.sha256, self.origin, self.durable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,9 @@ class Indexer:
         self._changed = threading.Condition()
         self._stopping = False
         self._hurry = 0
+        self._ends = 0
+        self._unsynced: list[StagedFile] = []
+        self._sync_at = 0.0
         self._thread = threading.Thread(target=self._run, name="coread-indexer", daemon=True)
 
     @property
@@ -87,7 +98,8 @@ class Indexer:
         with self._changed:
             self._waiting.append(entry)
             self._unindexed += isinstance(entry, SealedFile)
-            if len(self._waiting) == 1 or len(self._waiting) == MAX_BATCH:
+            self._ends += isinstance(entry, Closed)
+            if len(self._waiting) in (1, MAX_BATCH) or self._ends:
                 self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
@@ -96,7 +108,9 @@ class Indexer:
             self._hurry += 1
             self._changed.notify_all()
             try:
-                return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout=seconds)
+                return self._changed.wait_for(
+                    lambda: not (self._waiting or self._busy or self._unsynced), timeout=seconds
+                )
             finally:
                 self._hurry -= 1
 
@@ -112,13 +126,15 @@ class Indexer:
         return not self._thread.is_alive() and not self._waiting
 
     def _run(self) -> None:
-        while batch := self._next_batch():
+        while (batch := self._next_batch()) or self._unsynced:
             done = self._take_in(batch)
+            self._sync(batch)
             with self._changed:
                 if done:
                     self._unindexed -= sum(isinstance(entry, SealedFile) for entry in batch)
                 else:
                     self._waiting.extendleft(reversed(batch))
+                    self._ends += sum(isinstance(entry, Closed) for entry in batch)
                 self._busy = False
                 self._changed.notify_all()
             if not done:
@@ -126,13 +142,18 @@ class Indexer:
 
     def _next_batch(self) -> list[Entry]:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopping)
-            self._changed.wait_for(
-                lambda: len(self._waiting) >= MAX_BATCH or self._stopping or self._hurry > 0, timeout=GATHER_SECONDS
-            )
+            until_sync = max(0.0, self._sync_at - time.monotonic()) if self._unsynced else None
+            if self._changed.wait_for(lambda: self._waiting or self._in_haste(), timeout=until_sync):
+                self._changed.wait_for(
+                    lambda: len(self._waiting) >= MAX_BATCH or self._ends or self._in_haste(), timeout=GATHER_SECONDS
+                )
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-            self._busy = bool(batch)
+            self._ends -= sum(isinstance(entry, Closed) for entry in batch)
+            self._busy = bool(batch or self._unsynced)
             return batch
+
+    def _in_haste(self) -> bool:
+        return self._stopping or (self._hurry > 0 and bool(self._waiting or self._unsynced))
 
     def _take_in(self, batch: list[Entry]) -> bool:
         """Note what opened, index the files, note what closed; False when told to stop before all was done."""
@@ -168,7 +189,23 @@ class Indexer:
         return self._insist(again)
 
     def _add_files(self, files: list[SealedFile]) -> None:
-        self._report(self._store.add_files([item.staged() for item in files]))
+        durable = all(item.durable for item in files)
+        items = [item.staged() for item in files]
+        self._report(self._store.add_files(items, synced=not durable))
+        if durable:
+            self._sync_at = self._sync_at if self._unsynced else time.monotonic() + SYNC_SECONDS
+            self._unsynced += items
+
+    def _sync(self, batch: list[Entry]) -> None:
+        """Sync what was indexed and remove the staging names, when it is time."""
+        now = time.monotonic()
+        over = self._in_haste() or any(isinstance(entry, Closed) for entry in batch)
+        if not self._unsynced or not (over or now >= self._sync_at or len(self._unsynced) >= _SYNC_OBJECTS):
+            return
+        if self._try(partial(self._store.sync_intake, self._unsynced)) or self._stopping:
+            self._unsynced = []  # when it failed the staging names stay: the next start finds them
+        else:
+            self._sync_at = now + SYNC_SECONDS
 
     def _one_by_one(self, files: list[SealedFile]) -> list[SealedFile]:
         """Index the good ones of a batch that fails as a whole; return those to try again.

@@ -109,7 +109,7 @@ class IncomingObject:
         _check_identity(header, self._command)
         durable = self._intake.settings.durable
         path = staging.seal(durable=durable)
-        self.kept = SealedFile(path, header, staging.size, self._origin, durable)
+        self.kept = SealedFile(path, header, staging.size, staging.sha256, self._origin, durable)
 
     def _refuse(self, refusal: ObjectRefused) -> None:
         """Remember the first refusal; keep the bytes in quarantine when they can tell what was wrong."""

@@ -28,6 +28,8 @@ class ChildSettings:
     receive: ReceiveSettings
     store_folder: Path
     database_url: str = ""
+    warn_free_fraction: float = 0.10
+    refuse_free_fraction: float = 0.05
 
 
 def to_json(settings: ChildSettings) -> str:
@@ -43,7 +45,8 @@ def from_json(text: str) -> ChildSettings:
         receive["allowed_peers"] = tuple(PeerRule(**rule) for rule in receive["allowed_peers"])
         receive["limits"] = Limits(**receive["limits"])
         receive["tls"] = _tls(receive["tls"])
-        return ChildSettings(ReceiveSettings(**receive), Path(raw["store_folder"]), raw.get("database_url", ""))
+        raw |= {"receive": ReceiveSettings(**receive), "store_folder": Path(raw["store_folder"])}
+        return ChildSettings(**raw)
     except (KeyError, TypeError, ValueError) as error:
         raise BadSettings(f"settings of the receiver process cannot be read: {error}") from error
 
@@ -72,7 +75,11 @@ def run_receiver(settings: ChildSettings) -> None:
     signal.signal(signal.SIGINT, stop)
     sys.setswitchinterval(_SWITCH_SECONDS)
     store_settings = StoreSettings(
-        folder=settings.store_folder, database_url=settings.database_url, durable=settings.receive.durable
+        folder=settings.store_folder,
+        database_url=settings.database_url,
+        durable=settings.receive.durable,
+        warn_free_fraction=settings.warn_free_fraction,
+        refuse_free_fraction=settings.refuse_free_fraction,
     )
     with Store.open(store_settings, migrate=False) as store, DicomReceiver(settings.receive, store) as receiver:
         sys.stdout.write(json.dumps({"listening": receiver.port, "pid": os.getpid()}) + "\n")

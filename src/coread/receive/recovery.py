@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from coread.domain.study import InstanceHeader, Origin
+from coread.domain.study import InstanceHeader, Origin, ReceiveStatus
 from coread.imaging.errors import ImagingRefused, Truncated
 from coread.imaging.header import scan_header
 from coread.receive.staging import abandoned_areas, sha256_of, size_in_name
@@ -32,9 +32,8 @@ def _index_sealed(store: Store, paths: list[Path]) -> int:
     count = 0
     for start in range(0, len(paths), _BATCH):
         items = [item for path in paths[start : start + _BATCH] if (item := _staged(store, path)) is not None]
-        if items:
-            store.add_files(items)
-        count += len(items)
+        # Those that an index commit outlived are known already: only their staging names were left.
+        count += sum(receipt.status is not ReceiveStatus.DUPLICATE for receipt in store.add_files(items))
     return count
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from coread.store import schema
 from coread.store.errors import StoreBusy, StoreFailed
+from coread.store.files import sync_file
 from coread.store.settings import StoreSettings
 
 Answer = TypeVar("Answer")
@@ -110,24 +111,38 @@ class Database:
         except DBAPIError as error:
             raise _our_error(error) from error
 
-    def write(self, work: Callable[[Transaction], Answer]) -> Answer:
-        """Run a function in one transaction; repeat it when another writer got in the way."""
+    def write(self, work: Callable[[Transaction], Answer], *, synced: bool = True) -> Answer:
+        """Run a function in one transaction; repeat it when another writer got in the way.
+
+        With ``synced`` False a power cut may take the transaction back until ``sync`` was called (SQLite only).
+        """
         for attempt in range(_RETRIES):
             try:
-                return self._write_once(work)
+                return self._write_once(work, synced=synced)
             except DBAPIError as error:
                 if _sql_state(error) not in _AGAIN:
                     raise _our_error(error) from error
                 time.sleep(random.uniform(0.005, 0.02) * 2**attempt)
         raise StoreBusy("other writers kept getting in the way; nothing was changed, try again")
 
+    def sync(self) -> None:
+        """Bring every transaction that was committed so far to the disk.
+
+        The write-ahead log is a sequence: synced up to here, nothing before can be lost. What a checkpoint has
+        already moved into the database file was synced by SQLite on the way.
+        """
+        if self.engine.dialect.name == "sqlite" and self._settings.durable:
+            log = Path(f"{self.engine.url.database}-wal")
+            if log.exists():
+                sync_file(log)
+
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
 
-    def _write_once(self, work: Callable[[Transaction], Answer]) -> Answer:
+    def _write_once(self, work: Callable[[Transaction], Answer], *, synced: bool) -> Answer:
         with self._turn(), self.engine.connect() as plain:
-            connection = plain.execution_options(coread_write=True)
+            connection = plain.execution_options(coread_write=True, coread_synced=synced)
             with connection.begin():
                 transaction = Transaction(connection, self._settings)
                 answer = work(transaction)
@@ -169,7 +184,11 @@ def _sqlite_engine(settings: StoreSettings) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         # IMMEDIATE: a writer waits for its turn at the start, where waiting is safe, and never deadlocks later.
-        write = connection.get_execution_options().get("coread_write", False)
+        options = connection.get_execution_options()
+        write = options.get("coread_write", False)
+        if write and settings.durable:
+            level = "FULL" if options.get("coread_synced", True) else "NORMAL"
+            connection.exec_driver_sql(f"PRAGMA synchronous={level}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
@@ -178,11 +197,10 @@ def _sqlite_engine(settings: StoreSettings) -> Engine:
 def _pragmas(*, durable: bool) -> tuple[str, ...]:
     """Return the settings of one SQLite connection.
 
-    synchronous=FULL syncs the write-ahead log at every commit. NORMAL would keep the index consistent but a
-    power cut could take the last commits back. For intake that would lose objects: their staging names are
-    removed after the commit, so recovery would not see them any more. For readings and verdicts it would
-    take back what people have already seen. One sync serves a whole batch (group commit), and intake runs
-    behind the answer to the sender, so FULL costs little.
+    synchronous=FULL syncs the write-ahead log at every commit. NORMAL keeps the index consistent, but a power
+    cut could take the last commits back: for readings and verdicts that would take back what people have seen.
+    Only the receiver's intake commits with NORMAL (``write(synced=False)``): its staging names stay until
+    ``sync``, so recovery finds every acknowledged object whatever became of the last commits.
     """
     return (
         "PRAGMA journal_mode=WAL",

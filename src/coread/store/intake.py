@@ -14,7 +14,7 @@ from coread.domain.states import STUDY_MOVES, check_move
 from coread.domain.study import InstanceHeader, Origin, Received, ReceiveStatus, StudyState
 from coread.store import files, schema
 from coread.store.database import Transaction
-from coread.store.placing import keep_bytes, remove_staged
+from coread.store.placing import is_in_place, keep_bytes, remove_staged
 from coread.store.records import StagedFile
 from coread.store.retention import bring_back_trashed
 from coread.store.rows import folded, header_document, origin_document, split_modalities
@@ -60,7 +60,7 @@ class _Batch:
     receipts: list[Received] = field(default_factory=list)
 
 
-def add_files(tx: Transaction, items: Sequence[StagedFile]) -> list[Received]:
+def add_files(tx: Transaction, items: Sequence[StagedFile], *, synced: bool = True) -> list[Received]:
     """Index a batch; see ``Store.add_files``."""
     if not items:
         return []
@@ -68,11 +68,12 @@ def add_files(tx: Transaction, items: Sequence[StagedFile]) -> list[Received]:
     batch = _Batch(_known_instances(tx, items), locked)
     for item in items:
         batch.receipts.append(_judge(tx, batch, item))
-    keep_bytes(tx, batch.placements)
+    keep_bytes(tx, batch.placements, synced=synced)
     for change in batch.studies.values():
         _apply(tx, change)
     _note_associations(tx, items)
-    tx.after_commit.append(lambda: remove_staged(items))
+    if synced:
+        tx.after_commit.append(lambda: remove_staged(items))
     return batch.receipts
 
 
@@ -125,9 +126,11 @@ def _judge(tx: Transaction, batch: _Batch, item: StagedFile) -> Received:
     if known is not None:
         same = known[0] == item.sha256 and known[2] == header.study_instance_uid
         # Our own evidence that comes back from an archive may have been re-encoded on its way: still ours.
-        if same or known[1] == OWN_DOOR:
+        if known[1] == OWN_DOOR:
             change.duplicates += 1
             return _receipt(ReceiveStatus.DUPLICATE, header, "already stored")
+        if same:
+            return _same_again(tx, batch, item)
         reason = Reason(ReasonCode.BAD_UID, "same SOP Instance UID, other bytes")
         return _set_aside(tx, batch, item, reason.detail, reason)
     if item.origin.door != OWN_DOOR and _another_patient(change.row, header):
@@ -139,6 +142,17 @@ def _judge(tx: Transaction, batch: _Batch, item: StagedFile) -> Received:
     change.stored.append(item)
     change.doors[f"{item.origin.door} {item.origin.peer}".strip()] += 1
     return _receipt(ReceiveStatus.STORED, header, "")
+
+
+def _same_again(tx: Transaction, batch: _Batch, item: StagedFile) -> Received:
+    """Count a second copy; what a crash left under both names is none, and bytes that a power cut took come back."""
+    header = item.header
+    place = files.instance_path(header.study_instance_uid, header.sop_instance_uid)
+    if not is_in_place(tx, item.path, place):
+        batch.studies[header.study_instance_uid].duplicates += 1
+        if not files.safe_join(tx.folder, place).exists():
+            batch.placements.append((item.path, place))
+    return _receipt(ReceiveStatus.DUPLICATE, header, "already stored")
 
 
 def _receipt(status: ReceiveStatus, header: InstanceHeader, detail: str) -> Received:

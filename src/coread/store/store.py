@@ -33,6 +33,7 @@ from coread.store import (
     history,
     intake,
     people,
+    placing,
     queries,
     queue,
     recovery,
@@ -137,16 +138,24 @@ class Store:
 
     # intake
 
-    def add_files(self, items: Sequence[StagedFile]) -> list[Received]:
+    def add_files(self, items: Sequence[StagedFile], *, synced: bool = True) -> list[Received]:
         """Index a batch in one transaction and move its bytes into place; one receipt for each item, in order.
 
         Doing it twice stores nothing twice. Objects that contradict what is stored are kept aside, and
-        objects of a second patient in a study too.
+        objects of a second patient in a study too. With ``synced=False`` the staging names stay for recovery
+        and the caller calls ``sync_intake`` with the items of many batches.
         """
         for item in items:
             if not item.durable_already and self.settings.durable:
                 files.sync_file(item.path)
-        return self._db.write(lambda tx: intake.add_files(tx, items))
+        return self._db.write(lambda tx: intake.add_files(tx, items, synced=synced), synced=synced)
+
+    def sync_intake(self, items: Sequence[StagedFile]) -> None:
+        """Bring files and rows that were added with ``synced=False`` to the disk; then their staging names go."""
+        if self.settings.durable:
+            placing.sync_names(self.folder, items)
+        self._db.sync()
+        placing.remove_staged(items)
 
     def quarantine(self, path: Path, reason: Reason, origin: Origin) -> Path:
         """Keep the bytes of a refused object and say why; returns where they are now."""
