@@ -61,6 +61,7 @@ def test_a_study_that_breaks_routing_never_stops_the_others(store: Store, monkey
     rounds(pipeline_with(store), 1)
     assert store.decisions(good)
     assert not store.decisions(bad)
+    assert any("Routing broke and is tried again" in line for line in study_story(store, bad).missing)
 
 
 def test_a_study_that_breaks_routing_again_and_again_ends_as_not_analysed(

@@ -1,5 +1,6 @@
 """Looks at everything that Coread needs on this machine and says how to mend what is wrong."""
 
+import ipaddress
 import shutil
 import socket
 import ssl
@@ -187,11 +188,22 @@ def _certificates(settings: Settings) -> Iterable[HealthCheck]:
         ("DICOM certificate", settings.dicom_tls_certificate, settings.dicom_tls_key),
         ("web certificate", settings.https_certificate, settings.https_key),
     )
+    if settings.https_certificate is None and not _is_loopback(settings.http_host):
+        detail = f"pages, images and passwords travel in clear on {settings.http_host}"
+        mend = "set https_certificate and https_key, or http_host = 127.0.0.1 behind a proxy that encrypts"
+        yield HealthCheck("web encryption", CheckLevel.WARNING, detail, mend)
     for name, certificate, key in pairs:
         if certificate is None:
             yield HealthCheck(name, CheckLevel.OK, "not used: connections are not encrypted")
         else:
             yield _certificate(name, certificate, key)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _certificate(name: str, certificate: Path, key: Path | None) -> HealthCheck:

@@ -10,6 +10,7 @@ from functools import partial
 
 from coread.app.caretaking import apply_retention, end_orphaned_work
 from coread.app.pipeline import Counts, Pipeline, decline_all, route_settled, settle_if_complete
+from coread.app.why import ROUTE_FAILED_EVENT
 from coread.domain.errors import CoreadError
 from coread.engine.run import failure_of
 from coread.store import StoreBusy
@@ -99,7 +100,7 @@ class RoutingLoop:
         self._broken[uid] = _Broken(failures, time.monotonic() + self._pause_seconds * 2**failures)
         told = failure_of(problem, store.study(uid), "routing").message
         log.error("a study could not be routed (time %d of %d): %s", failures, MOST_FAILURES, told)
-        store.add_history(uid, "route.failed", f"time {failures} of {MOST_FAILURES}: {told}", actor="routing")
+        store.add_history(uid, ROUTE_FAILED_EVENT, f"time {failures} of {MOST_FAILURES}: {told}", actor="routing")
         if failures >= MOST_FAILURES:
             decline_all(self._pipeline, uid, told)
             del self._broken[uid]

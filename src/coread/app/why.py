@@ -23,6 +23,7 @@ from coread.domain.work import (
 )
 from coread.store import Store, StudyQuery
 
+ROUTE_FAILED_EVENT = "route.failed"
 SETTLED_TEXT: dict[SettledReason, str] = {
     SettledReason.EXPECTED_COUNT: "the PACS said how many images there are, and that many are here",
     SettledReason.ASSOCIATION_COMPLETE: "the sender closed its association and every series is complete",
@@ -105,7 +106,7 @@ def study_story(store: Store, identifier: str) -> Story:
         earlier=earlier,
         verdicts=store.verdicts(study.study_instance_uid),
         history=history,
-        missing=what_is_missing(study, current),
+        missing=what_is_missing(study, current) + _routing_trouble(history, current),
         also=uids[1:],
     )
 
@@ -270,6 +271,14 @@ def what_is_missing(study: Study, readers: Sequence[ReaderStory]) -> tuple[str, 
             missing.append(f"{reader.reader_id}: no result objects were made.")
         missing.extend(_undelivered(reader))
     return tuple(missing)
+
+
+def _routing_trouble(history: Sequence[HistoryEntry], readers: Sequence[ReaderStory]) -> tuple[str, ...]:
+    """A study that breaks routing is tried again; until then its last problem is the answer to "why not"."""
+    troubles = [entry for entry in history if entry.event == ROUTE_FAILED_EVENT]
+    if readers or not troubles:
+        return ()
+    return (f"Routing broke and is tried again: {troubles[-1].detail}.",)
 
 
 def _undelivered(reader: ReaderStory) -> list[str]:

@@ -58,7 +58,7 @@ def exit_code(summary: "ReadSummary") -> ExitCode:
     outcomes = [row.outcome for row in summary.rows]
     if not outcomes and not summary.refused:
         return ExitCode.NOT_FOUND
-    if "failed" in outcomes:
+    if not {"failed", "under way"}.isdisjoint(outcomes):  # what has no outcome when all is over did not work
         return ExitCode.FAILED
     if not any(outcome in ("positive", "negative") for outcome in outcomes):
         return ExitCode.NOT_ANALYSED
