@@ -13,7 +13,7 @@ from coread.app.paths import files_below
 from coread.app.pipeline import Pipeline, evidence_maker, pipeline_of, settle_and_route
 from coread.app.settings import Settings
 from coread.app.why import study_story
-from coread.domain.study import Origin, SettledReason
+from coread.domain.study import Origin, ReceiveStatus, SettledReason
 from coread.receive.folder import FileFate, FolderSettings, take_file
 from coread.store import Store, StoreSettings
 
@@ -68,6 +68,7 @@ def _take_in(store: Store, files: Sequence[Path], progress: Progress) -> tuple[l
         uids.update((receipt.study_instance_uid, None) for receipt in handled.received if receipt.study_instance_uid)
         if handled.fate in (FileFate.REFUSED, FileFate.PARTLY):
             refused.append((path, handled.detail))
+        refused += [(path, f"kept aside: {r.detail}") for r in handled.received if r.status is ReceiveStatus.CONFLICT]
         progress(number, len(files), "taking in files")
     known = [uid for uid in uids if store.study(uid) is not None]
     return refused, tuple(known)

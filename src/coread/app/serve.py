@@ -96,7 +96,15 @@ def receiver_plans(settings: Settings) -> list[ChildPlan]:
         tls=tls,
         durable=settings.durable,
     )
-    told = to_json(ChildSettings(receive, settings.folder.absolute(), settings.database_url))
+    told = to_json(
+        ChildSettings(
+            receive,
+            settings.folder.absolute(),
+            settings.database_url,
+            warn_free_fraction=settings.warn_free_fraction,
+            refuse_free_fraction=settings.refuse_free_fraction,
+        )
+    )
     command = (sys.executable, "-m", "coread.receive")
     return [
         ChildPlan(f"receiver {number}", command, told, lambda _pid, _status: None)

@@ -45,13 +45,26 @@ def batches(files: Sequence[Outgoing]) -> tuple[tuple[Outgoing, ...], ...]:
         kinds.setdefault((file.sop_class_uid, file.transfer_syntax_uid), []).append(file)
     groups: list[list[Outgoing]] = [[]]
     representatives: list[Outgoing] = []
-    for members in kinds.values():
+    alone: list[tuple[Outgoing, ...]] = []
+    for (_, syntax), members in kinds.items():
+        if not _is_registered(syntax):
+            # pynetdicom cannot choose between contexts when one of them has a syntax that it does not know.
+            alone.append(tuple(members))
+            continue
         if representatives and len(proposed_contexts([*representatives, members[0]])) > MAX_CONTEXTS:
             groups.append([])
             representatives = []
         representatives.append(members[0])
         groups[-1].extend(members)
-    return tuple(tuple(group) for group in groups if group)
+    return (*(tuple(group) for group in groups if group), *alone)
+
+
+def _is_registered(transfer_syntax_uid: str) -> bool:
+    """Say whether PS3.6 annex A lists this transfer syntax."""
+    from pydicom.uid import UID
+
+    uid = UID(transfer_syntax_uid)
+    return not uid.is_private and uid.is_transfer_syntax
 
 
 def dealt(files: Sequence[Outgoing], hands: int) -> tuple[tuple[Outgoing, ...], ...]:

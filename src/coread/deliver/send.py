@@ -75,11 +75,19 @@ def _send_hand(peer: Peer, hand: Sequence[Outgoing], record: Progress) -> None:
         try:
             with associated(peer, proposed_contexts(batch)) as association:
                 while waiting:
-                    record(_send_one(peer, association, waiting[0]))
+                    record(_told(peer, association, waiting[0]))
                     waiting.pop(0)
         except (PeerFailed, ObjectRefused) as problem:
             for file in waiting:
                 record(failed(file, problem))
+
+
+def _told(peer: Peer, association: Any, file: Outgoing) -> SendResult:
+    """Send one file; a file that cannot be sent costs the files after it nothing."""
+    try:
+        return _send_one(peer, association, file)
+    except ObjectRefused as problem:
+        return failed(file, problem)
 
 
 def _send_one(peer: Peer, association: Any, file: Outgoing) -> SendResult:
@@ -119,7 +127,10 @@ def _store(peer: Peer, association: Any, path: Path) -> int:
         raise PeerAborted(f"{peer} closed the association")
     # pynetdicom's clock for the answer starts when the object is queued, not when it is sent.
     association.dimse_timeout = peer.timeout_seconds + path.stat().st_size / _SLOWEST_BYTES_PER_SECOND
-    answer = association.send_c_store(str(path))
+    try:
+        answer = association.send_c_store(str(path))
+    except (ValueError, AttributeError, OSError) as problem:
+        raise ObjectRefused(f"{path.name} cannot be sent: {problem}") from problem
     if "Status" in answer:
         return int(answer.Status)
     if association.acse.is_aborted() or association.is_aborted:

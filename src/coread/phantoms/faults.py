@@ -33,7 +33,7 @@ def part10_bytes(dataset: Dataset) -> bytes:
     return out.getvalue()
 
 
-def plain_radiograph(name: str = "fault", *, rows: int = 96) -> Dataset:
+def plain_radiograph(name: str = "fault", *, rows: int = 256) -> Dataset:
     """Return a small, sound radiograph to spoil; ``name`` goes into its UIDs."""
     ramp = np.add.outer(np.arange(rows), np.arange(rows)).astype(np.uint16) * 4
     identity = Identity(**{**_fields(_PATIENT), "uid_seed": f"fault-{name}", "accession_number": f"F-{name}"[:16]})
@@ -202,8 +202,8 @@ def all_equal() -> bytes:
 
 def not_a_number() -> bytes:
     """Store floating point pixels with NaN among them."""
-    dataset = plain_radiograph("nan", rows=64)
-    values = np.linspace(0, 1, 64 * 64, dtype="<f4")
+    dataset = plain_radiograph("nan")
+    values = np.linspace(0, 1, 256 * 256, dtype="<f4")
     values[100] = np.nan
     del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
     dataset.BitsAllocated = 32
@@ -262,7 +262,7 @@ def future_dates() -> bytes:
 
 def lossy_8_bit() -> bytes:
     """Return a radiograph of 8 bits that says it was compressed with loss."""
-    dataset = plain_radiograph("lossy", rows=256)
+    dataset = plain_radiograph("lossy")
     picture = (np.add.outer(np.arange(256), np.arange(256)) // 2).astype(np.uint8)
     identity = Identity(**{**_fields(_PATIENT), "uid_seed": "fault-lossy"})
     dataset = radiograph(picture, identity, Acquisition(bits=8, lossy_method="ISO_10918_1"))
