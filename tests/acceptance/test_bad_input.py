@@ -1,4 +1,4 @@
-"""Bad input over every door: the good study beside it is read, and every bad object is accounted for with its reason."""
+"""Bad input over every door: the good study beside it is read, and each bad object ends with its own reason."""
 
 import os
 import shutil
