@@ -249,3 +249,17 @@ def test_a_disk_below_its_limit_refuses_with_words_and_answers_on(
     assert "out of resources" in row["message"]
     assert full.get("/login").status_code == 200
     assert full.story("TEST-070") is None
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("archive", "aside"), [("dcm_one_ct_16_transfer_syntaxes.zip", 8), ("dcm_seg_sr_objects.zip", 2)]
+)
+def test_real_objects_of_every_kind_are_declined_or_named(
+    shared_data: Path, command: Callable[..., Answer], tmp_path: Path, archive: str, aside: int
+) -> None:
+    answer = command("read", shared_data / "dicom" / archive, "--out", tmp_path / "out", "--json")
+    assert answer.code == ExitCode.NOT_ANALYSED
+    assert {row["outcome"] for row in answer.json()["readings"]} == {"not_analysed"}
+    reasons = [row["reason"] for row in answer.json()["refused"]]
+    assert sum(reason.startswith("kept aside: same SOP Instance UID") for reason in reasons) == aside
