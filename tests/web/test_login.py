@@ -141,3 +141,14 @@ def test_passwords_are_argon2id_and_an_unknown_user_never_matches() -> None:
     assert not password_matches(stored, "wrong")
     assert not password_matches(None, "anything")
     assert not password_matches("not a hash", "anything")
+
+
+def test_a_new_login_replaces_the_session_of_this_browser(ward: Site) -> None:
+    client = ward.logged_in("radiologist")
+    before = str(client.cookies["coread_session"])
+    form = ward.client().get("/login")
+    token = form.text.split('name="csrf" value="')[1].split('"')[0]
+    client.cookies.set("coread_login", form.cookies["coread_login"], path="/login")
+    values = {"name": "auditor", "password": ward.passwords["auditor"], "csrf": token}
+    assert client.post("/login", data=values).status_code == 303
+    assert ward.store.session(hash_token(before)) is None

@@ -18,6 +18,7 @@ from coread.app.web.guard import (
     cookie_name,
     find_actor,
     note,
+    session_secret,
 )
 from coread.app.web.passwords import form_token, form_token_matches, hash_token, password_matches, random_token
 from coread.app.web.permissions import Permission
@@ -74,6 +75,8 @@ def login(
 def start_session(request: Request, name: str, target: str) -> Response:
     """Store a new session and send its secret in a cookie."""
     context = context_of(request)
+    if before := session_secret(request):  # whoever logs in on this browser replaces who was logged in there
+        context.store.delete_session(hash_token(before))
     secret = random_token()
     length = timedelta(hours=context.settings.session_hours)
     now = context.clock()
