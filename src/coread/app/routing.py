@@ -132,10 +132,18 @@ class RoutingLoop:
         if time.monotonic() < self._next_care:
             return
         self._next_care = time.monotonic() + CARE_SECONDS
-        store = self._pipeline.store
-        released = store.release_expired()
+        for name, step in (
+            ("releasing the work of silent workers", self._release_expired),
+            ("ending work of readers that are gone", lambda: end_orphaned_work(self._pipeline)),
+            ("taking up studies without a decision", self.take_up),
+            ("retention", lambda: apply_retention(self._pipeline, datetime.now(UTC))),
+        ):
+            try:
+                step()
+            except Exception as problem:  # noqa: BLE001 - one duty that breaks must not keep the others from being done
+                log.error("%s failed and is tried again: %s", name, failure_of(problem, None, name).message)
+
+    def _release_expired(self) -> None:
+        released = self._pipeline.store.release_expired()
         if released:
             log.warning("%d work items were released: their workers were silent for too long", released)
-        end_orphaned_work(self._pipeline)
-        self.take_up()
-        apply_retention(self._pipeline, datetime.now(UTC))
