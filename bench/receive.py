@@ -12,12 +12,14 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +34,10 @@ GOALS = (
     ("coread indexed / pynetdicom", "coread", "pynetdicom", "nodelay", 3.0),
     ("coread indexed / storescp", "coread", "storescp", "nodelay", 0.9),
     ("coread durable / Orthanc", "coread-durable", "orthanc", "nodelay", 3.0),
+    ("coread indexed, 2 processes / Orthanc", "coread-2", "orthanc", "nodelay", 4.0),
+    ("coread indexed, 2 processes / pynetdicom", "coread-2", "pynetdicom", "nodelay", 3.0),
+    ("coread indexed, 2 processes / storescp", "coread-2", "storescp", "nodelay", 0.9),
+    ("coread durable, 2 processes / Orthanc", "coread-2-durable", "orthanc", "nodelay", 3.0),
 )
 NAGLE_GOAL = ("coread indexed / Orthanc, Nagle, 1 association", "coread", "orthanc", "nagle", 25.0)
 
@@ -79,8 +85,8 @@ def _spawn(command: list[str], folder: Path, **options: object) -> subprocess.Po
         return subprocess.Popen(command, stdout=log, stderr=log, text=True, **options)  # type: ignore[call-overload,no-any-return]
 
 
-def start_coread(durable: bool) -> Starter:
-    """Coread as `python -m coread.receive` runs it, with its SQLite index."""
+def start_coread(durable: bool, processes: int = 1) -> Starter:
+    """Coread as `python -m coread.receive` runs it, with its SQLite index; several processes share the port."""
 
     def start(folder: Path, port: int) -> subprocess.Popen[str]:
         from coread.receive.processes import ChildSettings, to_json
@@ -88,13 +94,30 @@ def start_coread(durable: bool) -> Starter:
         from coread.store import Store, StoreSettings
 
         Store.open(StoreSettings(folder / "store"), migrate=True).close()
-        settings = to_json(ChildSettings(ReceiveSettings(port=port, durable=durable), folder / "store"))
+        receive = ReceiveSettings(port=port, durable=durable, processes=processes)
+        settings = to_json(ChildSettings(receive, folder / "store"))
         given = folder / "settings.json"
         given.write_text(settings)
+        if processes > 1:
+            return _spawn([sys.executable, __file__, "--serve-coread", str(given)], folder)
         with given.open() as stream:
             return _spawn([sys.executable, "-m", "coread.receive"], folder, stdin=stream)
 
     return start
+
+
+def serve_coread(given: Path) -> None:
+    """Run the receiver processes of Coread until told to stop."""
+    from coread.receive.processes import ReceiverProcess, from_json
+
+    done = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: done.set())
+    settings = from_json(given.read_text())
+    children = [ReceiverProcess(settings) for _ in range(settings.receive.processes)]
+    (given.parent / "ready").touch()
+    done.wait()
+    for child in children:
+        child.stop()
 
 
 def start_orthanc(folder: Path, port: int) -> subprocess.Popen[str]:
@@ -141,6 +164,8 @@ def serve_pynetdicom(port: int, folder: Path) -> None:
 STARTERS: dict[str, Starter] = {
     "coread": start_coread(durable=False),
     "coread-durable": start_coread(durable=True),
+    "coread-2": start_coread(durable=False, processes=2),
+    "coread-2-durable": start_coread(durable=True, processes=2),
     "orthanc": start_orthanc,
     "storescp": start_storescp,
     "pynetdicom": start_pynetdicom,
@@ -155,7 +180,7 @@ def running(name: str, *, nodelay: bool) -> Iterator[Server]:
     with nagle(off=nodelay):
         process = STARTERS[name](folder, port)
     try:
-        _wait_for(port, process, folder)
+        _wait_for(port, process, folder, mark="ready" if name.startswith("coread-2") else "")
         yield Server(port, process, folder)
     finally:
         process.terminate()
@@ -179,11 +204,11 @@ def nagle(*, off: bool) -> Iterator[None]:
         os.environ.pop("TCP_NODELAY", None)
 
 
-def _wait_for(port: int, process: subprocess.Popen[str], folder: Path) -> None:
+def _wait_for(port: int, process: subprocess.Popen[str], folder: Path, *, mark: str = "") -> None:
     until = time.monotonic() + 30
     while time.monotonic() < until and process.poll() is None:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if (folder / mark).exists() and probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
     raise RuntimeError(f"server did not start: {(folder / 'log').read_text()[-2000:]}")
@@ -319,6 +344,9 @@ def show(result: dict[str, object]) -> None:
 
 def main() -> int:
     """Run the benchmark inside a network namespace of its own where that is possible."""
+    if sys.argv[1:2] == ["--serve-coread"]:
+        serve_coread(Path(sys.argv[2]))
+        return 0
     if sys.argv[1:2] == ["--serve-pynetdicom"]:
         serve_pynetdicom(int(sys.argv[2]), Path(sys.argv[3]))
         return 0

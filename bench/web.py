@@ -114,11 +114,15 @@ def timed(web: Web, action: Callable[[], object], *, times: int = 1) -> Cost:
     return (time.perf_counter() - began) / times, (web.cpu_seconds() - cpu) / times
 
 
-def store_study(web: Web, objects: list[bytes], per_request: int) -> None:
+def bodies(objects: list[bytes], per_request: int) -> list[tuple[bytes, str]]:
+    """Return the STOW-RS requests of a study: made before the clock runs, because the client's work is not ours."""
+    return [multipart(objects[start : start + per_request]) for start in range(0, len(objects), per_request)]
+
+
+def store_study(web: Web, requests: list[tuple[bytes, str]]) -> None:
     """STOW a study over one connection."""
     connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=300)
-    for start in range(0, len(objects), per_request):
-        body, kind = multipart(objects[start : start + per_request])
+    for body, kind in requests:
         web.on(connection, "POST", "/studies", body=body, content_type=kind)
     connection.close()
 
@@ -152,7 +156,8 @@ def measure(servers: list[Web], rounds: int, images: int) -> dict[str, dict[str,
 
 def one_round(web: Web, study: str, objects: list[bytes]) -> Iterator[tuple[str, Cost]]:
     """Yield (task, cost) of one server, with a study that it has not seen."""
-    yield "stow", timed(web, lambda: store_study(web, objects, 25))
+    requests = bodies(objects, 25)
+    yield "stow", timed(web, lambda: store_study(web, requests))
     yield "first study metadata", timed(web, lambda: web.call("GET", f"/studies/{study}/metadata"))
     yield "study metadata", timed(web, lambda: web.call("GET", f"/studies/{study}/metadata"), times=5)
     yield "retrieve study", timed(web, lambda: web.call("GET", f"/studies/{study}", accept=DICOM), times=2)

@@ -6,6 +6,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI, Request
 
+from coread.app.serve import SWITCH_SECONDS
 from coread.app.web.dicomweb import dicomweb_router
 from coread.store import Store, StoreSettings
 
@@ -19,6 +20,7 @@ def main() -> None:
     with Store.open(StoreSettings(Path(sys.argv[1])), migrate=True) as store:
         app = FastAPI()
         app.include_router(dicomweb_router(store, allow), prefix="/dicomweb")
+        sys.setswitchinterval(SWITCH_SECONDS)
         uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", access_log=False)
 
 

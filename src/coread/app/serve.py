@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from coread.deliver.worker import DeliveryWorker
 
 log = logging.getLogger(__name__)
+SWITCH_SECONDS = 0.0005
+"""Threads that store and search give the interpreter back this often: the loop that reads the network waits for it."""
 
 
 def serve(settings: Settings, *, quiet: bool = False) -> None:
@@ -196,6 +198,7 @@ def run_web(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWorker",
     # uvicorn sends the signal that ended it once more when it is done: children and threads must still be stopped then.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _already_stopping)
+    sys.setswitchinterval(SWITCH_SECONDS)
     uvicorn.Server(config).run()
 
 

@@ -1,8 +1,8 @@
 """STOW-RS (PS3.18 10.5) without a web framework: bytes in, receipts and the response data set out."""
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from coread.store import StagedFile, Store
 _BATCH = 64
 """So many sealed parts are indexed together; the rest at the end of the body."""
 _SYNC_THREADS = 8
+"""So many sealed parts are synced at the same time, while the next ones come in: one journal commit serves many."""
 DUPLICATE_INSTANCE = 0x0111
 """Another object with this SOP Instance UID is kept (PS3.7 C.4.2)."""
 
@@ -92,13 +93,16 @@ class StowIntake:
         self._study = study_instance_uid
         self._reader = MultipartReader(boundary, self)
         self._area = StagingArea(store.staging_folder(), BytesInFlight(self._limits.max_body_bytes))
-        # The answer comes at the end of the request: parts are synced together when they are indexed, not one by one.
+        # The answer comes at the end of the request: parts are synced in groups while others come in.
         self._door = FileDoor(store, self._area, origin, False, self._limits.max_part_bytes)
         self._durable = durable
         self._current: IncomingFile | None = None
         self._body_bytes = 0
         self._count = 0
         self._sealed: list[StagedFile] = []
+        self._unsynced: list[Path] = []
+        self._pool = ThreadPoolExecutor(_SYNC_THREADS, "coread-stow-sync")
+        self._syncs: list[Future[None]] = []
         self._parts: list[StowPart] = []
 
     def feed(self, chunk: bytes) -> None:
@@ -123,8 +127,11 @@ class StowIntake:
         if self._current is not None:
             self._current.abandon()
             self._current = None
-        self._index()
-        self._area.close()
+        try:
+            self._index()
+        finally:
+            self._pool.shutdown()
+            self._area.close()
 
     def part_begins(self, headers: dict[str, str]) -> None:
         """Called by the multipart reader."""
@@ -147,30 +154,35 @@ class StowIntake:
         if current is None:
             return
         try:
-            self._sealed.append(current.finish(study_instance_uid=self._study))
+            item = current.finish(study_instance_uid=self._study)
+            self._sealed.append(item)
+            self._unsynced.append(item.path)
         except ObjectRefused as refusal:
             given = current.given
             names = (given.sop_class_uid, given.sop_instance_uid) if given is not None else ("", "")
             self._parts.append(StowPart(*names, self._study, refusal.status, str(refusal)))
+        if len(self._unsynced) >= _SYNC_THREADS:
+            self._begin_sync()
         if len(self._sealed) >= _BATCH:
             self._index()
+
+    def _begin_sync(self) -> None:
+        paths, self._unsynced = self._unsynced, []
+        if self._durable:
+            self._syncs += [self._pool.submit(_sync, path) for path in paths]
 
     def _index(self) -> None:
         items, self._sealed = self._sealed, []
         if not items:
             return
+        self._begin_sync()
+        syncs, self._syncs = self._syncs, []
+        for done in syncs:
+            done.result()
         if self._durable:
-            sync_together([item.path for item in items])
             items = [replace(item, durable_already=True) for item in items]
         for item, receipt in zip(items, self._store.add_files(items), strict=True):
             self._parts.append(_part(item, receipt))
-
-
-def sync_together(paths: Sequence[Path]) -> None:
-    """Bring files to the disk from several threads, so that one journal commit serves many of them."""
-    with ThreadPoolExecutor(max_workers=min(_SYNC_THREADS, len(paths))) as pool:
-        for done in [pool.submit(_sync, path) for path in paths]:
-            done.result()
 
 
 def _sync(path: Path) -> None:
