@@ -33,25 +33,42 @@ def send_objects(
     Never raises for a file or a peer: each result says what happened. ``progress`` is called once per file,
     from the thread that sent it.
     """
-    results: dict[Path, SendResult] = {}
-
-    def record(result: SendResult) -> None:
-        results[result.path] = result
-        if progress is not None:
-            progress(result)
-
-    files: list[Outgoing] = []
-    for path in dict.fromkeys(paths):
-        file = described(path)
-        if isinstance(file, SendResult):
-            record(file)
-        else:
-            files.append(file)
+    ledger = Ledger(progress)
+    files = ledger.take(paths)
     hands = dealt(files, associations) if files else ()
     with ThreadPoolExecutor(max_workers=max(1, len(hands))) as pool:
-        for finished in [pool.submit(_send_hand, peer, hand, record) for hand in hands]:
+        for finished in [pool.submit(_send_hand, peer, hand, ledger.record) for hand in hands]:
             finished.result()
-    return tuple(results[path] for path in paths)
+    return ledger.in_order(paths)
+
+
+class Ledger:
+    """The results of one sending, by file; ``progress`` hears of each as it comes."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._results: dict[Path, SendResult] = {}
+        self._progress = progress
+
+    def record(self, result: SendResult) -> None:
+        """Keep one result."""
+        self._results[result.path] = result
+        if self._progress is not None:
+            self._progress(result)
+
+    def take(self, paths: Sequence[Path]) -> list[Outgoing]:
+        """Return what can be sent, each file once; what cannot has its result at once."""
+        files: list[Outgoing] = []
+        for path in dict.fromkeys(paths):
+            file = described(path)
+            if isinstance(file, SendResult):
+                self.record(file)
+            else:
+                files.append(file)
+        return files
+
+    def in_order(self, paths: Sequence[Path]) -> tuple[SendResult, ...]:
+        """Return the results in the order of the paths that were asked for."""
+        return tuple(self._results[path] for path in paths)
 
 
 def described(path: Path) -> Outgoing | SendResult:

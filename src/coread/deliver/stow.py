@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from coread.deliver.contexts import Outgoing
 from coread.deliver.errors import ObjectRefused, PeerFailed
 from coread.deliver.outcome import Progress, SendResult, answered, failed
-from coread.deliver.send import described
+from coread.deliver.send import Ledger
 from coread.deliver.web import WebService, check_status, client
 
 if TYPE_CHECKING:
@@ -27,30 +27,18 @@ def stow_objects(
 
     Never raises for a file or a peer: each result says what happened.
     """
-    results: dict[Path, SendResult] = {}
-
-    def record(result: SendResult) -> None:
-        results[result.path] = result
-        if progress is not None:
-            progress(result)
-
-    files: list[Outgoing] = []
-    for path in dict.fromkeys(paths):
-        file = described(path)
-        if isinstance(file, SendResult):
-            record(file)
-        else:
-            files.append(file)
+    ledger = Ledger(progress)
+    files = ledger.take(paths)
     for start in range(0, len(files), per_request):
         batch = files[start : start + per_request]
         try:
             with client(service) as opened:
                 for result in _post(opened, service, batch):
-                    record(result)
+                    ledger.record(result)
         except PeerFailed as problem:
             for file in batch:
-                record(failed(file, problem))
-    return tuple(results[path] for path in paths)
+                ledger.record(failed(file, problem))
+    return ledger.in_order(paths)
 
 
 def _post(opened: "httpx.Client", service: WebService, batch: Sequence[Outgoing]) -> tuple[SendResult, ...]:
