@@ -271,15 +271,32 @@ def prepare(folder: Path, count: int, nagle_count: int) -> Material:
     return Material(folder / "warm", parts, {"nodelay": count, "nagle": nagle_count})
 
 
-def measure(material: Material, name: str, mode: str, associations: int) -> tuple[float, float]:
-    """Return (instances per second, seconds of index lag; -1 where nothing is indexed)."""
+def cpu_seconds(process: subprocess.Popen[str]) -> float:
+    """Return the processor time of a server with all its processes: it hardly depends on what else runs here."""
+    import psutil
+
+    total = 0.0
+    root = psutil.Process(process.pid)
+    for one in [root, *root.children(recursive=True)]:
+        try:
+            times = one.cpu_times()
+        except psutil.NoSuchProcess:
+            continue  # it has just ended: its parent counts it
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def measure(material: Material, name: str, mode: str, associations: int) -> tuple[float, float, float]:
+    """Return (instances per second, server's CPU ms per instance, seconds of index lag or -1 without index)."""
     with running(name, nodelay=mode == "nodelay") as server:
         send(server.port, [material.warm_up], nodelay=mode == "nodelay")
         time.sleep(0.2)
         count = material.counts[mode]
+        before = cpu_seconds(server.process)
         seconds = send(server.port, material.parts[mode, associations], nodelay=mode == "nodelay")
         lag = index_lag(server, count + 12) if name.startswith("coread") else -1.0
-        return count / seconds, lag
+        time.sleep(0.05)
+        return count / seconds, (cpu_seconds(server.process) - before) / count * 1000, lag
 
 
 def run(arguments: argparse.Namespace) -> dict[str, object]:
@@ -288,16 +305,18 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     cells = [(mode, count) for mode in arguments.modes.split(",") for count in (1, 4)]
     names = arguments.receivers.split(",")
     rates: dict[tuple[str, str, int], list[float]] = {}
+    cpu: dict[tuple[str, str, int], list[float]] = {}
     lags: list[float] = []
     try:
         material = prepare(folder, arguments.count, min(arguments.nagle_count, arguments.count))
         for turn in range(arguments.quick + 1):
             for mode, associations in cells:
                 for name in names:
-                    rate, lag = measure(material, name, mode, associations)
+                    rate, cost, lag = measure(material, name, mode, associations)
                     if turn == 0:
                         continue  # the first turn warms files, programs and the machine
                     rates.setdefault((name, mode, associations), []).append(rate)
+                    cpu.setdefault((name, mode, associations), []).append(cost)
                     lags.extend([lag] if lag >= 0 else [])
                     load = os.getloadavg()[0]
                     print(f"{turn} {name:15} {mode:8} {associations} {rate:8.1f}/s load {load:.1f}", file=sys.stderr)
@@ -307,6 +326,9 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     return {
         "instances_per_second": {" ".join(map(str, key)): round(value, 1) for key, value in medians.items()},
         "all": {" ".join(map(str, key)): [round(value, 1) for value in values] for key, values in rates.items()},
+        "cpu_ms_per_instance": {
+            " ".join(map(str, key)): round(statistics.median(values), 2) for key, values in cpu.items()
+        },
         "ratios": _ratios(medians),
         "index_lag_seconds": {"median": round(statistics.median(lags), 3), "max": round(max(lags), 3)} if lags else {},
         "load_average": [round(value, 2) for value in os.getloadavg()],
@@ -328,13 +350,13 @@ def _ratios(medians: dict[tuple[str, str, int], float]) -> list[dict[str, object
 
 def show(result: dict[str, object]) -> None:
     """Print the table for people."""
-    rates = result["instances_per_second"]
+    rates, cpu = result["instances_per_second"], result["cpu_ms_per_instance"]
     ratios = result["ratios"]
-    if not isinstance(rates, dict) or not isinstance(ratios, list):
+    if not isinstance(rates, dict) or not isinstance(cpu, dict) or not isinstance(ratios, list):
         raise TypeError("not a result of run()")
-    print(f"{'receiver, sender, associations':40} instances/s")
+    print(f"{'receiver, sender, associations':40} instances/s   server CPU ms/instance")
     for key, value in rates.items():
-        print(f"{key:40} {value:10.1f}")
+        print(f"{key:40} {value:10.1f} {cpu[key]:14.2f}")
     print()
     for row in ratios:
         mark = "met" if row["met"] else "NOT met"
