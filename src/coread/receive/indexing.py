@@ -205,6 +205,7 @@ class Indexer:
         if self._try(partial(self._store.sync_intake, self._unsynced)) or self._stopping:
             self._unsynced = []  # when it failed the staging names stay: the next start finds them
         else:
+            time.sleep(_RETRY_SECONDS[0])
             self._sync_at = now + SYNC_SECONDS
 
     def _one_by_one(self, files: list[SealedFile]) -> list[SealedFile]:
