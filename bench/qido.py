@@ -1,4 +1,7 @@
-"""How long queries take among many studies: p50 and p95 per kind. Usage: python -m bench.qido [studies] [url]."""
+"""How long queries take among many studies: p50 and p95 per kind. Usage: python -m bench.qido [studies] [url].
+
+The processor time (of this thread: with PostgreSQL the server's is not in it) hardly depends on what else runs.
+"""
 
 import statistics
 import sys
@@ -77,14 +80,18 @@ def _count_rows(store: Store, query: WorklistQuery) -> int:
 
 
 def _measure(name: str, ask: Callable[[], int]) -> None:
-    times = []
+    clock, cpu = [], []
     found = 0
     for _ in range(REPEATS):
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.thread_time()
         found = ask()
-        times.append((time.perf_counter() - started) * 1000)
-    p95 = statistics.quantiles(times, n=20)[-1]
-    print(f"{name:32s} p50 {statistics.median(times):8.2f} ms   p95 {p95:8.2f} ms   {found} found")
+        clock.append((time.perf_counter() - started) * 1000)
+        cpu.append((time.thread_time() - worked) * 1000)
+    texts = [
+        f"{kind} p50 {statistics.median(times):7.2f} p95 {statistics.quantiles(times, n=20)[-1]:7.2f} ms"
+        for kind, times in (("clock", clock), ("cpu", cpu))
+    ]
+    print(f"{name:32s} {'   '.join(texts)}   {found} found")
 
 
 if __name__ == "__main__":
