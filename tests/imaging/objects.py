@@ -78,6 +78,8 @@ def datasets(draw: st.DrawFn) -> Dataset:
         dataset.Rows, dataset.Columns = draw(st.integers(0, 65535)), draw(st.integers(0, 65535))
         dataset.ImageType = draw(st.lists(st.sampled_from(["ORIGINAL", "PRIMARY", "AXIAL", "OTHER"]), max_size=4))
     if draw(st.booleans()):
+        dataset.PatientOrientation = draw(st.sampled_from([["L", "F"], ["R", "F"], ["A", "FR"]]))
+    if draw(st.booleans()):
         dataset.ImagePositionPatient = [draw(decimals) for _ in range(3)]
         dataset.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
     _add_private(draw, dataset)

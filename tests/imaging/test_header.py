@@ -55,6 +55,7 @@ def test_the_scan_finds_what_pydicom_finds_in_any_encoding(dataset: Dataset, syn
     assert (header.rows, header.columns) == (read.get("Rows"), read.get("Columns"))
     assert header.image_position_patient == tuple(float(v) for v in read.get("ImagePositionPatient") or ())
     assert header.requested_procedure_priority == text(read, "RequestedProcedurePriority")
+    assert header.patient_orientation == tuple(read.get("PatientOrientation") or ())
     assert header.transfer_syntax_uid == syntax
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from coread.domain.codes import LEFT, RIGHT
+from coread.domain.codes import LEFT, RIGHT, Code
 from coread.domain.findings import Box, Presence
 from coread.domain.images import PlanarImage, Quantity
 from coread.domain.reading import Arrays, Prepared, ReaderInputs
@@ -223,6 +223,22 @@ def test_the_side_comes_from_the_box(chest: ChestReader, image: PlanarImage) -> 
     assert isinstance(mirrored, ReadResult)
     assert mirrored.findings[1].laterality == LEFT
     assert any("PA" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "side"),
+    [((), RIGHT), (("L", "F"), RIGHT), (("LF", "F"), RIGHT), (("R", "F"), None), (("A", "F"), None)],
+)
+def test_no_side_is_said_of_an_image_that_is_shown_another_way(
+    chest: ChestReader, image: PlanarImage, orientation: tuple[str, ...], side: Code | None
+) -> None:
+    turned = replace(image, header=replace(image.header, patient_orientation=orientation))
+    prepared = chest.prepare(ReaderInputs(STUDY, (turned,)))
+    assert isinstance(prepared, Prepared)
+    result = chest.interpret(FixedSession(), prepared, _outputs(effusion=4.0))
+    assert isinstance(result, ReadResult)
+    assert result.findings[1].laterality == side
+    assert result.findings[1].locations
 
 
 def test_padding_is_cut_and_boxes_come_back_to_the_whole_frame() -> None:

@@ -77,6 +77,8 @@ class InstanceHeader:
     image_orientation_patient: tuple[float, ...] = ()
     frame_of_reference_uid: str = ""
     requested_procedure_priority: str = ""
+    patient_orientation: tuple[str, ...] = ()
+    """Where rows and columns run to (PS3.3 C.7.6.1.1.1), such as ``("L", "F")``; empty where it is not stated."""
 
 
 @dataclass(frozen=True, slots=True)

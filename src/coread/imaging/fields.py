@@ -65,12 +65,13 @@ _SHORTS = {"rows": 0x00280010, "columns": 0x00280011, "bits_allocated": 0x002801
 _IMAGE_LATERALITY = 0x00200062
 _LATERALITY = 0x00200060
 _IMAGE_TYPE = 0x00080008
+_PATIENT_ORIENTATION = 0x00200020
 _POSITION = 0x00200032
 _ORIENTATION = 0x00200037
 
 LAST_TAG = 0x00401003
 WANTED = frozenset(
-    {CHARSET, _IMAGE_LATERALITY, _LATERALITY, _IMAGE_TYPE, _POSITION, _ORIENTATION}
+    {CHARSET, _IMAGE_LATERALITY, _LATERALITY, _IMAGE_TYPE, _PATIENT_ORIENTATION, _POSITION, _ORIENTATION}
     | {*_TEXT.values(), *_CODE_TEXT.values(), *_UIDS.values(), *_INTEGER_TEXT.values(), *_SHORTS.values()}
 )
 
@@ -91,7 +92,8 @@ def instance_header(raw: RawHeader) -> InstanceHeader:
     for name, tag in _SHORTS.items():
         found[name] = short_number(values.get(tag, b""), little_endian=raw.little_endian)
     found["laterality"] = plain_text(values.get(_IMAGE_LATERALITY, b"")) or plain_text(values.get(_LATERALITY, b""))
-    found["image_type"] = tuple(part.strip() for part in plain_text(values.get(_IMAGE_TYPE, b"")).split("\\") if part)
+    found["image_type"] = _codes(values.get(_IMAGE_TYPE, b""))
+    found["patient_orientation"] = _codes(values.get(_PATIENT_ORIENTATION, b""))
     found["image_position_patient"] = decimals(values.get(_POSITION, b""), count=3)
     found["image_orientation_patient"] = decimals(values.get(_ORIENTATION, b""), count=6)
     return InstanceHeader(**found)
@@ -115,6 +117,11 @@ def plain_text(value: bytes) -> str:
     """Decode a value that no character set applies to (CS, DA, TM, AS, UI: PS3.5 section 6.1.2.2)."""
     text = value.decode("ascii", "replace").strip(" \0\t\r\n")
     return text.replace("\0", "") if "\0" in text else text
+
+
+def _codes(value: bytes) -> tuple[str, ...]:
+    """Return the values of a CS element, empty ones left out."""
+    return tuple(part.strip() for part in plain_text(value).split("\\") if part)
 
 
 def whole_number(value: bytes) -> int | None:

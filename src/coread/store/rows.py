@@ -21,7 +21,7 @@ from coread.domain.work import (
 
 _DEFAULTS = tuple((item.name, item.default) for item in fields(InstanceHeader))
 """A field without a default is never left out of the document."""
-_TUPLES = ("image_type", "image_position_patient", "image_orientation_patient")
+_TUPLES = ("image_type", "image_position_patient", "image_orientation_patient", "patient_orientation")
 
 
 def header_document(header: InstanceHeader) -> str:

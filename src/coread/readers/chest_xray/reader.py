@@ -39,6 +39,8 @@ class Seen:
     reference: ImageReference
     shape: tuple[int, int]
     window: Window
+    sided: bool
+    """Whether left and right of the image can be told: not when its header says that it is shown another way."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +69,7 @@ class ChestReader:
                 continue
             pixels, window = network_image(image.pixels, image.valid, SIDE)
             shape = (image.pixels.shape[0], image.pixels.shape[1])
-            seen.append(Seen(len(rows), _reference(image), shape, window))
+            seen.append(Seen(len(rows), _reference(image), shape, window, _shown_frontally(image)))
             rows.append(pixels)
         if len(seen) > self.card.input.max_images:
             return _refusal(f"{len(seen)} images, at most {self.card.input.max_images} are read", tuple(skipped))
@@ -120,7 +122,7 @@ class ChestReader:
             threshold=point.threshold,
             operating_point=point.name,
             site=spec.site,
-            laterality=_laterality(spec.key, [place for _, place in places]),
+            laterality=_laterality(spec.key, places),
             tracking=TrackingId(f"{spec.key} 1", uid),
             images=tuple(seen.reference for seen in present),
             locations=tuple(_box(seen, place) for seen, place in places),
@@ -177,13 +179,24 @@ def _box(seen: Seen, place: Place) -> Box:
     return Box(seen.reference, place.column_min, place.row_min, place.column_max, place.row_max)
 
 
-def _laterality(key: str, places: Sequence[Place]) -> Code | None:
-    """Say the side only when every box lies clearly on one: image left is the patient's right (frontal display)."""
+def _shown_frontally(image: PlanarImage) -> bool:
+    """Check that rows run to the patient's left where Patient Orientation says so at all (PS3.3 C.7.6.1.1.1)."""
+    stated = image.header.patient_orientation
+    return not stated or stated[0].upper().startswith("L")
+
+
+def _laterality(key: str, places: Sequence[tuple[Seen, Place]]) -> Code | None:
+    """Say the side only when every box lies clearly on one: image left is the patient's right (frontal display).
+
+    An image whose header says another display gets no side: either the header or the picture would be believed wrongly.
+    """
     if key not in ONE_SIDED:
         return None
     sides: set[Code | None] = set()
-    for place in places:
-        if place.right_edge <= 0.5 + MIDLINE and place.centre < 0.5 - MIDLINE:
+    for seen, place in places:
+        if not seen.sided:
+            sides.add(None)
+        elif place.right_edge <= 0.5 + MIDLINE and place.centre < 0.5 - MIDLINE:
             sides.add(RIGHT)
         elif place.left_edge >= 0.5 - MIDLINE and place.centre > 0.5 + MIDLINE:
             sides.add(LEFT)
