@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from coread.deliver.checkpoint import guard
 from coread.deliver.errors import (
     ObjectRefused,
     PeerAborted,
@@ -95,6 +96,7 @@ def associated(
         for unused in sockets:
             unused.close()
         raise _why_not(peer, association, opened=bool(opened), seconds=time.monotonic() - started)
+    guard(association)
     try:
         yield association
     except BaseException:
