@@ -96,6 +96,47 @@ def test_archives_are_taken_member_by_member(store: Store, folder: Path) -> None
     assert item.fate is FileFate.PARTLY
     assert len(item.received) == 2
     assert len(store.instances(study_uid=STUDY)) == 2
+    assert [text.rpartition(" (")[2] for text in item.members] == ["member 'readme.txt')"]
+
+
+def test_members_that_are_kept_aside_are_named_beside_the_archive_and_not_in_the_log(
+    store: Store, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = ct_slice(1)
+    other.PixelData = bytes(len(other.PixelData))
+    with zipfile.ZipFile(folder / "study.zip", "w") as archive:
+        archive.writestr("one.dcm", part10(ct_slice(1)))
+        archive.writestr("DOE_JANE/two.dcm", part10(other))
+    with caplog.at_level("DEBUG"):
+        (item,) = two_polls(watcher(store, folder))
+    assert item.fate is FileFate.TAKEN
+    assert item.detail == "2 objects kept, 1 of them aside"
+    told = f"(member 'DOE_JANE/two.dcm', SOP Instance UID {other.SOPInstanceUID})"
+    assert item.members == (f"kept aside: same SOP Instance UID, other bytes {told}",)
+    assert (folder / "processed" / "study.zip.members.txt").read_text() == f"{item.members[0]}\n"
+    assert "1 of them aside" in caplog.text
+    assert "DOE_JANE" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
+)
+def test_a_damaged_member_costs_the_others_nothing(store: Store, folder: Path, how: int) -> None:
+    path = folder / "study.zip"
+    with zipfile.ZipFile(path, "w", how) as archive:
+        for number in (1, 2, 3):
+            archive.writestr(f"{number}.dcm", part10(ct_slice(number)))
+        place = archive.getinfo("2.dcm").header_offset
+    raw = bytearray(path.read_bytes())
+    for at in range(place + 60, place + 160):
+        raw[at] ^= 0x5A
+    path.write_bytes(raw)
+    (item,) = two_polls(watcher(store, folder))
+    assert item.fate is FileFate.PARTLY
+    assert [text for text in item.members if text.startswith("cannot be read: ")] == list(item.members)
+    assert item.members[0].endswith("(member '2.dcm')")
+    assert len(store.instances(study_uid=STUDY)) == 2
+    assert not list(store.staging_folder().iterdir())
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(store: Store, folder: Path) -> None:

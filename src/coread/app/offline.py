@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +12,8 @@ from coread.app.paths import files_below
 from coread.app.pipeline import Pipeline, evidence_maker, pipeline_of, settle_and_route
 from coread.app.settings import Settings
 from coread.app.why import study_story
-from coread.domain.study import Origin, ReceiveStatus, SettledReason
-from coread.receive.folder import FileFate, FolderSettings, take_file
+from coread.domain.study import Origin, SettledReason
+from coread.receive.folder import UNREADABLE, FileFate, FolderSettings, take_file
 from coread.store import Store, StoreSettings
 
 Progress = Callable[[int, int, str], None]
@@ -62,13 +61,14 @@ def _take_in(store: Store, files: Sequence[Path], progress: Progress) -> tuple[l
     for number, path in enumerate(files, start=1):
         try:
             handled = take_file(store, path, settings, Origin("command", peer="coread read"))
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as problem:
+        except UNREADABLE as problem:
             refused.append((path, f"cannot be read: {problem}"))
             continue
         uids.update((receipt.study_instance_uid, None) for receipt in handled.received if receipt.study_instance_uid)
-        if handled.fate in (FileFate.REFUSED, FileFate.PARTLY):
+        if handled.members:
+            refused += [(path, text) for text in handled.members]
+        elif handled.fate is FileFate.REFUSED:
             refused.append((path, handled.detail))
-        refused += [(path, f"kept aside: {r.detail}") for r in handled.received if r.status is ReceiveStatus.CONFLICT]
         progress(number, len(files), "taking in files")
     known = [uid for uid in uids if store.study(uid) is not None]
     return refused, tuple(known)

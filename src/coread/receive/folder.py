@@ -6,9 +6,11 @@ is refused with a reason. A file is never tried twice unless it changes.
 
 import itertools
 import logging
+import lzma
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -25,7 +27,16 @@ from coread.store import StagedFile, Store
 _LOG = logging.getLogger(__name__)
 _COPY_BYTES = 1 << 20
 _DONE_SUFFIX = ".done"
+_MEMBERS_SUFFIX = ".members.txt"
+"""Beside a handled archive: which of its members were refused or kept aside, and why."""
+_MOST_TOLD = 100
+"""Members of one archive that the journal names."""
 _OWN_FOLDERS = ("processed", "refused")
+UNREADABLE = (
+    OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What a file or a damaged archive raises: RuntimeError when encrypted, NotImplementedError for an unknown
+compression, the last four and OSError from the middle of a compressed member."""
 
 
 class FileFate(StrEnum):
@@ -66,6 +77,9 @@ class HandledFile:
     fate: FileFate
     detail: str
     received: tuple[Received, ...] = ()
+    members: tuple[str, ...] = ()
+    """What was refused or kept aside, one text for each object, with the member of the archive and the SOP Instance
+    UID. A member's name may be a person's: these texts are for people and the journal, never for the log."""
 
 
 class FolderWatcher:
@@ -132,8 +146,7 @@ class FolderWatcher:
     def _handle(self, path: Path, mark: FileMark) -> HandledFile:
         try:
             handled = take_file(self._store, path, self._settings, Origin("folder", peer=str(self._settings.folder)))
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            # RuntimeError: an encrypted archive; NotImplementedError: an unknown compression.
+        except UNREADABLE as error:
             handled = HandledFile(path, FileFate.REFUSED, f"cannot be read: {type(error).__name__}")
         level = logging.INFO if handled.fate is FileFate.TAKEN else logging.WARNING
         _LOG.log(level, "watched folder: %s: %s", handled.fate.value, handled.detail)
@@ -149,20 +162,22 @@ class FolderWatcher:
             target = root / _OWN_FOLDERS[0 if kept else 1] / handled.path.relative_to(root)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                handled.path.rename(_free_name(target))
+                target = handled.path.rename(_free_name(target))
                 marker.unlink(missing_ok=True)
+                if handled.members:
+                    target.with_name(target.name + _MEMBERS_SUFFIX).write_text("\n".join(handled.members) + "\n")
             except OSError as error:
                 _LOG.warning("a handled file cannot be moved (%s); it is remembered instead", error.strerror)
             else:
                 return
-        self._journal.add(handled.path, mark, handled.fate.value, handled.detail)
+        detail = "; ".join((handled.detail, *handled.members[:_MOST_TOLD]))
+        self._journal.add(handled.path, mark, handled.fate.value, detail)
 
 
 def take_file(store: Store, path: Path, settings: FolderSettings, origin: Origin) -> HandledFile:
     """Take one DICOM file, or every member of a zip archive, into the store; the file itself stays where it is.
 
-    Raises OSError, BadZipFile, RuntimeError (encrypted) or NotImplementedError (unknown compression) for what cannot
-    be read at all.
+    Raises one of ``UNREADABLE`` for what cannot be read at all.
     """
     if path.name.upper() == "DICOMDIR":
         return HandledFile(path, FileFate.SKIPPED, "DICOMDIR: its files are taken by themselves")
@@ -173,7 +188,7 @@ def take_file(store: Store, path: Path, settings: FolderSettings, origin: Origin
             return _take_archive(door, path, settings)
         with path.open("rb") as stream:
             staged = _stage(door, stream)
-        return _judged(path, list(store.add_files([staged])), [])
+        return _judged(path, [("", receipt) for receipt in store.add_files([staged])], [])
     except ObjectRefused as refusal:
         return HandledFile(path, FileFate.REFUSED, str(refusal))
     finally:
@@ -181,10 +196,16 @@ def take_file(store: Store, path: Path, settings: FolderSettings, origin: Origin
 
 
 def _take_archive(door: FileDoor, path: Path, settings: FolderSettings) -> HandledFile:
-    receipts: list[Received] = []
-    refusals: list[str] = []
-    staged: list[StagedFile] = []
+    receipts: list[tuple[str, Received]] = []
+    refusals: list[tuple[str, str]] = []
+    staged: list[tuple[str, StagedFile]] = []
     room = settings.max_archive_bytes
+
+    def hand_over() -> None:
+        names = [name for name, _ in staged]
+        receipts.extend(zip(names, door.store.add_files([item for _, item in staged]), strict=True))
+        staged.clear()
+
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) > settings.max_archive_members:
@@ -196,14 +217,15 @@ def _take_archive(door: FileDoor, path: Path, settings: FolderSettings) -> Handl
                 with archive.open(member) as stream:
                     item = _stage(replace(door, max_bytes=min(door.max_bytes, max(room, 0))), stream)
                 room -= item.size
-                staged.append(item)
+                staged.append((member.filename, item))
             except ObjectRefused as refusal:
-                refusals.append(str(refusal))
+                refusals.append((member.filename, str(refusal)))
+            except UNREADABLE as error:  # one damaged member costs the others nothing
+                refusals.append((member.filename, f"cannot be read: {type(error).__name__}"))
             if len(staged) >= 64:
-                receipts.extend(door.store.add_files(staged))
-                staged = []
+                hand_over()
     if staged:
-        receipts.extend(door.store.add_files(staged))
+        hand_over()
     return _judged(path, receipts, refusals)
 
 
@@ -222,16 +244,30 @@ def _is_part10(path: Path) -> bool:
         return stream.read(132)[128:] == b"DICM"
 
 
-def _judged(path: Path, receipts: list[Received], refusals: list[str]) -> HandledFile:
+def _judged(path: Path, receipts: list[tuple[str, Received]], refusals: list[tuple[str, str]]) -> HandledFile:
     """Say what became of a file from what became of the objects in it."""
-    refused = [receipt.detail for receipt in receipts if receipt.status is ReceiveStatus.REFUSED]
-    refused += refusals
-    kept = len(receipts) + len(refusals) - len(refused)
-    if not refused:
+    received = tuple(receipt for _, receipt in receipts)
+    aside = [(member, receipt) for member, receipt in receipts if receipt.status is ReceiveStatus.CONFLICT]
+    refused = [(member, receipt) for member, receipt in receipts if receipt.status is ReceiveStatus.REFUSED]
+    reasons = [receipt.detail for _, receipt in refused] + [reason for _, reason in refusals]
+    members = (
+        *(_told(member, receipt) for member, receipt in refused),
+        *(f"{reason} (member {member!r})" for member, reason in refusals),
+        *(f"kept aside: {_told(member, receipt)}" for member, receipt in aside),
+    )
+    kept = len(receipts) - len(refused)
+    detail = f"{kept} objects kept" + (f", {len(aside)} of them aside" if aside else "")
+    if not reasons:
         fate = FileFate.TAKEN if kept else FileFate.SKIPPED
-        return HandledFile(path, fate, f"{kept} objects", tuple(receipts))
+        return HandledFile(path, fate, detail, received, members)
     fate = FileFate.PARTLY if kept else FileFate.REFUSED
-    return HandledFile(path, fate, f"{kept} objects kept, {len(refused)} refused: {refused[0]}", tuple(receipts))
+    return HandledFile(path, fate, f"{detail}, {len(reasons)} refused: {reasons[0]}", received, members)
+
+
+def _told(member: str, receipt: Received) -> str:
+    """Say why an object was not simply stored, and which it is."""
+    where = f"member {member!r}, " if member else ""
+    return f"{receipt.detail} ({where}SOP Instance UID {receipt.sop_instance_uid})"
 
 
 def _free_name(target: Path) -> Path:
