@@ -130,6 +130,15 @@ def test_a_reader_whose_network_is_damaged_is_reported_and_never_run(tmp_path: P
     doctor = run("doctor", "--json")
     assert doctor.code == ExitCode.FAILED
     assert "network.onnx" in doctor.out
+    listed = run("readers", "--json")
+    assert listed.code == ExitCode.MISCONFIGURED
+    [problem] = listed.json()["problems"]
+    assert problem["name"] == "chest_xray"
+    assert "network.onnx" in problem["problem"]
+    for words in ((), ("chest_xray",)):
+        told = run("readers", *words)
+        assert told.code == ExitCode.MISCONFIGURED
+        assert "its package is damaged and will not run" in told.err
     read = run("read", save(radiograph(1), tmp_path / "in.dcm"), "--out", tmp_path / "out", "--json")
     assert read.code == ExitCode.FAILED
     [row] = read.json()["readings"]
@@ -262,4 +271,6 @@ def test_real_objects_of_every_kind_are_declined_or_named(
     assert answer.code == ExitCode.NOT_ANALYSED
     assert {row["outcome"] for row in answer.json()["readings"]} == {"not_analysed"}
     reasons = [row["reason"] for row in answer.json()["refused"]]
-    assert sum(reason.startswith("kept aside: same SOP Instance UID") for reason in reasons) == aside
+    kept_aside = [reason for reason in reasons if reason.startswith("kept aside: same SOP Instance UID")]
+    assert len(kept_aside) == aside
+    assert all("(member '" in reason and ", SOP Instance UID " in reason for reason in kept_aside)

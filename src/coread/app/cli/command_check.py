@@ -1,13 +1,17 @@
 """``coread doctor``, ``coread readers``, ``coread settings``, ``coread viewer``: what is here and how it stands."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coread.app.cli.exit_codes import ExitCode
 from coread.app.cli.front import Front
 from coread.app.cli.output import RESEARCH_USE, answer_json, complain, say, show_table
+
+if TYPE_CHECKING:
+    from coread.readers.registry import InstalledReader
 
 
 def register(app: typer.Typer) -> None:
@@ -70,9 +74,13 @@ def readers(
 
         if not check_readers(chosen, as_json=json):
             raise typer.Exit(ExitCode.FAILED)
-    elif json:
-        problems = [{"name": p.name, "problem": p.problem} for p in listing.problems]
-        answer_json({"readers": [_card(r.card, r.package_digest) for r in chosen], "problems": problems})
+        if listing.problems:
+            raise typer.Exit(ExitCode.MISCONFIGURED)
+        return
+    problems = [(p.name, p.problem) for p in listing.problems] + _damaged(chosen)
+    if json:
+        named = [{"name": name, "problem": problem} for name, problem in problems]
+        answer_json({"readers": [_card(r.card, r.package_digest) for r in chosen], "problems": named})
     elif reader_id:
         _show_card(chosen[0].card, chosen[0].package_digest)
     else:
@@ -90,11 +98,26 @@ def readers(
             ],
             "Readers",
         )
-        for problem in listing.problems:
-            complain(f"{problem.name}: {problem.problem}")
         say(RESEARCH_USE)
-    if listing.problems:
+    if not json:
+        for name, problem in problems:
+            complain(f"{name}: {problem}")
+    if problems:
         raise typer.Exit(ExitCode.MISCONFIGURED)
+
+
+def _damaged(readers: "Sequence[InstalledReader]") -> list[tuple[str, str]]:
+    """Compare every byte of the packages with what was locked; no graph is loaded for it."""
+    from coread.domain.errors import Misconfigured
+    from coread.models.package import verify_package
+
+    found = []
+    for reader in readers:
+        try:
+            verify_package(reader.model_folder, reader.card_path)
+        except Misconfigured as problem:
+            found.append((reader.card.reader_id, f"its package is damaged and will not run: {problem}"))
+    return found
 
 
 def _card(card: Any, digest: str) -> dict[str, Any]:
