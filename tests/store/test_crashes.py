@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,8 @@ def kill_receivers(settings: StoreSettings, rounds: int, seed: int) -> None:
 
 
 def kill_workers(settings: StoreSettings, rounds: int, seed: int) -> None:
+    # A busy machine may kill one item's workers often; giving up on it is right, and proved elsewhere.
+    settings = replace(settings, max_attempts=rounds + 1)
     source = random.Random(seed)
     with Store.open(settings) as store:
         uids = [receive(store, f"study {number}", images=1) for number in range(rounds * 8)]
