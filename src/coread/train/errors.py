@@ -3,6 +3,7 @@
 TrainError                     base of this room
 |-- DataMissing (Misconfigured)  a file or column of a data set is not there, or holds what it must not hold
 |-- Leak (Misconfigured)         one patient or one image stands in two parts of a split
+|-- NotFinite (Failed)           the loss is no number any more
 `-- ExportDiffers (Failed)       the exported graph does not compute what the trained network computes
 """
 
@@ -19,6 +20,10 @@ class DataMissing(TrainError, Misconfigured):
 
 class Leak(TrainError, Misconfigured):
     """A patient or an image stands in two parts of a split: every number measured on it would be false."""
+
+
+class NotFinite(TrainError, Failed):
+    """The loss became infinite or no number: nothing that follows would mean anything."""
 
 
 class ExportDiffers(TrainError, Failed):

@@ -16,13 +16,18 @@ from coread.train.network import Network
 
 OPSET = 17
 _LARGE = 256
-"""Weights with at least this many numbers are stored as float16."""
+"""Weights with at least this many numbers are stored smaller than float32."""
+_CONVOLUTION = 4
+"""Axes of a convolution's weights: outputs, inputs, rows, columns."""
+_STEPS = 127
+"""Steps of an int8 on each side of zero."""
 
 
 def fold_and_round(network: Network) -> Network:
-    """Return a copy with every batch norm folded into the convolution before it and large weights rounded to float16.
+    """Return a copy with every batch norm folded into the convolution before it and large weights rounded.
 
-    What is compared, measured and exported is this copy, so storing its weights as float16 changes nothing.
+    Convolutions are rounded to 255 steps per output channel, other large weights to float16. What is compared, measured
+    and exported is this copy, so storing its weights that small changes nothing.
     """
     copied = copy.deepcopy(network).eval()
     for block in [module for module in copied.modules() if isinstance(module, nn.Sequential)]:
@@ -32,7 +37,10 @@ def fold_and_round(network: Network) -> Network:
                 block[number], block[number + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
     with torch.no_grad():
         for parameter in copied.parameters():
-            if parameter.numel() >= _LARGE:
+            if parameter.numel() >= _LARGE and parameter.dim() == _CONVOLUTION:
+                step = parameter.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12) / _STEPS
+                parameter.copy_(torch.round(parameter / step) * step)
+            elif parameter.numel() >= _LARGE:
                 parameter.copy_(parameter.half().float())
     return copied
 
@@ -40,7 +48,7 @@ def fold_and_round(network: Network) -> Network:
 def export_onnx(
     network: nn.Module, example: NDArray[np.float32], path: Path, *, input_name: str, output_names: Sequence[str]
 ) -> None:
-    """Write the graph with a free batch axis; large weights are stored as float16 and cast when the graph is loaded."""
+    """Write the graph with a free batch axis; large weights are stored small and widened when it is loaded."""
     from onnx import load_from_string, save
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +68,7 @@ def export_onnx(
         graph = load_from_string(whole.read_bytes())
     finally:
         whole.unlink(missing_ok=True)
-    _store_half(graph)
+    _store_small(graph)
     graph.producer_name, graph.producer_version, graph.doc_string = "coread", "", "research use only"
     save(graph, str(path))
 
@@ -86,19 +94,45 @@ def worst_difference(
     return worst
 
 
-def _store_half(graph: Any) -> None:
-    from onnx import TensorProto, helper, numpy_helper
+def _store_small(graph: Any) -> None:
+    """Replace float32 weights by int8 (convolutions) or float16, where widening them gives the same numbers again."""
+    from onnx import TensorProto, numpy_helper
 
-    casts = []
+    nodes: list[Any] = []
+    added: list[Any] = []
     for initializer in graph.graph.initializer:
         values = numpy_helper.to_array(initializer)
         if initializer.data_type != TensorProto.FLOAT or values.size < _LARGE:
             continue
-        half = values.astype(np.float16)
-        if not np.array_equal(half.astype(np.float32), values):
-            continue
+        if values.ndim == _CONVOLUTION:
+            _as_steps(initializer, values, nodes, added)
+        else:
+            _as_half(initializer, values, nodes)
+    graph.graph.initializer.extend(added)
+    for node in reversed(nodes):
+        graph.graph.node.insert(0, node)
+
+
+def _as_half(initializer: Any, values: NDArray[np.float32], nodes: list[Any]) -> None:
+    from onnx import TensorProto, helper, numpy_helper
+
+    half = values.astype(np.float16)
+    if np.array_equal(half.astype(np.float32), values):
         name = initializer.name
         initializer.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
-        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        graph.graph.node.insert(0, cast)
+        nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+
+
+def _as_steps(initializer: Any, values: NDArray[np.float32], nodes: list[Any], added: list[Any]) -> None:
+    """Cast and multiply, not DequantizeLinear: every runtime folds these two into constants when it loads the graph."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    step = np.maximum(np.abs(values).max(axis=(1, 2, 3), keepdims=True), 1e-12).astype(np.float32) / np.float32(_STEPS)
+    counts = np.rint(values / step)
+    if not np.allclose(counts * step, values, rtol=1e-6, atol=1e-9):
+        return
+    name = initializer.name
+    initializer.CopyFrom(numpy_helper.from_array(counts.astype(np.int8), f"{name}_counts"))
+    added.append(numpy_helper.from_array(step, f"{name}_step"))
+    nodes.append(helper.make_node("Cast", [f"{name}_counts"], [f"{name}_wide"], to=TensorProto.FLOAT))
+    nodes.append(helper.make_node("Mul", [f"{name}_wide", f"{name}_step"], [name]))

@@ -202,7 +202,7 @@ def predict(network: nn.Module, images: NDArray[np.float32], batch: int = 32) ->
     return Predictions(*(np.concatenate([part[k].numpy() for part in parts]) for k in range(4)))
 
 
-def single(member: FindingNetwork) -> MirrorEnsemble:
+def single(member: nn.Module) -> MirrorEnsemble:
     """Wrap one network as it is shipped: the mean over an image and its mirror image."""
     return MirrorEnsemble([member])
 

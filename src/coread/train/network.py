@@ -140,6 +140,8 @@ class FindingNetwork(nn.Module):
 
 
 Network = TypeVar("Network", bound=nn.Module)
+Member = nn.Module
+"""A network whose forward pass gives a NetworkOutput: a FindingNetwork, or a pair with a plain network."""
 
 
 def channels_last(network: Network) -> Network:
@@ -163,7 +165,7 @@ class MirrorEnsemble(nn.Module):
     Averaging over the mirror image makes the answer the same for a mirrored input, and its maps the mirrored maps.
     """
 
-    def __init__(self, members: Sequence[FindingNetwork]) -> None:
+    def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 

@@ -16,13 +16,13 @@ from coread.readers.chest_xray.report import Measured
 from coread.readers.chest_xray.words import HEADING, card_of, readme_of
 from coread.train.card_text import card_toml
 from coread.train.export import export_onnx, fold_and_round, worst_difference
-from coread.train.network import FindingNetwork, MirrorEnsemble
+from coread.train.network import Member, MirrorEnsemble
 
 OUTPUT_NAMES = ("logits", "maps", "gate", "view")
 GOLDEN_CASES = 3
 
 
-def write_package(out: Path, members: Sequence[FindingNetwork], measured: Measured) -> Path:
+def write_package(out: Path, members: Sequence[Member], measured: Measured) -> Path:
     """Export, write card, calibration and golden cases, lock; return the folder, which is a whole reader but code."""
     reader = out / "reader"
     if reader.exists():

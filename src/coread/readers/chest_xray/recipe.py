@@ -1,7 +1,8 @@
 """How the shipped network was made: ``python -m coread.readers.chest_xray.recipe --data FOLDER --out FOLDER``.
 
-Needs the extra ``train``. Steps, each kept in ``--out`` and not done twice: teach a backbone on other sets; fit one
-network per fold of patients; predict every patient by the network that did not see them; measure; export; lock.
+Needs the extra ``train``. Steps, each kept in ``--out`` and not done twice: teach a backbone on other sets; fit two
+networks per fold of patients, one taught with boxes and one plain, and blend them; predict every patient by the pair
+that did not see them; measure; export; lock.
 """
 
 import argparse
@@ -20,18 +21,22 @@ from coread.readers.chest_xray.cohort import AUXILIARY, Cohort, GateImages, read
 from coread.readers.chest_xray.outputs import FINDINGS, GATE, SIDE
 from coread.readers.chest_xray.report import measure_all
 from coread.readers.chest_xray.warmup import read_tasks
-from coread.train.fitting import FitPlan, fit, use_threads
+from coread.train.fitting import FitPlan, fit, predict, single, use_threads
 from coread.train.network import FindingNetwork, NetworkPlan
 from coread.train.pretraining import BackboneWeights, PretrainPlan, pretrain
 from coread.train.samples import BatchPlan, Samples, joined, only_for_gate
 from coread.train.splits import check_no_leak, patient_folds
+from coread.train.whole import PairedNetwork, WholePlan, blend_of, fit_whole, judge
 
 SEED = 20261123
 SHAPE = NetworkPlan(
     findings=len(FINDINGS), gate_classes=len(GATE), auxiliary=len(AUXILIARY) + 2, widths=(24, 48, 96, 160)
 )
 FIT = FitPlan(sides=((128, 10), (160, 5)), seed=SEED)
+WHOLE = WholePlan(seed=100)
 SECOND = FitPlan(sides=((160, 5),), learning_rate=1.2e-3, seed=SEED + 100)
+ONLY_LOCAL = frozenset({"cardiomegaly"})
+"""Findings that the plain network judges clearly worse out of fold; the one choice that was made on those numbers."""
 log = logging.getLogger("coread.train")
 
 
@@ -46,6 +51,8 @@ class Settings:
     fit: FitPlan = FIT
     second: FitPlan | None = SECOND
     """A second, shorter run over the data that goes on from the first; ``None`` leaves it out."""
+    whole: WholePlan = WHOLE
+    """The plain network that is blended with each fold's network."""
     pretrain: PretrainPlan | None = None
     """Teach the backbone on the other sets first; ``None`` starts from nothing."""
     task_limit: int | None = None
@@ -62,6 +69,7 @@ def fast(settings: Settings) -> Settings:
         shape=replace(settings.shape, widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), map_width=8),
         fit=replace(settings.fit, sides=((64, 1),), batch=BatchPlan(main=8, gate=2)),
         second=None,
+        whole=WholePlan(width=8, epochs=1, batch=8),
         pretrain=PretrainPlan(side=32, epochs=1, batch=4, seed=SEED),
         task_limit=8,
         gate_limit=4,
@@ -72,7 +80,7 @@ def fast(settings: Settings) -> Settings:
 class Fitted:
     """The fold networks and what each said of the patients it did not see."""
 
-    members: tuple[FindingNetwork, ...]
+    members: tuple[PairedNetwork, ...]
     folds: NDArray[np.int64]
     gate_folds: NDArray[np.int64]
 
@@ -117,11 +125,9 @@ def fit_folds(settings: Settings, cohort: Cohort, gate: GateImages) -> Fitted:
             folder=settings.out / f"fold{fold}",
             start=start,
         )
-        if settings.second is None:
-            members.append(first)
-            continue
-        members.append(
-            fit(
+        local = first
+        if settings.second is not None:
+            local = fit(
                 samples,
                 main,
                 only_gate,
@@ -130,8 +136,31 @@ def fit_folds(settings: Settings, cohort: Cohort, gate: GateImages) -> Fitted:
                 folder=settings.out / f"fold{fold}" / "second",
                 continued=first,
             )
-        )
+        members.append(pair_up(settings, cohort, local, main, fold))
     return Fitted(tuple(members), folds, gate_folds)
+
+
+def pair_up(
+    settings: Settings, cohort: Cohort, local: FindingNetwork, main: NDArray[np.int64], fold: int
+) -> PairedNetwork:
+    """Fit this fold's plain network and blend the two; the scales come from held-out images, without their labels."""
+    whole = fit_whole(
+        cohort.inputs[main],
+        whole_targets(cohort)[main],
+        plan=replace(settings.whole, seed=settings.whole.seed + fold),
+        folder=settings.out / f"fold{fold}" / "whole",
+    )
+    held_out = cohort.inputs[np.setdiff1d(np.arange(len(cohort.rows)), main)]
+    share = np.array([0.0 if key in ONLY_LOCAL else 0.5 for key in FINDINGS], dtype=np.float32)
+    said = predict(single(local), held_out).logits
+    return PairedNetwork(local, whole, blend_of(said, judge(whole, held_out)[:, : len(FINDINGS)], share)).eval()
+
+
+def whole_targets(cohort: Cohort) -> NDArray[np.float32]:
+    """Return (N, targets): the findings, the view (1 = AP, NaN = unknown), and every text label by name."""
+    labels = [[float(label in row.labels) for label in sorted(AUXILIARY)] for row in cohort.rows]
+    view = cohort.samples.view.numpy()[:, None]
+    return np.concatenate([cohort.truth, view, np.array(labels)], axis=1).astype(np.float32)
 
 
 def _warm_start(settings: Settings) -> BackboneWeights | None:

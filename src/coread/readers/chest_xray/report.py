@@ -17,7 +17,7 @@ from coread.train.export import fold_and_round
 from coread.train.fitting import Predictions, predict, single
 from coread.train.measure import OutOfFold, OutputMeasurement, measure_output
 from coread.train.metrics import auc_estimate, proportion
-from coread.train.network import FindingNetwork
+from coread.train.network import Member
 
 MEASURED_ON = "out-of-fold, NIH ChestX-ray14 subset"
 INSIDE = "boxes"
@@ -62,7 +62,7 @@ class Measured:
 def measure_all(
     cohort: Cohort,
     gate: GateImages,
-    members: Sequence[FindingNetwork],
+    members: Sequence[Member],
     folds: NDArray[np.int64],
     gate_folds: NDArray[np.int64],
 ) -> Measured:
