@@ -192,9 +192,12 @@ def _check_known(transfer_syntax_uid: str) -> None:
     """Refuse a syntax that neither this room nor pydicom has a decoder for."""
     if transfer_syntax_uid in DECODERS:
         return
+    from pydicom.config import IGNORE
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
+    if not UID(transfer_syntax_uid, validation_mode=IGNORE).is_valid:  # pydicom would warn, and look it up all the same
+        raise UnknownSyntax(transfer_syntax_uid)
     try:
         get_decoder(UID(transfer_syntax_uid))
     except NotImplementedError as problem:
