@@ -137,7 +137,10 @@ def _number(attributes: Dataset, keyword: str, default: Any) -> Any:
         value = value[0] if len(value) else None
     if value is None or value == "":
         return default
-    number = float(value)
+    try:
+        number = float(value)
+    except (ValueError, TypeError) as problem:
+        raise PixelMeaning(f"{keyword} is no number") from problem
     if not np.isfinite(number):
         raise PixelMeaning(f"{keyword} is {number}")
     return number
