@@ -12,8 +12,11 @@ from types import FrameType
 from coread.app.logs import set_up_logging
 from coread.app.settings import Settings
 from coread.domain.errors import CoreadError, Misconfigured
+from coread.store import Store
 
 log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.05
 
 
 def owner_name(process_id: int) -> str:
@@ -40,17 +43,35 @@ def work(settings: Settings) -> None:
             open_session=sessions.open,
         )
 
-        def stop(number: int, _frame: FrameType | None) -> None:
-            log.info("signal %d: finishing the item in hand", number)
+        stopping = threading.Event()
+
+        def end() -> None:
+            stopping.set()
             loop.stop()
 
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        threading.Thread(target=_follow_parent, args=(loop.stop,), name="parent", daemon=True).start()
+        def on_signal(number: int, _frame: FrameType | None) -> None:
+            log.info("signal %d: finishing the item in hand", number)
+            end()
+
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGINT, on_signal)
+        threading.Thread(target=_follow_parent, args=(end,), name="parent", daemon=True).start()
+        if not loop.run_once():
+            _sleep_until_something_comes(store, stopping)
         for problem in loop.warm_up():
             log.error("%s: %s %s", problem.kind, problem.message, problem.hint)
         _load_evidence_writers()
         loop.serve()
+
+
+def _sleep_until_something_comes(store: Store, stopping: threading.Event) -> None:
+    """Networks and writers take 200 MB: an idle server keeps them out of memory until the first change in the store.
+
+    The first image of a study wakes its readers while the rest is still arriving.
+    """
+    token = store.change_token()
+    while not stopping.wait(LOOK_SECONDS) and store.change_token() == token:
+        pass  # nothing has arrived: look again
 
 
 def _load_evidence_writers() -> None:
