@@ -139,7 +139,8 @@ def test_doctor_finds_a_certificate_that_expires_soon(command: Callable[..., Ans
 def test_doctor_finds_a_certificate_that_is_not_one(command: Callable[..., Answer], tmp_path: Path) -> None:
     (tmp_path / "broken.pem").write_text("not a certificate")
     file = tmp_path / "coread.toml"
-    file.write_text(f'folder = "{tmp_path / "data"}"\ndicom_tls_certificate = "{tmp_path / "broken.pem"}"\n')
+    broken = tmp_path / "broken.pem"
+    file.write_text(f'folder = "{tmp_path}"\ndicom_tls_certificate = "{broken}"\ndicom_tls_key = "{broken}"\n')
     checks = {c["name"]: c for c in command("--settings", file, "doctor", "--json").json()["checks"]}
     assert checks["DICOM certificate"]["level"] == "problem"
 
