@@ -44,7 +44,7 @@ test: $(VENV)/.dev
 
 test-full: $(VENV)/.dev
 	@scripts/system-packages.sh test
-	$(BIN)/pytest -q -n 2 --dist loadfile --timeout=1800
+	COREAD_OTHER_EXAMPLES=1 $(BIN)/pytest -q -n 2 --dist loadfile --timeout=1800
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -10,6 +10,10 @@ from coread.app.logs import PrivateFormatter, set_up_logging
 
 def test_the_message_of_an_exception_stays_out_of_the_log(tmp_path: Path) -> None:
     before = logging.getLogger().handlers[:]
+    library = logging.getLogger("uvicorn")
+    # As uvicorn's own configuration leaves it: a handler that writes messages as they are, and nothing handed on.
+    library.addHandler(logging.NullHandler())
+    library.propagate = False
     try:
         set_up_logging(tmp_path, process="server")
         try:
@@ -24,6 +28,7 @@ def test_the_message_of_an_exception_stays_out_of_the_log(tmp_path: Path) -> Non
         text = (tmp_path / "logs" / "server.log").read_text(encoding="utf-8")
     finally:
         logging.basicConfig(handlers=before or [logging.NullHandler()], force=True)
+    assert library.handlers == []
     assert "RuntimeError" in text
     assert "ValueError" in text
     assert "test_logs.py" in text

@@ -33,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Store, str]]:
     with Store.open(settings, migrate=True) as store, socket.create_server(("127.0.0.1", 0)) as listener:
         app = FastAPI()
         app.include_router(dicomweb_router(store, allow_everybody), prefix="/dicomweb")
-        running = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        running = uvicorn.Server(uvicorn.Config(app, log_config=None))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not running.started:

@@ -40,6 +40,11 @@ def set_up_logging(folder: Path | None, *, process: str, quiet: bool = False) ->
     for handler in handlers:
         handler.setFormatter(PrivateFormatter(f"%(asctime)s {process} %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=handlers, force=True)
+    # A library that set up handlers of its own would write messages past the formatter above.
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
     # Libraries that would write identifiers or a line per object.
     for name in ("pynetdicom", "pydicom", "httpx", "httpcore", "uvicorn.access", "highdicom", "alembic", "PIL"):
         logging.getLogger(name).setLevel(logging.WARNING)

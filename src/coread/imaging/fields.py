@@ -121,7 +121,7 @@ def plain_text(value: bytes) -> str:
 
 def _codes(value: bytes) -> tuple[str, ...]:
     """Return the values of a CS element, empty ones left out."""
-    return tuple(part.strip() for part in plain_text(value).split("\\") if part)
+    return tuple(part.strip(" ") for part in plain_text(value).split("\\") if part)
 
 
 def whole_number(value: bytes) -> int | None:

@@ -9,6 +9,9 @@ _ESCAPE = b"\x1b"
 _DELIMITERS = b"\\^=\r\n\x0c\t"
 """Code extensions end at these (PS3.5 section 6.1.2.5.3); ``^`` and ``=`` count in person names."""
 _FALLBACK = "latin_1"
+_PADDING = " \t\n\r\v\f"
+"""What is stripped at both ends. Python's own ``strip`` also takes control characters such as FS, which would turn an
+illegal identifier into a legal other one."""
 
 
 def encodings_of(charset: bytes) -> tuple[str, ...]:
@@ -24,12 +27,12 @@ def decode_text(value: bytes, encodings: tuple[str, ...]) -> str:
     """Decode a header value; undecodable bytes become U+FFFD, NULs go, outer spaces are stripped."""
     if _ESCAPE not in value:
         if value.isascii():
-            return value.decode("ascii").replace("\0", "").strip()
-        return _decode(value, encodings[0] if encodings else _FALLBACK).replace("\0", "").strip()
+            return value.decode("ascii").replace("\0", "").strip(_PADDING)
+        return _decode(value, encodings[0] if encodings else _FALLBACK).replace("\0", "").strip(_PADDING)
     first, *rest = value.split(_ESCAPE)
     base = encodings[0] if encodings else _FALLBACK
     parts = [_decode(first, base)] + [_decode_escaped(_ESCAPE + part, base) for part in rest]
-    return "".join(parts).replace("\0", "").strip()
+    return "".join(parts).replace("\0", "").strip(_PADDING)
 
 
 def _decode_escaped(fragment: bytes, base: str) -> str:
