@@ -27,7 +27,7 @@ $(VENV)/.base: pyproject.toml requirements/constraints.txt
 $(VENV)/.dev: $(VENV)/.base
 	@echo "Installing the tools for tests and training ..."
 	@$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check torch==2.13.0
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements/constraints.txt -e ".[dev,train,scale]"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements/constraints.txt -e ".[dev,train,validate,video,scale]"
 	@touch $@
 
 demo: $(VENV)/.base

@@ -144,13 +144,16 @@ def test_signed_padding_is_found_even_when_it_is_written_as_unsigned(tmp_path: P
     assert image.valid[1:].all()
 
 
-def test_colour_becomes_its_luminance(tmp_path: Path) -> None:
+def test_colour_becomes_its_luminance_and_is_kept(tmp_path: Path) -> None:
     values = np.zeros((4, 4, 3), np.uint8)
     values[0] = [255, 0, 0]
     values[1] = [0, 255, 0]
     values[2] = [255, 255, 255]
     path, header = written(tmp_path, image_dataset(values, stored=8))
-    assert load_planar(path, header).pixels[:, 0] == pytest.approx([0.299, 0.587, 1.0, 0.0], abs=1e-6)
+    image = load_planar(path, header)
+    assert image.pixels[:, 0] == pytest.approx([0.299, 0.587, 1.0, 0.0], abs=1e-6)
+    assert image.colour is not None
+    assert np.array_equal(image.colour, values.astype(np.float32) / 255)
     with pytest.raises(PixelMeaning):
         modality_values(path, header)
 

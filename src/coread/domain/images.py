@@ -38,12 +38,16 @@ class PlanarImage:
     valid: NDArray[np.bool_] | None = None
     spacing_mm: tuple[float, float] | None = None
     geometry: Geometry | None = None
+    colour: FloatPixels | None = None
+    """(rows, columns, 3) red, green, blue in [0, 1] where the object has colour; ``pixels`` is then its luminance."""
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or 0 in self.pixels.shape:
             raise InvalidRecord(f"a planar image is (rows, columns), got shape {self.pixels.shape}")
         if self.valid is not None and self.valid.shape != self.pixels.shape:
             raise InvalidRecord("the padding mask has another shape than the pixels")
+        if self.colour is not None and self.colour.shape != (*self.pixels.shape, 3):
+            raise InvalidRecord("the colours have another shape than the pixels")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

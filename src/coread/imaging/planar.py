@@ -40,18 +40,20 @@ def load_planar(
     """Return one frame in display values; ``window`` replaces the object's own VOI.
 
     Order (PS3.4 N.2): modality LUT or rescale, VOI LUT or window (the full range of the values that are not
-    padding when neither is there), then inversion. Colour becomes its luminance.
+    padding when neither is there), then inversion. Colour becomes its luminance and is kept beside it.
     """
     read = read_frame(path, frame, max_pixels=max_pixels)
     spacing, geometry = _placement(read, header)
     valid = padding_mask(read)
+    colour = None
     if read.stored.ndim == 3:
-        pixels = luminance(read.stored) / np.float32(2**read.layout.bits_stored - 1)
+        top = np.float32(2**read.layout.bits_stored - 1)
+        pixels, colour = luminance(read.stored) / top, np.asarray(read.stored, dtype=np.float32) / top
     else:
         grey = read.grey if window is None else replace(read.grey, window=window, voi_lut=None)
         values = apply_modality(read.stored, grey)
         pixels = apply_voi(values, grey, _full_range(values, valid))
-    return PlanarImage(pixels, Quantity.DISPLAY, header, frame, valid, spacing, geometry)
+    return PlanarImage(pixels, Quantity.DISPLAY, header, frame, valid, spacing, geometry, colour)
 
 
 def modality_values(

@@ -4,6 +4,7 @@ Misconfigured
 |-- DamagedPackage    a file is missing, extra, changed, a link, or too large: the package is never run
 |-- BadCalibration    calibration.json does not say how to turn a logit into a probability
 |-- UnloadableGraph   the inference engine cannot load a graph of a sound package
+|-- BrokenLineage     the record of a step is missing, changed, or does not fit its files
 `-- GoldenMismatch    this machine does not reproduce the golden cases of the package
 Failed
 `-- InferenceFailed   the engine raised while running a graph
@@ -22,6 +23,10 @@ class BadCalibration(Misconfigured):
 
 class UnloadableGraph(Misconfigured):
     """An inference engine refused to load a graph."""
+
+
+class BrokenLineage(Misconfigured):
+    """A record of the way from images to a locked reader cannot be trusted."""
 
 
 class GoldenMismatch(Misconfigured):
