@@ -1,9 +1,14 @@
-"""Inputs that fit a reader's card, computed with known content, for checking any reader without its author's help."""
+"""Inputs that fit a reader's card, computed with known content, for checking any reader without its author's help.
+
+A new kind of image is one line in ``MAKERS``: for which cards it fits, and the function that draws it.
+"""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from coread.domain.cards import ReaderCard
 from coread.domain.errors import Misconfigured
@@ -11,8 +16,6 @@ from coread.domain.images import PlanarImage
 from coread.domain.reading import ReaderInputs
 from coread.domain.study import InstanceHeader, Study, StudyState
 
-_RADIOGRAPHS = frozenset({"DX", "CR"})
-_CHEST = frozenset({"CHEST", "THORAX"})
 _ROWS = 512
 _PICTURES: tuple[tuple[int, tuple[str, ...]], ...] = (
     (11, ("effusion", "cardiomegaly")),
@@ -23,14 +26,42 @@ _PICTURES: tuple[tuple[int, tuple[str, ...]], ...] = (
 """Seed and findings of each generated chest."""
 
 
+class Savable(Protocol):
+    """A data set that can be written as a DICOM file (pydicom's, which this room does not import)."""
+
+    def save_as(self, filename: Path, /, *, enforce_file_format: bool) -> None:
+        """Write the file."""
+        ...
+
+
+Drawn = Callable[[ReaderCard, str], Iterable[Savable]]
+"""From the card and the modality to choose to data sets, one study each."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleMaker:
+    """Draws inputs for cards that accept one of its modalities and body parts."""
+
+    modalities: tuple[str, ...]
+    """In the order of preference."""
+    body_parts: tuple[str, ...]
+    draw: Drawn
+    presentation: str = "planar"
+
+    def modality_for(self, card: ReaderCard) -> str:
+        """Return the modality to draw for this card, or the empty string when these pictures do not fit it."""
+        contract = card.input
+        accepted = {name.upper() for name in contract.body_parts}
+        if contract.presentation != self.presentation or (accepted and accepted.isdisjoint(self.body_parts)):
+            return ""
+        return next((name for name in contract.modalities if name in self.modalities), "")
+
+
 def sample_inputs(card: ReaderCard) -> tuple[ReaderInputs, ...]:
     """Return inputs that the card accepts; raises Misconfigured where nothing generated fits it."""
-    contract = card.input
-    modalities = [name for name in contract.modalities if name in _RADIOGRAPHS]
-    chest = not contract.body_parts or _CHEST.intersection(contract.body_parts)
-    if contract.presentation == "planar" and modalities and chest:
-        rows = max(_ROWS, contract.min_rows, contract.min_columns)
-        return tuple(_chest(modalities[0], seed, findings, rows) for seed, findings in _PICTURES)
+    for maker in MAKERS:
+        if modality := maker.modality_for(card):
+            return tuple(_loaded(dataset) for dataset in maker.draw(card, modality))
     raise Misconfigured(
         f"no generated image fits the input contract of {card.reader_id}. Give samples of your own to check_reader."
     )
@@ -69,13 +100,24 @@ def study_of(headers: Sequence[InstanceHeader], now: datetime | None = None) -> 
     )
 
 
-def _chest(modality: str, seed: int, findings: tuple[str, ...], rows: int) -> ReaderInputs:
+def _loaded(dataset: Savable) -> ReaderInputs:
     from coread.imaging.header import scan_header
     from coread.imaging.planar import load_planar
-    from coread.phantoms.chest import ChestRecipe, chest_radiograph
 
-    recipe = ChestRecipe(seed=seed, findings=findings, side="R", size=0.9, rows=rows, modality=modality)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sample.dcm"
-        chest_radiograph(recipe).dataset.save_as(path, enforce_file_format=True)
+        dataset.save_as(path, enforce_file_format=True)
         return inputs_of([load_planar(path, scan_header(path))])
+
+
+def _chests(card: ReaderCard, modality: str) -> Iterable[Savable]:
+    from coread.phantoms.chest import ChestRecipe, chest_radiograph
+
+    rows = max(_ROWS, card.input.min_rows, card.input.min_columns)
+    for seed, findings in _PICTURES:
+        recipe = ChestRecipe(seed=seed, findings=findings, side="R", size=0.9, rows=rows, modality=modality)
+        yield chest_radiograph(recipe).dataset
+
+
+MAKERS: tuple[SampleMaker, ...] = (SampleMaker(("DX", "CR"), ("CHEST", "THORAX"), _chests),)
+"""The first that fits draws; narrower ones stand first."""

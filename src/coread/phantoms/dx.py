@@ -66,8 +66,9 @@ def radiograph(pixels: NDArray[np.uint16] | NDArray[np.uint8], identity: Identit
     """Return a complete data set with file meta; ``pixels`` are stored as they are (already inverted if need be)."""
     dataset = Dataset()
     modules: tuple[Callable[[Dataset, Identity, Acquisition], None], ...] = (
-        _patient_and_study, _series, _equipment, _image, _anatomy,
+        _series, _equipment, _image, _anatomy,
     )  # fmt: skip
+    patient_and_study(dataset, identity)
     for module in modules:
         module(dataset, identity, taken)
     _pixels(dataset, pixels, taken)
@@ -87,7 +88,8 @@ def file_meta(dataset: Dataset, transfer_syntax_uid: str = ExplicitVRLittleEndia
     return meta
 
 
-def _patient_and_study(dataset: Dataset, identity: Identity, _: Acquisition) -> None:
+def patient_and_study(dataset: Dataset, identity: Identity) -> None:
+    """Fill in the patient and study modules (PS3.3 C.7.1.1, C.7.2.1)."""
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.PatientName = identity.patient_name
     dataset.PatientID = identity.patient_id

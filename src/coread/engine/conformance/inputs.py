@@ -15,7 +15,7 @@ from coread.engine.samples import inputs_of
 def wrong_modality_is_refused(subject: Subject) -> str:
     """Give a sample whose header names another modality."""
     image = subject.planar()[0]
-    other = next(name for name in ("MR", "CT", "US") if name not in subject.installed.card.input.modalities)
+    other = next(name for name in ("MR", "CT", "US", "DX", "NM") if name not in subject.installed.card.input.modalities)
     header = replace(image.header, modality=other)
     return _refused(subject, replace(image, header=header), ReasonCode.WRONG_MODALITY)
 

@@ -119,7 +119,9 @@ def _same(one: Encoded, other: Encoded) -> bool:
 
 
 def _arrays_of(inputs: ReaderInputs) -> list[NDArray[np.float32]]:
-    return [image.pixels for image in inputs.images] + [volume.voxels for volume in inputs.volumes]
+    planes = [image.pixels for image in inputs.images]
+    planes += [image.colour for image in inputs.images if image.colour is not None]
+    return planes + [volume.voxels for volume in inputs.volumes]
 
 
 def _present(result: ReadResult) -> set[str]:

@@ -67,13 +67,17 @@ def require(holds: bool, otherwise: str) -> None:
 
 
 def with_pixels(image: PlanarImage, pixels: NDArray[np.float32]) -> PlanarImage:
-    """Return the image with other pixels, and a header and a padding mask that fit them."""
+    """Return the image with other pixels, and a header and a padding mask that fit them; grey where it has colour."""
     same = pixels.shape == image.pixels.shape
     header = replace(image.header, rows=pixels.shape[0], columns=pixels.shape[1])
-    return replace(image, pixels=pixels, header=header, valid=image.valid if same else None, geometry=None)
+    colour = None if image.colour is None else np.repeat(pixels[:, :, np.newaxis], 3, axis=2)
+    valid = image.valid if same else None
+    return replace(image, pixels=pixels, header=header, valid=valid, geometry=None, colour=colour)
 
 
 def mirrored(image: PlanarImage) -> PlanarImage:
     """Return the image with left and right exchanged."""
     valid = None if image.valid is None else np.ascontiguousarray(image.valid[:, ::-1])
-    return replace(image, pixels=np.ascontiguousarray(image.pixels[:, ::-1]), valid=valid, geometry=None)
+    colour = None if image.colour is None else np.ascontiguousarray(image.colour[:, ::-1])
+    pixels = np.ascontiguousarray(image.pixels[:, ::-1])
+    return replace(image, pixels=pixels, valid=valid, geometry=None, colour=colour)
