@@ -1,13 +1,15 @@
 """The worklist: order, filters, outcomes, urgency."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Outcome
 from coread.domain.study import SettledReason
 from coread.domain.work import VerdictKind
 from coread.store import Store, WorklistQuery
 from coread.store.database import utc_now
-from tests.store.examples import header, negative, positive, ready_work, receive, refusal, route, staged
+from tests.store.examples import declined, header, negative, positive, ready_work, receive, refusal, route, staged
 
 
 def order(store: Store, **query: object) -> list[str]:
@@ -58,6 +60,17 @@ def test_a_refusal_shows_its_reason(store: Store) -> None:
     assert chest.outcome is Outcome.NOT_ANALYSED
     assert chest.reason is not None
     assert chest.reason.detail == "hand"
+
+
+def test_not_analysed_is_what_a_reader_for_this_kind_of_study_declined_or_what_nobody_read(store: Store) -> None:
+    read(store, "a")  # positive, and declined by a reader of another modality
+    item = ready_work(store, "b")
+    store.finish_work(item.work_id, "worker", refusal())
+    other = receive(store, "c")
+    route(store, other, [declined(other), replace(declined(other), reader_id="chest_xray")])
+    assert declined(other).reason == Reason(ReasonCode.WRONG_MODALITY, "DX")
+    assert sorted(order(store, outcome=Outcome.NOT_ANALYSED)) == ["b", "c"]
+    assert sorted(order(store, outcome=Outcome.NOT_ANALYSED, reader_id=declined(other).reader_id)) == ["a", "b", "c"]
 
 
 def test_filters_narrow_the_list(store: Store) -> None:

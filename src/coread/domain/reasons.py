@@ -92,6 +92,11 @@ MEANINGS: dict[ReasonCode, str] = {
 """The meanings that people read; every reason has one (checked by a test), at most 64 characters (PS3.5 LO)."""
 
 
+OUT_OF_SCOPE = frozenset({ReasonCode.WRONG_MODALITY, ReasonCode.WRONG_SOP_CLASS, ReasonCode.WRONG_BODY_PART})
+"""The reader reads another kind of study altogether. With many readers installed nearly every study has such answers,
+so pages set them aside where another reader has more to say; they are recorded, and ``coread why`` tells them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """A coded reason with what was seen in this case, e.g. ``WRONG_AGE``, "patient is 4 years old"."""

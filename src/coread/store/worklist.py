@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, and_, func, or_, select
 
+from coread.domain.reasons import OUT_OF_SCOPE
 from coread.domain.results import Outcome
 from coread.domain.work import ReaderOutcome, WorkState
 from coread.store import schema
@@ -56,6 +57,8 @@ def _conditions(tx: Transaction, query: WorklistQuery) -> list[Any]:
 def _with_outcome(tx: Transaction, query: WorklistQuery) -> Any:
     """Match the outcome: a rare one from its own index, a common one while walking the worklist."""
     outcomes = schema.outcomes.c
+    if query.outcome is Outcome.NOT_ANALYSED and not query.reader_id:
+        return _not_analysed()
     wanted: list[Any] = []
     if query.outcome is not None:
         wanted.append(outcomes.outcome == query.outcome.value)
@@ -65,6 +68,20 @@ def _with_outcome(tx: Transaction, query: WorklistQuery) -> Any:
     if len(tx.run(found.limit(_RARE + 1)).all()) <= _RARE:
         return schema.studies.c.study_uid.in_(found)
     return found.where(outcomes.study_uid == schema.studies.c.study_uid).exists()
+
+
+def _not_analysed() -> Any:
+    """Match studies that a reader for their kind did not analyse, and those that no reader read at all."""
+    own, other = schema.outcomes.c, schema.outcomes.alias().c
+    declined = select(own.study_uid).where(
+        own.study_uid == schema.studies.c.study_uid, own.outcome == Outcome.NOT_ANALYSED.value
+    )
+    elsewhere = select(other.study_uid).where(
+        other.study_uid == schema.studies.c.study_uid,
+        or_(other.outcome.is_(None), other.outcome != Outcome.NOT_ANALYSED.value),
+    )
+    meant = declined.where(or_(own.reason.is_(None), own.reason.not_in([code.value for code in OUT_OF_SCOPE])))
+    return or_(meant.exists(), and_(declined.exists(), ~elsewhere.exists()))
 
 
 def outcomes_of(tx: Transaction, uids: Sequence[str]) -> dict[str, tuple[ReaderOutcome, ...]]:

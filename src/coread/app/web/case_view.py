@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coread.app.web.formats import duration
+from coread.app.web.scope import in_front
 from coread.app.why import ReaderStory, SentObject, Story
 from coread.domain.cards import OperatingPoint, ReaderCard
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Box, Finding, Measurement, Presence
-from coread.domain.results import ReadResult
+from coread.domain.reasons import Reason
+from coread.domain.results import ReadResult, Refusal
 from coread.domain.study import Instance, InstanceHeader
 from coread.domain.work import Verdict, VerdictKind
 
@@ -44,6 +46,9 @@ class CaseView:
 
     story: Story
     readers: tuple[ReaderView, ...]
+    shown: tuple[ReaderView, ...]
+    """The readers that read the study or were meant for its kind; ``aside`` are the others."""
+    aside: tuple[ReaderView, ...]
     objects: tuple[SentObject, ...]
     urgent: bool
     flags: tuple[str, ...]
@@ -59,6 +64,7 @@ def case_view(
     """Put the page together."""
     standing = standing_verdicts(story.verdicts)
     readers = tuple(_reader_view(reader, cards.get(reader.reader_id), standing) for reader in story.readers)
+    shown, aside = in_front(readers, lambda one: one.story.outcome, _reason_of)
     series = picture_series(instances)
     rows = [row for reader in readers for row in reader.findings]
     document = {
@@ -69,6 +75,8 @@ def case_view(
     return CaseView(
         story=story,
         readers=readers,
+        shown=shown,
+        aside=aside,
         objects=tuple(sent for reader in story.readers for sent in reader.objects),
         urgent=any(row.finding.urgent and row.finding.presence is Presence.PRESENT for row in rows),
         flags=flags,
@@ -76,6 +84,14 @@ def case_view(
         images=document,
         total=total_text(story),
     )
+
+
+def _reason_of(reader: ReaderView) -> Reason | None:
+    story = reader.story
+    if story.reading is not None:
+        ending = story.reading.ending
+        return ending.reason if isinstance(ending, Refusal) else None
+    return story.decision.reason if story.decision is not None else None
 
 
 def standing_verdicts(verdicts: Sequence[Verdict]) -> dict[tuple[int, str], Verdict]:

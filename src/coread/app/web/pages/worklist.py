@@ -12,6 +12,7 @@ from coread.app.web.guard import Actor, Allow, context_of
 from coread.app.web.live import ChangeFeed
 from coread.app.web.permissions import Permission
 from coread.app.web.rendering import page
+from coread.app.web.scope import in_front
 from coread.domain.results import Outcome
 from coread.store import WorklistQuery
 
@@ -60,6 +61,10 @@ def row_values(context: WebContext, query: WorklistQuery) -> dict[str, Any]:
     found = context.store.worklist(query)
     return {
         "rows": found.items,
+        "answers": {
+            row.study.study_instance_uid: in_front(row.outcomes, lambda one: one.outcome, lambda one: one.reason)
+            for row in found.items
+        },
         "more": found.more,
         "next_limit": min(LARGEST_PAGE, query.limit + PAGE_SIZE),
         "filtered": query != WorklistQuery(limit=query.limit),

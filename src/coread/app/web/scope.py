@@ -1,0 +1,29 @@
+"""Which readers' answers stand in front on a page: those that read the study or were meant for its kind."""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from coread.domain.reasons import OUT_OF_SCOPE, Reason
+from coread.domain.results import Outcome
+
+Item = TypeVar("Item")
+_ORDER = (Outcome.POSITIVE, Outcome.FAILED, None, Outcome.NEGATIVE, Outcome.NOT_ANALYSED)
+"""``None``: still under way."""
+
+
+def in_front(
+    items: Iterable[Item], outcome: Callable[[Item], Outcome | None], reason: Callable[[Item], Reason | None]
+) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+    """Return the answers to show, most telling first, and those of readers for other kinds of study.
+
+    A single answer is always shown, whatever it says.
+    """
+    ordered = sorted(items, key=lambda item: _ORDER.index(outcome(item)))
+
+    def aside(item: Item) -> bool:
+        given = reason(item)
+        return outcome(item) is Outcome.NOT_ANALYSED and given is not None and given.code in OUT_OF_SCOPE
+
+    if len(ordered) == 1:
+        return tuple(ordered), ()
+    return tuple(item for item in ordered if not aside(item)), tuple(item for item in ordered if aside(item))
