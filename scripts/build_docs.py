@@ -66,7 +66,7 @@ def models_page() -> str:
                 lines.append(
                     f"| {output.name} | {auc} | {point.name}{default} | {point.threshold:.3f} "
                     f"| {_estimate(point.sensitivity)}, n = {point.sensitivity.n} "
-                    f"| {_estimate(point.specificity)}, n = {point.specificity.n} |"
+                    f"| {_with_count(point.specificity)} |"
                 )
         lines += ["", "Known limits:", "", *(f"- {limit}" for limit in card.limits)]
         lines += ["", f"For clinicians: [{card.name}](../../src/coread/readers/{card.reader_id}/README.md)."]
@@ -75,6 +75,10 @@ def models_page() -> str:
 
 def _estimate(value: Estimate) -> str:
     return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+
+
+def _with_count(value: Estimate | None) -> str:
+    return "not measured" if value is None else f"{_estimate(value)}, n = {value.n}"
 
 
 PAGES = {"docs/reference/settings.md": settings_page, "docs/reference/models.md": models_page}

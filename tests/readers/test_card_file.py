@@ -6,6 +6,7 @@ import pytest
 
 from coread.domain.cards import ReaderKind
 from coread.domain.codes import Code
+from coread.evidence.sr import described
 from coread.readers.card_file import read_card
 from coread.readers.errors import BadCard
 from tests.models.tiny_reader import CARD
@@ -82,3 +83,11 @@ def test_a_missing_or_binary_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "card.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadCard, match="cannot be read"):
         read_card(tmp_path / "card.toml")
+
+
+def test_a_specificity_that_was_not_measured_is_left_out_and_not_invented(tmp_path: Path) -> None:
+    kept = [line for line in CARD.splitlines() if not line.startswith("specificity")]
+    card = read_card(write(tmp_path, "\n".join(kept)))
+    point = card.output("square").operating_point()
+    assert point.specificity is None
+    assert "specificity not measured" in described(point)

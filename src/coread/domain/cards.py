@@ -41,7 +41,8 @@ class OperatingPoint:
     rule: str
     """How the threshold was chosen, in words, e.g. ``sensitivity >= 0.90 on the calibration patients``."""
     sensitivity: Estimate
-    specificity: Estimate
+    specificity: Estimate | None
+    """``None``: not measured, because the data hold no case without the finding. Said wherever it would stand."""
     measured_on: str
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from coread.domain.cards import OperatingPoint, ReaderKind
+from coread.domain.cards import Estimate, OperatingPoint, ReaderKind
 from coread.domain.codes import Code
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Box, Finding, ImageReference, Location, Measurement, TrackingId
@@ -255,11 +255,15 @@ def _add_texts(group: Any, finding: Finding, point: OperatingPoint | None) -> No
 
 def described(point: OperatingPoint) -> str:
     """Return one sentence on an operating point: its rule, and what was measured there on how many cases."""
-    parts = [
-        f"{name} {estimate.value:.3f} (95 % interval {estimate.low:.3f} to {estimate.high:.3f}, n={estimate.n})"
-        for name, estimate in (("sensitivity", point.sensitivity), ("specificity", point.specificity))
-    ]
+    measured = (("sensitivity", point.sensitivity), ("specificity", point.specificity))
+    parts = [f"{name} {_estimate(estimate)}" for name, estimate in measured]
     return f"{point.name}: {point.rule}; {parts[0]}, {parts[1]}; measured on {point.measured_on}"
+
+
+def _estimate(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "not measured"
+    return f"{estimate.value:.3f} (95 % interval {estimate.low:.3f} to {estimate.high:.3f}, n={estimate.n})"
 
 
 def operating_point_of(writing: Writing, finding: Finding) -> OperatingPoint | None:

@@ -135,7 +135,9 @@ def percent(value: float) -> str:
     return "below 1%" if value < 0.01 else "above 99%"
 
 
-def _estimate(estimate: Estimate) -> str:
+def _estimate(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "not measured"
     return f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f}, n={estimate.n})"
 
 

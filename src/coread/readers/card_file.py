@@ -149,6 +149,6 @@ def _check_output(output: OutputSpec) -> None:
     for point in output.operating_points:
         if not 0.0 < point.threshold < 1.0:
             raise _Wrong(f"{where}: threshold {point.threshold} of {point.name!r} must lie between 0 and 1.")
-        estimates += [point.sensitivity, point.specificity]
+        estimates += [item for item in (point.sensitivity, point.specificity) if item is not None]
     if any(not 0.0 <= estimate.low <= estimate.high <= 1.0 for estimate in estimates):
         raise _Wrong(f"{where}: AUC, sensitivity and specificity are proportions in [0, 1], with their interval.")

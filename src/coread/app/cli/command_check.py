@@ -11,6 +11,7 @@ from coread.app.cli.front import Front
 from coread.app.cli.output import RESEARCH_USE, answer_json, complain, say, show_table
 
 if TYPE_CHECKING:
+    from coread.domain.cards import Estimate
     from coread.readers.registry import InstalledReader
 
 
@@ -145,8 +146,8 @@ def _show_card(card: Any, digest: str) -> None:
                     auc,
                     point.name + default,
                     f"{point.threshold:.3f}",
-                    f"{point.sensitivity.value:.2f} [{point.sensitivity.low:.2f}, {point.sensitivity.high:.2f}]",
-                    f"{point.specificity.value:.2f} [{point.specificity.low:.2f}, {point.specificity.high:.2f}]",
+                    _estimate(point.sensitivity),
+                    _estimate(point.specificity),
                 )
             )
     show_table(("finding", "AUC [95 %]", "operating point", "threshold", "sensitivity", "specificity"), rows)
@@ -154,6 +155,12 @@ def _show_card(card: Any, digest: str) -> None:
     for limit in card.limits:
         say(f"Limit: {limit}")
     say(RESEARCH_USE)
+
+
+def _estimate(estimate: "Estimate | None") -> str:
+    if estimate is None:
+        return "not measured"
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def settings(

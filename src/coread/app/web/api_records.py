@@ -305,7 +305,7 @@ class PointDocument(Document):
     threshold: float
     rule: str
     sensitivity: EstimateDocument
-    specificity: EstimateDocument
+    specificity: EstimateDocument | None
     measured_on: str
 
 
