@@ -160,9 +160,9 @@ def kappa(matrix: Integers, *, weights: Weights = "none", level: float = 0.95) -
 
 
 def _agreement_weights(classes: int, weights: Weights) -> Floats:
-    steps = np.abs(np.subtract.outer(np.arange(classes), np.arange(classes))).astype(np.float64)
+    steps: Floats = np.abs(np.subtract.outer(np.arange(classes), np.arange(classes))).astype(np.float64)
     if weights == "none":
-        return (steps == 0).astype(np.float64)
+        return np.asarray(steps == 0, dtype=np.float64)
     relative = steps / max(classes - 1, 1)
     return np.asarray(1.0 - (relative if weights == "linear" else relative**2))
 
