@@ -1,5 +1,6 @@
 """Patient-level splits with a fixed seed, and the check that nothing stands in two parts."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,6 +43,15 @@ def check_no_leak(parts: Sequence[NDArray[np.int64]], patients: Sequence[str], i
             for name in {names[int(i)] for i in indices}:
                 if seen.setdefault(name, part) != part:
                     raise Leak(f"{what} {name} stands in parts {seen[name]} and {part}: split again by patient")
+
+
+def held_out(name: str, group: str, percent: int = 20) -> bool:
+    """Say whether a patient or group belongs to the fixed test part of a set: the same answer for everybody, always.
+
+    Depends on the set's name and the group alone, so that adding images never moves anybody between the parts.
+    """
+    drawn = int(hashlib.sha256(f"coread held out {name} {group}".encode()).hexdigest()[:8], 16)
+    return drawn % 100 < percent
 
 
 def _joined(patients: Sequence[str], images: Sequence[str]) -> list[str]:

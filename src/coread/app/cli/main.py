@@ -13,8 +13,10 @@ import typer
 from coread import __version__
 from coread.app.cli import (
     command_check,
+    command_dataset,
     command_demo,
     command_export,
+    command_models,
     command_people,
     command_read,
     command_send,
@@ -45,6 +47,7 @@ for part in (
     command_people,
     command_export,
     command_trash,
+    command_dataset,
 ):
     part.register(app)
 

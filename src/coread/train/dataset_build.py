@@ -1,0 +1,210 @@
+"""Builds a data set: reads a source through its adapter, opens every image once, and writes the index at the very end.
+
+Everything is made in ``FOLDER.partial`` beside the target, which is renamed when it is complete. A build that was
+killed goes on where it stopped: images that were already opened and did not change since are not opened again.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from coread.models.lineage import sha256_of
+from coread.train.adapters import ADAPTERS
+from coread.train.adapters.contract import Draft, DrawMask, ReadOptions
+from coread.train.datasets import OWN, ImageIndex, ImageRow, write_index
+from coread.train.errors import DataMissing, DatasetExists
+from coread.train.pictures import PictureStore
+
+JOURNAL = "opened.jsonl"
+_LOCK = ".lock"
+_SHOWN = 5
+
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """What to build and how carefully."""
+
+    adapter: str
+    source: Path
+    folder: Path
+    name: str = ""
+    options: ReadOptions = field(default_factory=ReadOptions)
+    decode: bool = True
+    """Decode every image, not only digest its bytes: finds damage now instead of while training."""
+    leave_out: bool = False
+    """Leave out rows whose image is missing or damaged and list them, instead of stopping."""
+    threads: int = 0
+
+
+def build_dataset(plan: BuildPlan, progress: Progress = lambda _done, _total: None) -> ImageIndex:
+    """Read the source and write the data set; raises DataMissing with every kind of trouble that was found."""
+    if plan.adapter not in ADAPTERS:
+        raise DataMissing(f"there is no adapter {plan.adapter!r}; there are: {', '.join(sorted(ADAPTERS))}")
+    adapter = ADAPTERS[plan.adapter]
+    with partial_folder(plan.folder) as partial:
+        drafts = list(adapter.read(plan.source, plan.options))
+        if not drafts:
+            raise DataMissing(f"{plan.source} holds no image that {plan.adapter} knows: {adapter.layout}")
+        with PictureStore(plan.source, partial) as store, _Journal(partial / JOURNAL) as journal:
+            opened = _Opener(plan, store, journal).open_all(drafts, progress)
+        (partial / JOURNAL).unlink(missing_ok=True)
+        masks = sorted(path.relative_to(partial).as_posix() for path in (partial / "masks").glob("*.png"))
+        index = ImageIndex(
+            name=plan.name or plan.adapter,
+            root=plan.source,
+            rows=tuple(row for row, problem in opened if not problem),
+            folder=partial,
+            licence=adapter.licence,
+            citation=adapter.citation,
+            adapter=plan.adapter,
+            left_out=tuple((row.image_id, problem) for row, problem in opened if problem),
+        )
+        written = write_index(
+            index, step="dataset build", inputs=_inputs(index.rows, plan), settings=_settings(plan), outputs=masks
+        )
+    return replace(written, folder=plan.folder, root=plan.source.resolve())
+
+
+@contextlib.contextmanager
+def partial_folder(folder: Path) -> Iterator[Path]:
+    """Yield ``FOLDER.partial``, renamed to FOLDER at the end; kept as it is when the step fails, to go on from there.
+
+    Raises DatasetExists when FOLDER holds anything, or when another process works on it.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DatasetExists(f"{folder} is not empty; finished data sets are never changed: name another folder")
+    partial = folder.with_name(folder.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    with (partial / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            raise DatasetExists(f"another process is building {folder} now") from problem
+        yield partial
+        (partial / _LOCK).unlink()
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+
+
+class _Opener:
+    """Opens the image of every draft, draws its mask, and says what is wrong with it."""
+
+    def __init__(self, plan: BuildPlan, store: PictureStore, journal: "_Journal") -> None:
+        self._plan, self._store, self._journal = plan, store, journal
+
+    def open_all(self, drafts: Sequence[Draft], progress: Progress) -> list[tuple[ImageRow, str]]:
+        """Return every row with its digest, and with a problem where there is one."""
+        threads = self._plan.threads or min(4, os.cpu_count() or 1)
+        opened: list[tuple[ImageRow, str]] = []
+        with ThreadPoolExecutor(threads) as pool:
+            for result in pool.map(self._open, drafts):
+                opened.append(result)
+                progress(len(opened), len(drafts))
+        problems = [f"{row.image_id}: {problem}" for row, problem in opened if problem]
+        if problems and (not self._plan.leave_out or len(problems) == len(opened)):
+            raise DataMissing(
+                f"{len(problems)} of {len(opened)} images cannot be used: "
+                + "; ".join(problems[:_SHOWN])
+                + (f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else "")
+                + ". Complete the source, or leave such rows out with --leave-out"
+            )
+        return opened
+
+    def _open(self, draft: Draft) -> tuple[ImageRow, str]:
+        row = draft.row
+        try:
+            digest = self._digest(row.path)
+            if draft.draw is not None:
+                row = replace(row, mask=self._drawn(row.image_id, draft.draw))
+            elif row.mask:
+                self._digest(row.mask)
+        except DataMissing as problem:
+            return row, str(problem)
+        return replace(row, sha256=digest), ""
+
+    def _digest(self, path: str) -> str:
+        stamp = self._stamp(path)
+        known = self._journal.find(path, stamp)
+        if known:
+            return known
+        digest = self._store.sha256(path)
+        if self._plan.decode:
+            self._store.pixels(path)
+        self._journal.add(path, stamp, digest)
+        return digest
+
+    def _stamp(self, path: str) -> tuple[int, int]:
+        state = self._store.file(path).stat()
+        return state.st_size, state.st_mtime_ns
+
+    def _drawn(self, image_id: str, draw: DrawMask) -> str:
+        from PIL import Image
+
+        name = f"masks/{image_id.replace('/', '_')}.png"
+        target = self._store.file(OWN) / name
+        if not target.is_file():
+            target.parent.mkdir(exist_ok=True)
+            beside = target.with_suffix(".partial")
+            Image.fromarray(np.ascontiguousarray(draw(), dtype=np.uint8)).save(beside, "PNG")
+            beside.replace(target)
+        return OWN + name
+
+
+class _Journal:
+    """Which images were opened: one line each, so that a killed build need not open them again."""
+
+    def __init__(self, path: Path) -> None:
+        self._known: dict[str, tuple[tuple[int, int], str]] = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # the last line of a killed build may be torn
+                entry = json.loads(line)
+                self._known[entry["path"]] = ((entry["size"], entry["mtime_ns"]), entry["sha256"])
+        self._stream: IO[str] = path.open("a", encoding="utf-8")
+        self._stream.write("\n")
+
+    def __enter__(self) -> "_Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def find(self, path: str, stamp: tuple[int, int]) -> str:
+        known = self._known.get(path)
+        return known[1] if known is not None and known[0] == stamp else ""
+
+    def add(self, path: str, stamp: tuple[int, int], digest: str) -> None:
+        self._known[path] = (stamp, digest)
+        entry = {"path": path, "size": stamp[0], "mtime_ns": stamp[1], "sha256": digest}
+        self._stream.write(json.dumps(entry) + "\n")
+        self._stream.flush()
+
+
+def _inputs(rows: Sequence[ImageRow], plan: BuildPlan) -> dict[str, str]:
+    """Name what went in: the digest over all images, and the table of labels where one was named."""
+    import hashlib
+
+    images = hashlib.sha256("\n".join(sorted(row.sha256 for row in rows)).encode()).hexdigest()
+    inputs = {"images": images}
+    if plan.options.table is not None:
+        inputs["table"] = sha256_of(plan.options.table)
+    return inputs
+
+
+def _settings(plan: BuildPlan) -> dict[str, Any]:
+    options = plan.options
+    return {
+        "adapter": plan.adapter, "source": str(plan.source), "decode": plan.decode, "leave_out": plan.leave_out,
+        "table": str(options.table or ""), "labels": list(options.labels), "columns": dict(options.columns),
+    }  # fmt: skip

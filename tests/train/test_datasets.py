@@ -1,0 +1,221 @@
+"""The index of a data set: what it keeps, what it refuses, and that a build leaves a whole one or none."""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coread.domain.errors import InvalidRecord
+from coread.models.errors import BrokenLineage
+from coread.models.lineage import read_record
+from coread.train.dataset_build import JOURNAL, BuildPlan, build_dataset
+from coread.train.datasets import Box, ImageIndex, ImageRow, digest_of_rows, read_index, write_index
+from coread.train.errors import CorruptImage, DataMissing, DatasetExists
+from coread.train.pictures import PictureStore, Place
+from coread.train.splits import held_out
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+numbers = st.floats(-1e6, 1e6)
+rows = st.builds(
+    ImageRow,
+    image_id=words.map(lambda word: "i" + word),
+    path=words.map(lambda word: "p" + word.replace("/", "-").replace("\\", "-")),
+    patient_id=words,
+    view=words,
+    age=st.none() | st.floats(0, 120),
+    sex=st.sampled_from(["F", "M", ""]),
+    labels=st.dictionaries(words, st.none() | numbers, max_size=3),
+    label_uncertainty=st.dictionaries(words, st.floats(0, 1), max_size=2),
+    boxes=st.lists(st.builds(lambda label, x, w: Box(label, x, 1, x + 1 + w, 2), words, numbers, st.floats(0, 9))).map(
+        tuple
+    ),
+    covariates=st.dictionaries(words, words | st.integers(), max_size=2),
+    text=words,
+)
+
+
+@settings(max_examples=25)
+@given(st.lists(rows, unique_by=lambda row: row.image_id, max_size=5))
+def test_what_is_written_is_read_back_and_the_order_of_rows_does_not_change_the_digest(
+    tmp_path_factory: pytest.TempPathFactory, made: list[ImageRow]
+) -> None:
+    folder = tmp_path_factory.mktemp("set")
+    write_index(ImageIndex("made up", folder, tuple(made), folder, licence="none"), step="dataset build")
+    found = read_index(folder)
+    assert found.rows == tuple(made)
+    assert found.root == folder.resolve()
+    assert digest_of_rows(made[::-1]) == found.digest
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"image_id": ""}, {"path": "/etc/passwd"}, {"path": "a/../../b"}, {"mask": "../x.png"}, {"sex": "female"},
+        {"age": 411.0}, {"labels": {"a": float("nan")}}, {"boxes": (Box("a", 2, 2, 2, 3),)},
+    ],
+)  # fmt: skip
+def test_a_row_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidRecord):
+        ImageRow(**({"image_id": "1", "path": "a.png"} | wrong))  # type: ignore[arg-type]
+
+
+def test_a_changed_row_or_a_second_write_is_noticed(tmp_path: Path) -> None:
+    index = ImageIndex("made up", tmp_path, (ImageRow("1", "a.png"),), tmp_path)
+    write_index(index, step="dataset build")
+    with pytest.raises(DatasetExists):
+        write_index(index, step="dataset build")
+    about = json.loads((tmp_path / "dataset.json").read_text())
+    (tmp_path / "dataset.json").write_text(json.dumps(about | {"licence": "free"}))
+    with pytest.raises(BrokenLineage):
+        read_index(tmp_path)
+    with pytest.raises(DataMissing, match="no data set"):
+        read_index(tmp_path / "no")
+    with pytest.raises(InvalidRecord, match="two rows"):
+        write_index(replace(index, rows=index.rows * 2, folder=tmp_path / "other"), step="dataset build")
+
+
+def test_a_place_is_taken_apart() -> None:
+    assert Place.of("a.zip!b/c.png") == Place("a.zip", "b/c.png", -1)
+    assert Place.of("a.npz!train_images#12") == Place("a.npz", "train_images", 12)
+    assert Place.of("a#b.png") == Place("a#b.png", "", -1)
+
+
+def test_the_held_out_part_depends_on_set_and_group_alone_and_has_the_wanted_size() -> None:
+    drawn = [held_out("cxr_nih", str(number)) for number in range(5000)]
+    assert drawn == [held_out("cxr_nih", str(number)) for number in range(5000)]
+    assert 0.18 < sum(drawn) / len(drawn) < 0.22
+    assert drawn != [held_out("other", str(number)) for number in range(5000)]
+    assert not any(held_out("cxr_nih", str(number), 0) for number in range(99))
+
+
+def _plan(made_up_set: Path, folder: Path) -> BuildPlan:
+    return BuildPlan("cxr_nih", made_up_set, folder)
+
+
+def test_a_build_leaves_a_whole_data_set_with_its_record(made_up_set: Path, tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    built = build_dataset(_plan(made_up_set, tmp_path / "set"), lambda done, total: calls.append((done, total)))
+    found = read_index(tmp_path / "set")
+    assert found.rows == built.rows
+    assert len(found.rows) == 84
+    assert calls[-1] == (84, 84)
+    assert all(row.sha256 for row in found.rows)
+    assert read_record(tmp_path / "set").step == "dataset build"
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
+        "dataset.json", "index.parquet", "record.json",
+    ]  # fmt: skip
+    with PictureStore.of(found) as store:
+        assert store.pixels(found.rows[0].path).shape == (96, 96)
+    with pytest.raises(DatasetExists):
+        build_dataset(_plan(made_up_set, tmp_path / "set"))
+    assert read_index(tmp_path / "set", root=made_up_set).root == made_up_set
+
+
+def test_a_build_that_was_stopped_goes_on_and_gives_the_same_set(
+    made_up_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_at_half(done: int, total: int) -> None:
+        if done > total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_dataset(_plan(made_up_set, tmp_path / "set"), stop_at_half)
+    assert not (tmp_path / "set").exists()
+    journal = tmp_path / "set.partial" / JOURNAL
+    lines = [line for line in journal.read_text().splitlines() if line]
+    assert len(lines) > 40
+    journal.write_text("\n".join(lines[:40]) + '\n{"path": "torn')
+    opened: list[str] = []
+    decoded = PictureStore.pixels
+    monkeypatch.setattr(PictureStore, "pixels", lambda self, path: (opened.append(path), decoded(self, path))[1])
+    built = build_dataset(_plan(made_up_set, tmp_path / "set"))
+    assert len(opened) == 44
+    assert built.digest == build_dataset(_plan(made_up_set, tmp_path / "again")).digest
+    assert not (tmp_path / "set.partial").exists()
+
+
+def _copy_without(source: Path, target: Path, spoil: Callable[[str, bytes], bytes | None]) -> Path:
+    """Copy a set; ``spoil`` changes the bytes of a member, or drops it."""
+    target.mkdir()
+    (target / "index.csv").write_bytes((source / "index.csv").read_bytes())
+    with zipfile.ZipFile(source / "images.zip") as old, zipfile.ZipFile(target / "images.zip", "w") as copy:
+        for name in old.namelist():
+            data = spoil(name, old.read(name))
+            if data is not None:
+                copy.writestr(name, data)
+    return target
+
+
+def test_missing_and_corrupt_images_are_all_named_and_nothing_is_left(made_up_set: Path, tmp_path: Path) -> None:
+    spoilt = {"003.png": None, "005.png": b"\x89PNG no more"}
+    source = _copy_without(made_up_set, tmp_path / "source", spoilt.get)
+    with pytest.raises(DataMissing, match=r"2 of 84.*003: .*no member.*005: .*cannot be decoded"):
+        build_dataset(_plan(source, tmp_path / "set"))
+    assert not (tmp_path / "set").exists()
+    built = build_dataset(replace(_plan(source, tmp_path / "set"), leave_out=True))
+    assert [image for image, _ in built.left_out] == ["003", "005"]
+    assert len(built.rows) == 82
+
+
+def test_a_label_outside_the_list_and_an_unreadable_table_name_the_line(made_up_set: Path, tmp_path: Path) -> None:
+    source = _copy_without(made_up_set, tmp_path / "source", lambda _, data: data)
+    text = (made_up_set / "index.csv").read_text()
+    (source / "index.csv").write_text(text.replace("Cardiomegaly", "Cardiomegaley", 1))
+    with pytest.raises(
+        DataMissing, match=r"index\.csv line 4: column 'labels' holds 'Cardiomegaley'.*outside the list"
+    ):
+        build_dataset(_plan(source, tmp_path / "set"))
+    (source / "index.csv").write_bytes(b"image,labels\n\xff\xfe\x00")
+    with pytest.raises(DataMissing, match=r"index\.csv cannot be read"):
+        build_dataset(_plan(source, tmp_path / "set"))
+    (source / "index.csv").write_text("image,label\n1.png,x\n")
+    with pytest.raises(DataMissing, match="no column 'patient_id'"):
+        build_dataset(_plan(source, tmp_path / "set"))
+    with pytest.raises(DataMissing, match="no adapter"):
+        build_dataset(replace(_plan(source, tmp_path / "set"), adapter="cxr"))
+    assert not (tmp_path / "set").exists()
+
+
+def test_two_builds_of_one_folder_do_not_meet(made_up_set: Path, tmp_path: Path) -> None:
+    def second(_done: int, _total: int) -> None:
+        with pytest.raises(DatasetExists, match="another process"):
+            build_dataset(_plan(made_up_set, tmp_path / "set"))
+
+    build_dataset(_plan(made_up_set, tmp_path / "set"), second)
+
+
+@pytest.mark.shared
+def test_the_real_radiograph_subset_is_read_with_its_boxes(shared_data: Path, tmp_path: Path) -> None:
+    built = build_dataset(_plan(shared_data / "cxr_nih", tmp_path / "set"))
+    assert len(built.rows) == 1493
+    assert len({row.group for row in built.rows}) == 1094
+    assert sum(len(row.boxes) for row in built.rows) == 793
+    assert sum(row.labels["Pneumothorax"] or 0 for row in built.rows) == 131
+
+
+def test_pictures_of_every_kind_are_opened(tmp_path: Path) -> None:
+    stack = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    np.savez(tmp_path / "a.npz", images=stack)
+    np.save(tmp_path / "b.npy", stack)
+    (tmp_path / "c.mhd").write_text(
+        "ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\nElementDataFile = c.raw\n"
+    )
+    (tmp_path / "c.raw").write_bytes(stack.tobytes())
+    with PictureStore(tmp_path) as store:
+        for path in ("a.npz!images#1", "b.npy#1", "c.mhd#1"):
+            assert np.array_equal(store.pixels(path), stack[1]), path
+            assert len(store.sha256(path)) == 64
+        assert np.array_equal(store.pixels("c.mhd"), stack)
+        for path, problem in (("a.npz!no#1", DataMissing), ("no.png", DataMissing), ("a.npz!images#7", CorruptImage)):
+            with pytest.raises(problem):
+                store.pixels(path)
+        (tmp_path / "d.zip").write_bytes(os.urandom(64))
+        with pytest.raises(CorruptImage):
+            store.data("d.zip!x.png")
