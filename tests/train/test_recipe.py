@@ -71,11 +71,11 @@ def test_the_exported_graph_computes_what_torch_computes(tmp_path: Path) -> None
     network = MirrorEnsemble([fold_and_round(FindingNetwork(SMALL).eval())])
     images = np.random.default_rng(0).random((3, 1, 64, 64), dtype=np.float32)
     path = tmp_path / "network.onnx"
-    export_onnx(network, images[:1], path, input_name="image", output_names=("logits", "maps", "gate", "view"))
-    assert worst_difference(network, path, images, input_name="image") < 1e-4
+    export_onnx(network, {"image": images[:1]}, path, output_names=("logits", "maps", "gate", "view"))
+    assert worst_difference(network, path, {"image": images}) < 1e-4
     other = MirrorEnsemble([FindingNetwork(SMALL).eval()])
     with pytest.raises(ExportDiffers):
-        worst_difference(other, path, images, input_name="image", limit=1e-9)
+        worst_difference(other, path, {"image": images}, limit=1e-9)
 
 
 def test_folding_batch_norm_changes_no_more_than_rounding_does() -> None:

@@ -1,7 +1,7 @@
 """Writes a trained network as an ONNX graph and proves that ONNX Runtime computes the same numbers."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,46 +45,46 @@ def fold_and_round(network: Network) -> Network:
     return copied
 
 
-def export_onnx(
-    network: nn.Module, example: NDArray[np.float32], path: Path, *, input_name: str, output_names: Sequence[str]
-) -> None:
+Inputs = Mapping[str, NDArray[np.float32]]
+"""Arrays by the name of their input, in the order that the network takes them."""
+
+
+def export_onnx(network: nn.Module, example: Inputs, path: Path, *, output_names: Sequence[str]) -> None:
     """Write the graph with a free batch axis; large weights are stored small and widened when it is loaded."""
     from onnx import load_from_string, save
 
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_suffix(".float32")
-    names = [input_name, *output_names]
+    names = [*example, *output_names]
     try:
         torch.onnx.export(
             network.eval(),
-            (torch.from_numpy(example),),
+            tuple(torch.from_numpy(values) for values in example.values()),
             str(whole),
             dynamo=False,
             opset_version=OPSET,
-            input_names=[input_name],
+            input_names=list(example),
             output_names=list(output_names),
             dynamic_axes={name: {0: "images"} for name in names},
         )
         graph = load_from_string(whole.read_bytes())
     finally:
         whole.unlink(missing_ok=True)
-    _store_small(graph)
+    store_small(graph)
     graph.producer_name, graph.producer_version, graph.doc_string = "coread", "", "research use only"
     save(graph, str(path))
 
 
-def worst_difference(
-    network: nn.Module, path: Path, inputs: NDArray[np.float32], *, input_name: str, limit: float = 1e-4
-) -> float:
+def worst_difference(network: nn.Module, path: Path, inputs: Inputs, *, limit: float = 1e-4) -> float:
     """Return the largest difference between torch and ONNX Runtime, as a share of values above 1.
 
     Raises ExportDiffers above ``limit``.
     """
     from coread.models.graphs import load_graph
 
-    found = list(load_graph("onnxruntime", path.read_bytes(), 1).run({input_name: inputs}).values())
+    found = list(load_graph("onnxruntime", path.read_bytes(), 1).run(inputs).values())
     with torch.inference_mode():
-        wanted = [np.asarray(value) for value in network.eval()(torch.from_numpy(inputs))]
+        wanted = [np.asarray(value) for value in network.eval()(*map(torch.from_numpy, inputs.values()))]
     worst = max(
         float((np.abs(one - other) / np.maximum(1.0, np.abs(other))).max())
         for one, other in zip(found, wanted, strict=True)
@@ -94,7 +94,7 @@ def worst_difference(
     return worst
 
 
-def _store_small(graph: Any) -> None:
+def store_small(graph: Any) -> None:
     """Replace float32 weights by int8 (convolutions) or float16, where widening them gives the same numbers again."""
     from onnx import TensorProto, numpy_helper
 

@@ -30,8 +30,8 @@ def write_package(out: Path, members: Sequence[Member], measured: Measured) -> P
     model = reader / "model"
     network = MirrorEnsemble([fold_and_round(member) for member in members])
     images = np.stack([golden_image(seed) for seed in range(GOLDEN_CASES)])[:, None]
-    export_onnx(network, images[:1], model / f"{GRAPH}.onnx", input_name=INPUT, output_names=OUTPUT_NAMES)
-    worst_difference(network, model / f"{GRAPH}.onnx", images, input_name=INPUT)
+    export_onnx(network, {INPUT: images[:1]}, model / f"{GRAPH}.onnx", output_names=OUTPUT_NAMES)
+    worst_difference(network, model / f"{GRAPH}.onnx", {INPUT: images})
     curves = {output.key: output.platt for output in measured.outputs} | {"view": measured.view, "gate": measured.gate}
     calibration = {"schema": 1, "method": "platt", "outputs": {k: {"a": v.a, "b": v.b} for k, v in curves.items()}}
     (model / "calibration.json").write_text(json.dumps(calibration, indent=2) + "\n", encoding="utf-8")
