@@ -152,7 +152,7 @@ def fit_isotonic(logits: ArrayLike, truth: ArrayLike) -> Isotonic:
 
 
 def fit_beta(logits: ArrayLike, truth: ArrayLike) -> Beta:
-    """Fit a, b and c with smoothed targets; a negative slope becomes zero and the rest is fitted again (as Kull did)."""
+    """Fit a, b and c with smoothed targets; a negative slope becomes zero and the rest is fitted again."""
     values, known, target = _prepared(logits, truth)
     low, high = _beta_features(values)
     ones = np.ones(len(values))

@@ -141,8 +141,8 @@ def _threshold(rule: Rule, truth: Flags, scores: Floats, groups: Groups | None) 
     # Every distinct score, and one above all: nobody is called.
     candidates = np.r_[np.unique(scores), np.nextafter(scores.max(), np.inf)]
     positives, negatives = np.sort(scores[truth]), np.sort(scores[~truth])
-    found = (len(positives) - np.searchsorted(positives, candidates)) / len(positives)
-    spared = np.searchsorted(negatives, candidates) / len(negatives)
+    found: Floats = np.asarray(1 - np.searchsorted(positives, candidates) / len(positives))
+    spared: Floats = np.asarray(np.searchsorted(negatives, candidates) / len(negatives))
     if rule.confidence is not None:
         found = _lower_bounds(found, _independent(truth, groups, of=True), rule.confidence)
         spared = _lower_bounds(spared, _independent(truth, groups, of=False), rule.confidence)
