@@ -13,8 +13,8 @@ from coread.train.arrays import ArraySet
 from coread.train.augmenting import AugmentPlan, Movement, draw_movement, expose, mixing
 from coread.train.batches import BatchRows, Draw, in_unit_range
 from coread.train.errors import BadPlan, NotFinite
+from coread.train.heads import Head, Row
 from coread.train.networks import NetworkPlan, ReadingNetwork
-from coread.train.tasks import Head, Row
 
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
 
