@@ -37,7 +37,7 @@ def examine(settings: Settings, *, server_running: bool = False) -> tuple[Health
         ("index", lambda: _index(settings)),
         ("clock", lambda: _clock(settings)),
         ("certificates", lambda: _certificates(settings)),
-        ("readers", _readers),
+        ("readers", lambda: _readers(settings)),
         ("viewer", lambda: _viewer(settings)),
         ("destinations", lambda: _destinations(settings)),
         ("archive", lambda: _archive(settings)),
@@ -223,11 +223,14 @@ def _certificate(name: str, certificate: Path, key: Path | None) -> HealthCheck:
     )
 
 
-def _readers() -> Iterable[HealthCheck]:
+def _readers(settings: Settings) -> Iterable[HealthCheck]:
+    from coread.app.site_models import SiteReaders
     from coread.models.package import verify_package
-    from coread.readers.registry import reader_listing
 
-    listing = reader_listing()
+    site = SiteReaders(settings)
+    listing = site.listing()
+    for name, told in site.warnings():
+        yield HealthCheck(f"reader {name}", CheckLevel.WARNING, told, "sign it anew, or switch to another version")
     for problem in listing.problems:
         yield HealthCheck(f"reader {problem.name}", CheckLevel.PROBLEM, problem.problem, "reinstall this reader")
     for reader in listing.readers:

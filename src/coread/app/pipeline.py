@@ -11,12 +11,13 @@ from typing import Protocol
 
 from coread.app.errors import NothingFound
 from coread.app.settings import Settings
+from coread.app.site_models import SiteReaders
 from coread.domain.cards import ReaderCard
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Reading
 from coread.domain.study import SettledReason, Study, StudyState
 from coread.domain.work import DeliveryState, Destination, EncodedObject, Priority, RoutingDecision, WorkItem
-from coread.readers.registry import InstalledReader, ReaderProblem, reader_listing
+from coread.readers.registry import InstalledReader, ReaderListing, ReaderProblem
 from coread.route.decide import RouteSettings, decide
 from coread.route.facts import study_facts
 from coread.route.settle import SettlePolicy, may_settle, settle_decision
@@ -48,18 +49,34 @@ class Pipeline:
     destinations: tuple[Destination, ...] = ()
     broken: tuple[ReaderProblem, ...] = ()
     """Readers that are installed but cannot be used: every study is told so."""
+    find_readers: Callable[[], ReaderListing] | None = None
+    """Asked before every step: another version of a reader may have been switched on. None: they never change."""
+
+    def current(self) -> "Pipeline":
+        """Return the pipeline with the versions that are switched on now."""
+        if self.find_readers is None:
+            return self
+        listing = self.find_readers()
+        return replace(self, readers=listing.readers, broken=listing.problems)
 
     def active_readers(self) -> tuple[InstalledReader, ...]:
-        """Return the readers that are not switched off at this site."""
-        return tuple(item for item in self.readers if item.card.reader_id not in self.settings.disabled_readers)
+        """Return the readers that are not switched off at this site, in the version that is switched on now."""
+        off = self.settings.disabled_readers
+        return tuple(item for item in self.current().readers if item.card.reader_id not in off)
 
 
 def pipeline_of(store: Store, settings: Settings, only: Sequence[str] = ()) -> Pipeline:
     """Wire the installed readers (or ``only`` some) and the configured destinations to a store."""
-    listing = reader_listing()
-    readers = tuple(r for r in listing.readers if not only or r.card.reader_id in only)
-    broken = tuple(problem for problem in listing.problems if not only)
-    return Pipeline(store, settings, readers, tuple(peer.record() for peer in settings.destinations), broken)
+    site = SiteReaders(settings)
+
+    def find() -> ReaderListing:
+        listing = site.listing()
+        readers = tuple(r for r in listing.readers if not only or r.card.reader_id in only)
+        return ReaderListing(readers, () if only else listing.problems)
+
+    found = find()
+    peers = tuple(peer.record() for peer in settings.destinations)
+    return Pipeline(store, settings, found.readers, peers, found.problems, find)
 
 
 def settle_if_complete(pipeline: Pipeline, growing: StudyActivity, archive: Counts | None) -> bool:
@@ -95,6 +112,7 @@ def settle_and_route(pipeline: Pipeline, uid: str, reason: SettledReason, detail
 def route_settled(pipeline: Pipeline, uid: str) -> tuple[WorkItem, ...]:
     """Decide for every reader about a study that has settled; doing it again changes nothing."""
     study = _settled_study(pipeline, uid)
+    pipeline = pipeline.current()
     decisions = decide(
         study,
         [reader.card for reader in pipeline.readers],
@@ -110,6 +128,7 @@ def decline_all(pipeline: Pipeline, uid: str, problem: str) -> None:
     study = pipeline.store.study(uid)
     if study is None:
         return
+    pipeline = pipeline.current()
     if study.state is StudyState.RECEIVING:
         pipeline.store.settle(uid, SettledReason.GIVEN_UP, problem)
         study = pipeline.store.study(uid) or study

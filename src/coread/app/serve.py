@@ -21,6 +21,7 @@ from coread.app.opening import open_store
 from coread.app.pipeline import Pipeline, pipeline_of
 from coread.app.routing import RoutingLoop
 from coread.app.settings import Settings
+from coread.app.site_models import record_switches, site_models
 from coread.app.worker import owner_name
 from coread.store import Store
 
@@ -47,6 +48,7 @@ def serve(settings: Settings, *, quiet: bool = False) -> None:
         routing = RoutingLoop(pipeline, archive)
         watcher = folder_watcher(settings, store)
         recover_earlier_run(store)
+        record_switches(store, site_models(settings))
         _announce(settings, store)
         for start, stop in (
             (children.start, children.stop),
@@ -209,7 +211,6 @@ def _already_stopping(number: int, _frame: FrameType | None) -> None:
 def web_context(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWorker", children: ChildProcesses) -> Any:
     """Collect what the pages show and act on."""
     from coread.app.web.context import BrokenReader, WebContext, WebSettings
-    from coread.readers.registry import reader_listing
 
     web = WebSettings(
         session_hours=settings.session_hours,
@@ -220,7 +221,8 @@ def web_context(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWork
     return WebContext(
         store=pipeline.store,
         readers=pipeline.readers,
-        broken_readers=tuple(BrokenReader(p.name, p.problem) for p in reader_listing().problems),
+        broken_readers=tuple(BrokenReader(p.name, p.problem) for p in pipeline.broken),
+        find_readers=pipeline.find_readers,
         destinations=pipeline.destinations,
         settings=web,
         destination_states=lambda: destination_states(deliverer),

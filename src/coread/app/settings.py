@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from coread.app.errors import BadSettings
 from coread.domain.work import DeliveryProtocol, Destination, EvidenceKind
+from coread.models.trust import SignatureRule
 
 ENVIRONMENT_PREFIX = "COREAD_"
 _PASSWORD_IN_URL = re.compile(r"(://[^:/@]*):[^/]*@")
@@ -99,6 +100,11 @@ class Settings(BaseModel):
     reader_threads: int = Field(1, ge=1, le=64, description="CPU threads for one inference")
     disabled_readers: tuple[str, ...] = Field((), description="readers that are installed but switched off here")
     lease_seconds: float = Field(60.0, gt=1, description="a reading process that is silent this long is taken for dead")
+
+    require_signature: SignatureRule = Field(
+        SignatureRule.ON,
+        description="on: model packages of this site must be signed by a trusted key; warn: say so; off: do not look",
+    )
 
     pacs: PacsSetting | None = Field(None, description="archive to ask how many images a study has")
     settle_silence_seconds: float | None = Field(

@@ -36,7 +36,7 @@ def work(settings: Settings) -> None:
         sessions = SessionSettings(threads=settings.reader_threads, engine_cache=settings.folder / "engines.json")
         loop = WorkLoop(
             store,
-            pipeline.active_readers(),
+            pipeline.active_readers,
             evidence_maker(settings),
             pipeline.destinations,
             settings=WorkSettings(owner=owner_name(os.getpid()), lease_seconds=settings.lease_seconds),

@@ -33,6 +33,8 @@ from coread.store.errors import LeaseLost, StoreBusy
 _log = logging.getLogger(__name__)
 
 MakeEvidence = Callable[[Reading, ReaderCard, Sequence[Path]], Sequence[EncodedObject]]
+FindReaders = Callable[[], Sequence[InstalledReader]]
+"""Asked before every item: a version that was switched on meanwhile reads the next one."""
 EXIT_OVERDUE = 75
 """Exit status of a worker that left because a reading hung (EX_TEMPFAIL of sysexits.h)."""
 _FINISH_TRIES = 6
@@ -64,7 +66,7 @@ class WorkLoop:
     def __init__(
         self,
         queue: WorkQueue,
-        readers: Sequence[InstalledReader],
+        readers: Sequence[InstalledReader] | FindReaders,
         make_evidence: MakeEvidence,
         destinations: Sequence[Destination] = (),
         *,
@@ -74,7 +76,7 @@ class WorkLoop:
         settings = settings or WorkSettings()
         self.settings = replace(settings, owner=settings.owner or f"{socket.gethostname()}:{os.getpid()}")
         self._queue = queue
-        self._readers = {item.card.reader_id: item for item in readers}
+        self._find_readers = readers if callable(readers) else lambda: readers
         self._make_evidence = make_evidence
         self._destinations = tuple(destinations)
         self._sessions = SessionCache(open_session or SessionSettings().open, self.settings.session_memory_mb << 20)
@@ -87,7 +89,7 @@ class WorkLoop:
     def warm_up(self) -> tuple[Failure, ...]:
         """Open every reader now, so that the first study does not wait; returns what is wrong with the others."""
         problems: list[Failure] = []
-        for installed in self._readers.values():
+        for installed in self._find_readers():
             try:
                 self._sessions.get(installed)
             except Exception as problem:  # noqa: BLE001 - reported to the caller; each item fails with it again
@@ -104,10 +106,11 @@ class WorkLoop:
     def run_once(self) -> bool:
         """Take and end one item; False when nothing waits for these readers."""
         owner, lease = self.settings.owner, self.settings.lease_seconds
-        item = self._queue.claim_work(owner, lease, sorted(self._readers))
+        readers = {installed.card.reader_id: installed for installed in self._find_readers()}
+        item = self._queue.claim_work(owner, lease, sorted(readers))
         if item is None:
             return False
-        installed = self._readers[item.reader_id]
+        installed = readers[item.reader_id]
         pulse = Pulse(
             lambda: self._queue.heartbeat(item.work_id, owner, lease),
             lambda allowed: self._overdue(item, installed, allowed),

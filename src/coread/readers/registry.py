@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
@@ -23,6 +23,9 @@ GROUP = "coread.readers"
 _BUILT_IN = "coread.readers"
 MODEL_FOLDER = "model"
 _MANIFEST = "manifest.json"
+PLANNED = "coread.readers.planned"
+"""The code of every reader that is a plan in its package; it has no card and is none itself."""
+PLAN_FILE = "preprocessing.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +36,18 @@ class InstalledReader:
     folder: Path
     package_digest: str
     module: str
+    package: Path | None = None
+    """Where another version of card and model lies that this site switched on; None: beside the code."""
 
     @property
     def model_folder(self) -> Path:
         """The folder of the locked model package."""
-        return self.folder / MODEL_FOLDER
+        return (self.package or self.folder) / MODEL_FOLDER
 
     @property
     def card_path(self) -> Path:
         """The card file."""
-        return self.folder / CARD_FILE
+        return (self.package or self.folder) / CARD_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +97,38 @@ def inspect_reader(module: str, folder: Path) -> InstalledReader:
     return InstalledReader(card, folder, _claimed_digest(folder / MODEL_FOLDER / _MANIFEST, card), module)
 
 
+def with_package(reader: InstalledReader, package: Path) -> InstalledReader:
+    """Return a reader with the card and model of another version; its code stays. Raises Misconfigured."""
+    card = read_card(package / CARD_FILE)
+    if card.reader_id != reader.card.reader_id:
+        raise BrokenReader(f"{package} is a package of {card.reader_id!r}, not of {reader.card.reader_id!r}.")
+    digest = _claimed_digest(package / MODEL_FOLDER / _MANIFEST, card)
+    return replace(reader, card=card, package_digest=digest, package=package)
+
+
+def planned_reader(package: Path) -> InstalledReader:
+    """Return a reader without code of its own: the plan in its package (``model/preprocessing.json``) drives it."""
+    if not (package / MODEL_FOLDER / PLAN_FILE).is_file():
+        raise BrokenReader(
+            f"{package} has neither a reader's code installed here nor {MODEL_FOLDER}/{PLAN_FILE}. Install the code."
+        )
+    card = read_card(package / CARD_FILE)
+    return InstalledReader(card, package, _claimed_digest(package / MODEL_FOLDER / _MANIFEST, card), PLANNED, package)
+
+
 def load_reader(installed: InstalledReader) -> Reader:
-    """Import the reader's code and build it with its card; raises BrokenReader when that cannot be done."""
+    """Import the reader's code and build it with its card; raises BrokenReader when that cannot be done.
+
+    The one reader that is driven by a plan is given its package's folder too.
+    """
     name = f"{installed.module}.reader"
     try:
-        factory = cast(Callable[[ReaderCard], Reader], importlib.import_module(name).reader)
-        reader = factory(installed.card)
+        module = importlib.import_module(name)
+        if installed.module == PLANNED:
+            planned = cast(Callable[[ReaderCard, Path], Reader], module.planned_reader)
+            reader = planned(installed.card, installed.model_folder)
+        else:
+            reader = cast(Callable[[ReaderCard], Reader], module.reader)(installed.card)
     except Exception as problem:
         raise BrokenReader(f"{name} cannot be loaded: {type(problem).__name__}: {problem}.") from problem
     if reader.card != installed.card:

@@ -1,13 +1,13 @@
 """Everything that the web front needs from the rest of the system, as one record that ``create_app`` is given."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 from coread.domain.work import Destination
-from coread.readers.registry import InstalledReader
+from coread.readers.registry import InstalledReader, ReaderListing
 from coread.store import Store
 
 
@@ -93,3 +93,13 @@ class WebContext:
     destination_states: Callable[[], Mapping[str, DestinationState]] = _no_states
     health: Callable[[], tuple[HealthCheck, ...]] = _no_checks
     clock: Callable[[], datetime] = now_utc
+    find_readers: Callable[[], ReaderListing] | None = None
+    """Which versions of the readers are switched on now; None: ``readers`` never change."""
+
+    def current(self) -> "WebContext":
+        """Return the context with the readers as they are switched now."""
+        if self.find_readers is None:
+            return self
+        listing = self.find_readers()
+        broken = tuple(BrokenReader(problem.name, problem.problem) for problem in listing.problems)
+        return replace(self, readers=listing.readers, broken_readers=broken)

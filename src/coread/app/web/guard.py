@@ -40,7 +40,7 @@ class Actor:
 def context_of(request: Request) -> WebContext:
     """Return the record that the application was made with."""
     context: WebContext = request.app.state.context
-    return context
+    return context.current()
 
 
 def address_of(request: Request) -> str:

@@ -1,0 +1,7 @@
+"""``coread models import``."""
+
+import typer
+
+
+def register(models: typer.Typer) -> None:
+    """Add the command."""

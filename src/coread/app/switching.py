@@ -1,0 +1,138 @@
+"""What the commands do with model packages: prove one with the reader's code, look at all, switch and take back."""
+
+import getpass
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from coread.app.settings import Settings
+from coread.app.site_models import active_reader, record_switches, site_models
+from coread.domain.errors import CoreadError, Misconfigured
+from coread.models.golden import GoldenReport, check_golden
+from coread.models.locking import CARD, MODEL, claimed_identity, packed_records
+from coread.models.trust import SignatureStatus
+from coread.models.validations import validations_of
+from coread.models.versions import Release, SiteModels
+from coread.readers.registry import InstalledReader, reader_listing
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One version after every byte, its golden cases and its signature were looked at."""
+
+    reader_id: str
+    version: str
+    digest: str
+    folder: str
+    active: bool
+    sound: bool
+    golden: str
+    signature: str
+    validations: int
+    problem: str
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return asdict(self)
+
+
+def actor_name() -> str:
+    """Return who gives the command: the user of the operating system."""
+    try:
+        return f"command line ({getpass.getuser()})"
+    except (OSError, KeyError):
+        return f"command line (user {os.getuid()})"
+
+
+def release_of(models: SiteModels, name: str) -> Release:
+    """Return what a person named: a folder, ``reader``, ``reader@version`` or ``reader@digest``.
+
+    A reader without a version is the one that is active.
+    """
+    folder = Path(name)
+    if (folder / CARD).is_file():
+        return Release(*claimed_identity(folder), folder)
+    reader_id, _, wanted = name.partition("@")
+    return models.find(reader_id, wanted or models.active(reader_id))
+
+
+def examine_release(models: SiteModels, release: Release) -> Examined:
+    """Compare every byte, replay the golden cases, and look at signature and validation; problems become words."""
+    from coread.models.session import open_session
+
+    golden, signature, validations, problem, sound = "", "", 0, "", False
+    try:
+        session = open_session(release.folder / MODEL, release.folder / CARD)
+        sound = True
+        golden = golden_words(check_golden(session, release.folder / MODEL))
+        packed_records(release.folder / MODEL)
+        validations = len(validations_of(release.folder, release.digest))
+        signature = models.standing(release, session.package).status.value
+    except CoreadError as found:
+        problem = str(found)
+    active = models.active(release.reader_id) == release.name
+    return Examined(
+        release.reader_id,
+        release.version,
+        release.digest,
+        str(release.folder),
+        active,
+        sound and not problem,
+        golden,
+        signature or SignatureStatus.NONE.value,
+        validations,
+        problem,
+    )
+
+
+def golden_words(report: GoldenReport) -> str:
+    """Require the golden cases and say how they went."""
+    report.require()
+    return f"{report.cases} cases, largest difference {report.worst_difference:.2g}"
+
+
+def prove_with_code(release: Release) -> None:
+    """Run a version with the reader's code before it may be switched on: golden cases and the conformance suite.
+
+    Where no generated image fits the card, the golden cases alone speak. Raises Misconfigured with what fails.
+    """
+    from coread.engine.conformance import CheckStatus, check_reader
+    from coread.engine.samples import sample_inputs
+    from coread.engine.sessions import SessionSettings, open_reader
+
+    installed = reader_with(release)
+    open_reader(installed, SessionSettings().open)
+    try:
+        sample_inputs(installed.card)
+    except Misconfigured:
+        return
+    failed = [item for item in check_reader(installed) if item.status is CheckStatus.FAILED]
+    if failed:
+        raise Misconfigured(
+            f"{release.reader_id} {release.version} does not keep the contract of readers with the code that is "
+            f"installed here: {failed[0].name}: {failed[0].detail}. Nothing was switched."
+        )
+
+
+def reader_with(release: Release) -> InstalledReader:
+    """Return the reader that this version makes with the installed code, or from its plan."""
+    bases = {item.card.reader_id: item for item in reader_listing().readers}
+    return active_reader(bases.get(release.reader_id), release.folder)
+
+
+def tell_history(settings: Settings, models: SiteModels) -> bool:
+    """Bring the journal into the store's history, where there is a store; False: there is none yet."""
+    from coread.app.opening import open_store
+
+    if not (settings.folder / "studies").is_dir() and not settings.database_url:
+        return False
+    with open_store(settings) as store:
+        record_switches(store, models)
+    return True
+
+
+__all__ = [
+    "Examined", "actor_name", "examine_release", "prove_with_code", "reader_with", "release_of", "site_models",
+    "tell_history",
+]  # fmt: skip
