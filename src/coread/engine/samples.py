@@ -119,5 +119,26 @@ def _chests(card: ReaderCard, modality: str) -> Iterable[Savable]:
         yield chest_radiograph(recipe).dataset
 
 
-MAKERS: tuple[SampleMaker, ...] = (SampleMaker(("DX", "CR"), ("CHEST", "THORAX"), _chests),)
+def _breast_ultrasound(card: ReaderCard, _: str) -> Iterable[Savable]:
+    from coread.phantoms.breast_us import BreastUsRecipe, breast_ultrasound
+
+    rows, columns = max(320, card.input.min_rows), max(400, card.input.min_columns)
+    for seed, lesion in ((31, "spiky"), (32, "round"), (33, "none")):
+        yield breast_ultrasound(BreastUsRecipe(seed, lesion, rows, columns)).dataset
+
+
+def _fundus(card: ReaderCard, modality: str) -> Iterable[Savable]:
+    from coread.phantoms.fundus import FundusRecipe, fundus_photograph
+
+    rows = max(480, card.input.min_rows, card.input.min_columns)
+    for seed, haemorrhages, exudates, laterality in ((41, 16, 24, "R"), (42, 0, 0, "L"), (43, 25, 8, "L")):
+        recipe = FundusRecipe(seed, haemorrhages, exudates, rows, laterality=laterality, modality=modality)
+        yield fundus_photograph(recipe).dataset
+
+
+MAKERS: tuple[SampleMaker, ...] = (
+    SampleMaker(("DX", "CR"), ("CHEST", "THORAX"), _chests),
+    SampleMaker(("US",), ("BREAST",), _breast_ultrasound),
+    SampleMaker(("OP", "XC"), ("EYE",), _fundus),
+)
 """The first that fits draws; narrower ones stand first."""
