@@ -97,8 +97,8 @@ def afroc_auc(marks: Marks) -> float:
 def jafroc(marks: Marks, *, normals_only: bool = True) -> float:
     """Return the chance that a lesion is rated above the highest false positive of an image.
 
-    Chakraborty and Berbaum (2004). Unmarked lesions and images rank lowest, ties count half. The images are those without lesions, or all of them
-    (JAFROC1) with ``normals_only=False``.
+    Chakraborty and Berbaum (2004). Unmarked lesions and images rank lowest, ties count half. The images are those
+    without lesions, or all of them (JAFROC1) with ``normals_only=False``.
     """
     lesions, others = _ratings(marks, normals_only=normals_only)
     ranks = midranks(np.r_[lesions, others])
