@@ -21,9 +21,9 @@ Place = tuple[int, NDArray[np.int64]]
 
 def drawing_weights(data: ArraySet, heads: Sequence[Head], draw: Draw) -> NDArray[np.float64] | None:
     """Return how likely each row is drawn, summing to 1; ``None`` when every row is taken once per epoch."""
-    own = None if data.weights is None else np.asarray(data.weights, dtype=np.float64)
+    own = None if data.weights is None else np.asarray(data.weights, dtype=np.float64) / float(np.sum(data.weights))
     if draw == "all":
-        return None if own is None else own / own.sum()
+        return own
     groups = np.unique(np.asarray(data.groups), return_inverse=True)[1]
     columns = [np.ones(len(data), dtype=bool)] if draw == "patients" else _classes(data, heads)
     weights = np.zeros(len(data))
@@ -35,7 +35,8 @@ def drawing_weights(data: ArraySet, heads: Sequence[Head], draw: Draw) -> NDArra
         weights[column] += share / share.sum()
     if own is not None:
         weights = weights * own
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 def _classes(data: ArraySet, heads: Sequence[Head]) -> list[NDArray[np.bool_]]:

@@ -66,10 +66,11 @@ class _Block(nn.Module):
 
 
 class LiteEncoder(nn.Module):
-    """Features of an image (N, 3, H, W) in [0, 1] at strides 2, 4, 8, 16 (and 32 when ``taps`` is 5)."""
+    """Features of an image (N, 1 or 3, H, W) in [0, 1] at strides 2, 4, 8, 16 (and 32 when ``taps`` is 5)."""
 
-    def __init__(self, taps: int = 4) -> None:
+    def __init__(self, channels: int = 3, *, taps: int = 4) -> None:
         super().__init__()
+        self.grey = channels == 1
         self.stem = nn.Sequential(_Same(3, _STEM, 3, stride=2), _norm(_STEM), nn.ReLU6(inplace=True))
         stages: list[nn.Module] = []
         inward = _STEM
@@ -84,7 +85,8 @@ class LiteEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the features, finest first."""
-        x = self.stem(image * (255 / 128) - 127 / 128)
+        colour = image.expand(-1, 3, -1, -1) if self.grey else image
+        x = self.stem(colour * (255 / 128) - 127 / 128)
         features = []
         for number, stage in enumerate(self.stages):
             x = stage(x)
@@ -93,17 +95,17 @@ class LiteEncoder(nn.Module):
         return features
 
 
-def load_imagenet(encoder: LiteEncoder) -> None:
-    """Give the encoder the weights learnt on ImageNet; raises DataMissing when their package is not installed."""
+def imagenet_weights(taps: int = 4) -> dict[str, Tensor]:
+    """Return the encoder's weights learnt on ImageNet; raises DataMissing when their package is not installed."""
     stored = torch.load(_weights_file(), map_location="cpu", weights_only=True)
     # Both list their layers in the order in which they are applied, so the names need not agree.
     values = [value for name, value in stored.items() if not name.startswith(("_conv_head", "_bn1", "_fc"))]
-    own = encoder.state_dict()
+    own = LiteEncoder(taps=taps).state_dict()
     taken = dict(zip(own, values, strict=False))
     wrong = [name for name, value in taken.items() if value.shape != own[name].shape]
     if wrong or len(taken) != len(own):
         raise DataMissing(f"the weights of {WEIGHTS_PACKAGE} do not fit the encoder (at {wrong[:1]}). Install 0.1.0.")
-    encoder.load_state_dict(taken)
+    return taken
 
 
 def _weights_file() -> Path:

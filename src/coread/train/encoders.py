@@ -103,7 +103,7 @@ class MonaiResNet(nn.Module):
 
     def __init__(self, kind: str, dims: int, channels: int) -> None:
         super().__init__()
-        from monai.networks.nets import resnet10, resnet18, resnet34, resnet50
+        from monai.networks.nets import resnet10, resnet18, resnet34, resnet50  # type: ignore[attr-defined]
 
         make = {"resnet10": resnet10, "resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50}[kind]
         self.body = make(
@@ -128,7 +128,7 @@ class MonaiDenseNet(nn.Module):
 
     def __init__(self, dims: int, channels: int) -> None:
         super().__init__()
-        from monai.networks.nets import DenseNet121
+        from monai.networks.nets import DenseNet121  # type: ignore[attr-defined]
 
         self.body = DenseNet121(spatial_dims=dims, in_channels=channels, out_channels=1).features
         self.widths = [64, 256, 512, 1024, 1024]
@@ -149,7 +149,7 @@ class MonaiEfficientNet(nn.Module):
 
     def __init__(self, kind: str, dims: int, channels: int) -> None:
         super().__init__()
-        from monai.networks.nets import EfficientNetBNFeatures
+        from monai.networks.nets import EfficientNetBNFeatures  # type: ignore[attr-defined]
 
         self.body = EfficientNetBNFeatures(
             kind, pretrained=False, spatial_dims=dims, in_channels=channels, num_classes=1
@@ -172,7 +172,7 @@ class MonaiViT(nn.Module):
 
     def __init__(self, dims: int, channels: int, shape: Sequence[int], *, patch: int, width: int, depth: int) -> None:
         super().__init__()
-        from monai.networks.nets import ViT
+        from monai.networks.nets import ViT  # type: ignore[attr-defined]
 
         self.grid = tuple(side // patch for side in shape)
         heads = max(1, width // 64)
@@ -185,7 +185,7 @@ class MonaiViT(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return one map at 1/patch."""
         tokens: Tensor = self.body(image)[0]
-        return [tokens.transpose(1, 2).unflatten(2, self.grid)]
+        return [tokens.transpose(1, 2).reshape(len(tokens), tokens.shape[2], *self.grid)]
 
 
 class MonaiDense(nn.Module):
@@ -202,7 +202,9 @@ class MonaiDense(nn.Module):
 
 
 def _dense(kind: str, dims: int, channels: int, width: int, widths: list[int]) -> Any:
-    from monai.networks import nets
+    from monai.networks import nets as untyped
+
+    nets: Any = untyped
 
     if kind == "unet":
         return nets.UNet(dims, channels, width, channels=widths, strides=[2] * (len(widths) - 1), num_res_units=2)

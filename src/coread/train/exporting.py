@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from coread.train.errors import BadPlan
 from coread.train.export import export_onnx, store_small, worst_difference
 from coread.train.fit import Fitted, said
+from coread.train.networks import ReadingNetwork
 
 Storage = Literal["float32", "float16", "int8"]
 """How large weights are stored; they are widened to float32 when the graph is loaded. int8 has one step per channel."""
@@ -45,7 +46,7 @@ class MeanNetwork(nn.Module):
 
     def forward(self, image: Tensor, covariates: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return one raw output per head."""
-        each = [said(member, self.heads, image, covariates, flips=self.flips) for member in self.members]
+        each = [said(cast(ReadingNetwork, member), self.heads, image, covariates, flips=self.flips) for member in self.members]
         return tuple(torch.stack([output[head.name] for output in each]).mean(dim=0) for head in self.heads)
 
 

@@ -1,9 +1,11 @@
 """``fit``: arrays, heads and a plan to a fitted network in a folder that is read back, or gone on with."""
 
 import json
+import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,7 @@ class Fitted:
         ``flips`` averages over the image and its mirror image (test-time augmentation).
         """
         if isinstance(images, ArraySet):
-            images, covariates = images.images, images.covariates
+            return self.predict(images.images, images.covariates, flips=flips, batch=batch)
         parts: dict[str, list[NDArray[np.float32]]] = {head.name: [] for head in self.heads}
         with torch.inference_mode():
             for start in range(0, len(images), batch):
@@ -184,10 +186,17 @@ def _take_units(network: ReadingNetwork, data: ArraySet) -> None:
 
 def _run(module: FitModule, data: ArraySet, plan: FitPlan, keeper: "_Keeper", watchers: Sequence[Callback]) -> None:
     checkpoint = keeper.folder / CHECKPOINT
-    resumed = checkpoint.is_file()
-    if resumed and keeper.is_over(checkpoint):
+    if checkpoint.is_file() and keeper.is_over(checkpoint):
         keeper.finish()
         return
+    with _quiet():
+        _run_trainer(module, data, plan, keeper, watchers)
+
+
+def _run_trainer(
+    module: FitModule, data: ArraySet, plan: FitPlan, keeper: "_Keeper", watchers: Sequence[Callback]
+) -> None:
+    checkpoint = keeper.folder / CHECKPOINT
     trainer = _trainer(plan, keeper, watchers)
     weights = drawing_weights(data, module._heads, plan.draw)
     batches = EpochBatches(
@@ -199,12 +208,9 @@ def _run(module: FitModule, data: ArraySet, plan: FitPlan, keeper: "_Keeper", wa
         pin_memory=torch.cuda.is_available(), collate_fn=_as_it_is,
     )  # fmt: skip
     try:
-        with warnings.catch_warnings():
-            # Lightning advises more loader processes, whatever was measured.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
-            warnings.filterwarnings("ignore", message=".*number of training batches.*")
-            trainer.fit(module, loader, ckpt_path=str(checkpoint) if resumed else None, weights_only=True)
+        trainer.fit(
+            module, loader, ckpt_path=str(checkpoint) if checkpoint.is_file() else None, weights_only=True
+        )  # fmt: skip
     except (MemoryError, RuntimeError) as problem:
         if isinstance(problem, MemoryError) or any(words in str(problem).lower() for words in _NO_MEMORY):
             raise OutOfMemory(
@@ -215,6 +221,26 @@ def _run(module: FitModule, data: ArraySet, plan: FitPlan, keeper: "_Keeper", wa
         raise
     keeper.finish()
     trainer.strategy.barrier()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice and advertisements away: what matters is shown by the watchers or raised."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for words in (
+                ".*does not have many workers.*", ".*Checkpoint directory.*", ".*number of training batches.*",
+                ".*LeafSpec.*", ".*weights_only.*", ".*lr_scheduler.step.*",
+            ):  # fmt: skip
+                warnings.filterwarnings("ignore", message=words)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _trainer(plan: FitPlan, keeper: "_Keeper", watchers: Sequence[Callback]) -> Any:
@@ -336,7 +362,8 @@ def _compare(folder: Path, stored: Mapping[str, Any], facts: Mapping[str, Any]) 
 
 
 def _network_plan(body: Mapping[str, Any]) -> NetworkPlan:
-    return NetworkPlan(**{key: tuple(value) if isinstance(value, list) else value for key, value in body.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in body.items()}
+    return NetworkPlan(**values)
 
 
 def _save(state: Mapping[str, Tensor], path: Path) -> None:

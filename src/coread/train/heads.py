@@ -19,8 +19,16 @@ class Head(Protocol):
     """One thing to learn."""
 
     place: ClassVar[Place]
-    name: str
-    weight: float
+
+    @property
+    def name(self) -> str:
+        """Name of the head and of its target."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """How much its loss counts in the sum."""
+        ...
 
     def channels(self) -> int:
         """Number of output channels."""

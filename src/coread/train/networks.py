@@ -239,7 +239,7 @@ class ReadingNetwork(nn.Module):
         layer = encoders.convolution(self.dims, self.plan.map_width, head.channels(), 1, bias=True)
         if head.place == "boxes":
             with torch.no_grad():
-                layer.bias[: head.channels() - 4].fill_(-3.5)  # type: ignore[index, operator]
+                layer.bias[: head.channels() - 4].fill_(-3.5)  # type: ignore[index]
         return layer
 
     def features(self, image: Tensor, covariates: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:

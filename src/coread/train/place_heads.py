@@ -56,7 +56,8 @@ class Segmentation:
         """Return the label of every pixel (N, *spatial) from logits (N, channels, *spatial)."""
         if output.shape[1] == 1:
             return (output[:, 0] > 0).astype(np.uint8)
-        return output.argmax(axis=1).astype(np.uint8)
+        labels: NDArray[np.uint8] = output.argmax(axis=1).astype(np.uint8)
+        return labels
 
     def rows(self, output: Tensor, target: Tensor, _shape: tuple[int, ...]) -> list[Row]:
         """Return each image's (said, truth)."""
