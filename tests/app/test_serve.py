@@ -1,13 +1,14 @@
 """What the server wires: commitment reports on a port of their own, the allow-list, TLS for the receivers."""
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from coread.app.pipeline import pipeline_of
-from coread.app.serve import delivery_worker, free_port, receiver_plans
+from coread.app.serve import await_receivers, delivery_worker, free_port, receiver_plans
 from coread.app.settings import Settings
 from coread.deliver.association import echo
 from coread.deliver.peer import Peer
@@ -43,3 +44,10 @@ def test_receivers_are_told_who_may_send_and_how_to_encrypt(tmp_path: Path) -> N
     for word in ("10.0.0.0/8", "10.0.0.5", "c.pem", "k.pem", "a.pem"):
         assert word in told
     assert not any("pem" in word for word in plans[0].command)
+
+
+def test_the_pages_come_up_after_the_dicom_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert await_receivers(Settings(folder=tmp_path, dicom_host="0.0.0.0", dicom_port=port), 5)
+    assert not await_receivers(Settings(folder=tmp_path, dicom_host="127.0.0.1", dicom_port=port), 0.1)

@@ -4,6 +4,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from types import FrameType
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SWITCH_SECONDS = 0.0005
 """Threads that store and search give the interpreter back this often: the loop that reads the network waits for it."""
+RECEIVER_SECONDS = 60.0
+"""A receiver that takes longer to listen than this has a problem of its own, which the health page shows."""
 
 
 def serve(settings: Settings, *, quiet: bool = False) -> None:
@@ -39,6 +42,8 @@ def serve(settings: Settings, *, quiet: bool = False) -> None:
     settings = with_ports(settings)
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     set_up_logging(settings.folder, process="server", quiet=quiet)
+    # Until the web server takes over, a signal must unwind what was started: children would outlive us otherwise.
+    signal.signal(signal.SIGTERM, _stop_early)
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings, migrate=True))
         pipeline = pipeline_of(store, settings)
@@ -58,10 +63,26 @@ def serve(settings: Settings, *, quiet: bool = False) -> None:
         ):
             start()
             stack.callback(stop)
+        await_receivers(settings)
         if archive is not None:
             stack.callback(archive.close)
         run_web(settings, pipeline, deliverer, children)
     log.info("stopped")
+
+
+def await_receivers(settings: Settings, seconds: float = RECEIVER_SECONDS) -> bool:
+    """Wait until the DICOM port answers: once the web pages do, everything does, and a scanner may send at once."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.dicom_host, settings.dicom_host)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, settings.dicom_port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    log.error("nothing listens on DICOM port %d after %.0f s", settings.dicom_port, seconds)
+    return False
 
 
 def with_ports(settings: Settings) -> Settings:
@@ -202,6 +223,11 @@ def run_web(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWorker",
         signal.signal(number, _already_stopping)
     sys.setswitchinterval(SWITCH_SECONDS)
     uvicorn.Server(config).run()
+
+
+def _stop_early(number: int, _frame: FrameType | None) -> None:
+    log.info("signal %d before everything was up: stopping", number)
+    raise SystemExit(0)
 
 
 def _already_stopping(number: int, _frame: FrameType | None) -> None:
