@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from coread.app.web.scope import in_front
+from coread.app.scope import in_front
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Outcome
 from coread.domain.study import SettledReason

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coread.app.errors import AppError
+from coread.app.scope import front_readers
 from coread.app.why import ReaderStory, Story, study_story
 from coread.domain.results import ReadResult
 from coread.store import Store, StudyQuery
@@ -31,6 +32,8 @@ class ResultRow:
     reader_version: str
     outcome: str
     text: str
+    in_scope: bool = True
+    """False where the reader reads another kind of study and another reader has more to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ def result_row(story: Story, reader: ReaderStory) -> ResultRow:
         reader_version=reader.reader_version,
         outcome=reader.outcome.value if reader.outcome else "under way",
         text=reader.explanation,
+        in_scope=reader not in front_readers(story)[1],
     )
 
 

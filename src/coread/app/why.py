@@ -66,6 +66,13 @@ class ReaderStory:
     """One sentence for people: what came out, or why nothing did (yet)."""
     objects: tuple[SentObject, ...] = ()
 
+    def reason(self) -> Reason | None:
+        """Return the coded reason why the reader did not read the study, where there is one."""
+        if self.reading is not None:
+            ending = self.reading.ending
+            return ending.reason if isinstance(ending, Refusal) else None
+        return self.decision.reason if self.decision is not None else None
+
 
 @dataclass(frozen=True, slots=True)
 class Story:

@@ -10,6 +10,7 @@ from coread.app.cli.front import Front
 from coread.app.cli.output import RESEARCH_USE, answer_json, complain, say, show_table
 
 if TYPE_CHECKING:
+    from coread.app.export import ResultRow
     from coread.app.offline import ReadSummary
 
 
@@ -23,6 +24,9 @@ def register(app: typer.Typer) -> None:
         out: Annotated[Path, typer.Option(help="folder for the result objects and results.json")] = Path(
             "coread-results"
         ),
+        every: Annotated[
+            bool, typer.Option("--all", help="also show the readers that read other kinds of study")
+        ] = False,
         reader: Annotated[list[str] | None, typer.Option(help="only these readers; default: all installed")] = None,
         json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
     ) -> None:
@@ -49,7 +53,7 @@ def register(app: typer.Typer) -> None:
         if json:
             answer_json(summary.document())
         else:
-            _tell(summary, out)
+            _tell(summary, out, every=every)
         raise typer.Exit(exit_code(summary))
 
 
@@ -65,18 +69,27 @@ def exit_code(summary: "ReadSummary") -> ExitCode:
     return ExitCode.INCOMPLETE if summary.refused else ExitCode.OK
 
 
-def _tell(summary: "ReadSummary", out: Path) -> None:
+def _tell(summary: "ReadSummary", out: Path, *, every: bool) -> None:
+    rows = [row for row in summary.rows if every or row.in_scope or not _read_by_another(row, summary)]
     show_table(
         ("accession", "study", "reader", "outcome", "findings"),
-        [(r.accession_number, _short(r.study_instance_uid), r.reader_id, r.outcome, r.text) for r in summary.rows],
+        [(r.accession_number, _short(r.study_instance_uid), r.reader_id, r.outcome, r.text) for r in rows],
         "Readings",
     )
+    if len(rows) < len(summary.rows):
+        say(f"{len(summary.rows) - len(rows)} answers of readers for other kinds of study are left out (--all)")
     if summary.refused:
         say("")
         show_table(("file", "why it was not kept"), [(str(f), why) for f, why in summary.refused], "Refused files")
     say("")
     say(f"{summary.objects} result objects in {out}")
     say(RESEARCH_USE)
+
+
+def _read_by_another(row: "ResultRow", summary: "ReadSummary") -> bool:
+    """Keep one line for a study that no installed reader reads: the first of its answers."""
+    same = [other for other in summary.rows if other.study_instance_uid == row.study_instance_uid]
+    return any(other.in_scope for other in same) or row is not same[0]
 
 
 def _short(uid: str) -> str:

@@ -22,6 +22,7 @@ from coread.app.demo.hospital import (
 )
 from coread.app.demo.studies import DemoStudy, generated_studies, real_radiographs_folder, real_studies
 from coread.app.opening import open_store
+from coread.app.scope import front_readers
 from coread.app.settings import Settings, load_settings
 from coread.app.why import Story, study_story
 from coread.deliver.peer import Peer
@@ -218,7 +219,8 @@ def _ended(story: Story) -> bool:
 def _show(run: DemoRun, seconds: float) -> None:
     rows = []
     for study, story in zip(run.studies, run.stories, strict=True):
-        for reader in story.readers:
+        shown, aside = front_readers(story)
+        for reader in shown or aside[:1]:
             outcome = reader.outcome.value if reader.outcome else "under way"
             rows.append((study.accession_number, study.truth, reader.reader_id, outcome, reader.explanation))
     say("")

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from coread.app.scope import in_front
 from coread.app.web.formats import duration
-from coread.app.web.scope import in_front
 from coread.app.why import ReaderStory, SentObject, Story
 from coread.domain.cards import OperatingPoint, ReaderCard
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Box, Finding, Measurement, Presence
-from coread.domain.reasons import Reason
-from coread.domain.results import ReadResult, Refusal
+from coread.domain.results import ReadResult
 from coread.domain.study import Instance, InstanceHeader
 from coread.domain.work import Verdict, VerdictKind
 
@@ -64,7 +63,7 @@ def case_view(
     """Put the page together."""
     standing = standing_verdicts(story.verdicts)
     readers = tuple(_reader_view(reader, cards.get(reader.reader_id), standing) for reader in story.readers)
-    shown, aside = in_front(readers, lambda one: one.story.outcome, _reason_of)
+    shown, aside = in_front(readers, lambda one: one.story.outcome, lambda one: one.story.reason())
     series = picture_series(instances)
     rows = [row for reader in readers for row in reader.findings]
     document = {
@@ -84,14 +83,6 @@ def case_view(
         images=document,
         total=total_text(story),
     )
-
-
-def _reason_of(reader: ReaderView) -> Reason | None:
-    story = reader.story
-    if story.reading is not None:
-        ending = story.reading.ending
-        return ending.reason if isinstance(ending, Refusal) else None
-    return story.decision.reason if story.decision is not None else None
 
 
 def standing_verdicts(verdicts: Sequence[Verdict]) -> dict[tuple[int, str], Verdict]:

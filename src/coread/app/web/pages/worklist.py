@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
+from coread.app.scope import in_front
 from coread.app.web.context import WebContext
 from coread.app.web.guard import Actor, Allow, context_of
 from coread.app.web.live import ChangeFeed
 from coread.app.web.permissions import Permission
 from coread.app.web.rendering import page
-from coread.app.web.scope import in_front
 from coread.domain.results import Outcome
 from coread.store import WorklistQuery
 

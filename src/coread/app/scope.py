@@ -1,8 +1,9 @@
-"""Which readers' answers stand in front on a page: those that read the study or were meant for its kind."""
+"""Which readers' answers stand in front: those that read the study or were meant for its kind."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from coread.app.why import ReaderStory, Story
 from coread.domain.reasons import OUT_OF_SCOPE, Reason
 from coread.domain.results import Outcome
 
@@ -27,3 +28,8 @@ def in_front(
     if len(ordered) == 1:
         return tuple(ordered), ()
     return tuple(item for item in ordered if not aside(item)), tuple(item for item in ordered if aside(item))
+
+
+def front_readers(story: Story) -> tuple[tuple[ReaderStory, ...], tuple[ReaderStory, ...]]:
+    """Return the readers of a study whose answers to show, and those for other kinds of study."""
+    return in_front(story.readers, lambda one: one.outcome, ReaderStory.reason)
