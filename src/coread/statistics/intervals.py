@@ -19,6 +19,12 @@ _JACKKNIFE_BLOCKS = 200
 """The acceleration of BCa leaves out single patients, or at most so many equal blocks of them (Efron 1987)."""
 
 
+def check_level(level: float) -> None:
+    """Refuse a confidence level that is none."""
+    if not 0.0 < level < 1.0:
+        raise UnsuitableData(f"a confidence level lies between 0 and 1, got {level}.")
+
+
 @dataclass(frozen=True, slots=True)
 class Resampling:
     """How a bootstrap is made: same numbers, same interval."""
@@ -37,12 +43,6 @@ class Resampling:
 USUAL = Resampling()
 SHORT = Resampling(repeats=1000)
 """For statistics that are computed once per resample."""
-
-
-def check_level(level: float) -> None:
-    """Refuse a confidence level that is none."""
-    if not 0.0 < level < 1.0:
-        raise UnsuitableData(f"a confidence level lies between 0 and 1, got {level}.")
 
 
 def normal_quantile(probability: float) -> float:

@@ -17,6 +17,8 @@ from coread.statistics.intervals import estimate, two_sided
 from coread.statistics.power import MrmcVariances
 from coread.statistics.roc import delong_covariance, placements
 
+_NOTHING = 1e-14
+"""A variance this small is rounding."""
 CovarianceMethod = Literal["delong", "jackknife", "bootstrap"]
 
 
@@ -200,7 +202,7 @@ class _Tests:
         modalities, readers = self.aucs.shape
         c = self.components
         noise = c.error - c.covariance1 + (readers - 1) * max(c.covariance2 - c.covariance3, 0.0)
-        if noise <= 0:
+        if noise <= _NOTHING:
             raise NotEstimable("the errors of the readers have no variance on these cases.")
         statistic = (modalities - 1) * self.squares[0] / noise
         alone = []
@@ -400,6 +402,6 @@ def _averages(table: NDArray[np.float64]) -> tuple[float, float, float, float]:
 
 
 def _f_ratio(between: float, noise: float, top: float, bottom: float) -> tuple[float, float]:
-    if noise <= 0 or bottom <= 0:
+    if noise <= _NOTHING or bottom <= _NOTHING**2:
         raise NotEstimable("readers differ between modalities by exactly the same amount: no error to test against.")
     return between / noise, top / bottom
