@@ -43,5 +43,3 @@ class Adapter:
     read: Callable[[Path, ReadOptions], Iterable[Draft]]
     layout: str
     """Files that the source folder must hold, by their official names."""
-    folder: str = ""
-    """Name of the folder under which it is usually found, where there is one."""

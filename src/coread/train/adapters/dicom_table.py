@@ -51,6 +51,13 @@ def read_dicom_table(source: Path, options: ReadOptions) -> Iterator[Draft]:
         )
 
 
+def read_dicom_folder(source: Path, _options: ReadOptions) -> Iterator[Draft]:
+    """Read every DICOM file below the folder, without labels: for pretraining, or to be labelled later."""
+    for path, header in dicom_files(source):
+        if header.rows:
+            yield Draft(row_of_header(path, header))
+
+
 def dicom_files(source: Path) -> Iterator[tuple[str, InstanceHeader]]:
     """Yield (path below the folder, header) of every DICOM file; files that are not DICOM by name are skipped."""
     if not source.is_dir():
@@ -135,6 +142,13 @@ def _row(
     return replace(row_of_header(path, header), **(known | changes))
 
 
+DICOM_FOLDER = Adapter(
+    title="Any folder of DICOM images, without labels",
+    licence="as your source states",
+    citation="",
+    read=read_dicom_folder,
+    layout="*.dcm anywhere below",
+)
 DICOM_TABLE = Adapter(
     title="Any folder of DICOM files with a CSV of labels",
     licence="as your source states",

@@ -1,0 +1,73 @@
+"""MIMIC-CXR (DICOM) and MIMIC-CXR-JPG (PhysioNet): metadata, CheXpert labels, official split and reports."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from coread.train.adapters.chexpert import FINDINGS, stated_labels
+from coread.train.adapters.contract import Adapter, Draft, ReadOptions
+from coread.train.adapters.dicom_table import iso_date
+from coread.train.adapters.files import first_file, optional_file
+from coread.train.adapters.tables import TableRow, read_table
+from coread.train.datasets import ImageRow
+
+_VERSIONS = ("2.0.0", "2.1.0")
+
+
+def _names(table: str) -> tuple[str, ...]:
+    return tuple(f"mimic-cxr-{version}-{table}.csv{end}" for version in _VERSIONS for end in (".gz", ""))
+
+
+def read_mimic_cxr(source: Path, _options: ReadOptions) -> Iterator[Draft]:
+    """Join the tables by study and image; reports are read from ``files/p10/p10000032/s50414267.txt`` where present."""
+    metadata = first_file(source, *_names("metadata"))
+    studies = _studies(source)
+    splits = _splits(source)
+    for row in read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition")):
+        yield Draft(_row(row, source, studies.get(row.needed("study_id")), splits.get(row.needed("dicom_id"), "")))
+
+
+def _studies(source: Path) -> dict[str, TableRow]:
+    table = optional_file(source, *_names("chexpert")) or optional_file(source, *_names("negbio"))
+    return {row.needed("study_id"): row for row in read_table(table, ("subject_id", "study_id"))} if table else {}
+
+
+def _splits(source: Path) -> dict[str, str]:
+    table = optional_file(source, *_names("split"))
+    if table is None:
+        return {}
+    rows = read_table(table, ("dicom_id", "study_id", "subject_id", "split"))
+    return {row.needed("dicom_id"): row.choice("split", ("train", "validate", "test")) for row in rows}
+
+
+def _row(row: TableRow, source: Path, study: TableRow | None, split: str) -> ImageRow:
+    subject, study_id, image = (row.needed(name) for name in ("subject_id", "study_id", "dicom_id"))
+    folder = f"files/p{subject[:2]}/p{subject}/s{study_id}"
+    dicom = (source / folder / f"{image}.dcm").is_file()
+    report = source / f"{folder}.txt"
+    labels, uncertainty = stated_labels(study) if study is not None else (dict.fromkeys(FINDINGS), {})
+    return ImageRow(
+        image_id=image,
+        path=f"{folder}/{image}.{'dcm' if dicom else 'jpg'}",
+        patient_id=subject,
+        group_id=subject,
+        study_id=study_id,
+        site="Beth Israel Deaconess Medical Center",
+        view=row.text("ViewPosition"),
+        date=iso_date(row.text("StudyDate").removesuffix(".0")),
+        source="mimic_cxr",
+        labels=labels,
+        label_source="report text (CheXpert labeler)" if study is not None else "",
+        label_uncertainty=uncertainty,
+        text=report.read_text(encoding="utf-8") if report.is_file() else "",
+        covariates={"official_split": split} if split else {},
+    )
+
+
+MIMIC_CXR = Adapter(
+    title="MIMIC-CXR and MIMIC-CXR-JPG: 377,110 chest radiographs of 65,379 patients with reports",
+    licence="PhysioNet Credentialed Health Data License 1.5.0",
+    citation="Johnson AEW et al. MIMIC-CXR, a de-identified publicly available database of chest radiographs with "
+    "free-text reports. Sci Data 2019;6:317.",
+    read=read_mimic_cxr,
+    layout="mimic-cxr-2.0.0-metadata.csv.gz, -chexpert.csv.gz, -split.csv.gz, files/p10/p*/s*/*.jpg or *.dcm, s*.txt",
+)
