@@ -145,7 +145,7 @@ def test_plain_losses_are_those_of_torch() -> None:
 
 
 def test_the_soft_dice_part_is_that_of_monai() -> None:
-    from monai.losses import DiceLoss
+    from monai.losses import DiceLoss  # type: ignore[attr-defined]
 
     torch.manual_seed(1)
     logits, target = torch.randn(3, 1, 8, 8), torch.randint(0, 2, (3, 8, 8)).to(torch.uint8)

@@ -180,12 +180,15 @@ class MonaiViT(nn.Module):
             in_channels=channels, img_size=tuple(shape), patch_size=(patch,) * dims, hidden_size=width,
             mlp_dim=4 * width, num_layers=depth, num_heads=heads, spatial_dims=dims,
         )  # fmt: skip
+        for name, parameter in self.body.named_parameters():
+            # Blocks carry parts for attention to a second input, which there is none of here.
+            parameter.requires_grad_("cross_attn" not in name)
         self.widths = [width]
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return one map at 1/patch."""
         tokens: Tensor = self.body(image)[0]
-        return [tokens.transpose(1, 2).reshape(len(tokens), tokens.shape[2], *self.grid)]
+        return [tokens.transpose(1, 2).reshape(-1, self.widths[0], *self.grid)]
 
 
 class MonaiDense(nn.Module):
