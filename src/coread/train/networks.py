@@ -17,7 +17,9 @@ RESNETS = ("resnet10", "resnet18", "resnet34", "resnet50")
 EFFICIENTNETS = tuple(f"efficientnet-b{n}" for n in range(8))
 DENSE = ("unet", "dynunet", "segresnet", "swinunetr")
 LITE = "efficientnet-lite0"
-KINDS = ("residual", *RESNETS, "densenet121", *EFFICIENTNETS, LITE, "vit", *DENSE)
+LITE_DEEP = "efficientnet-lite0-s32"
+"""The same with its last stages, down to stride 32: for naming whole images rather than places in them."""
+KINDS = ("residual", *RESNETS, "densenet121", *EFFICIENTNETS, LITE, LITE_DEEP, "vit", *DENSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ def build_encoder(plan: NetworkPlan) -> Any:
         return encoders.MonaiDenseNet(dims, plan.channels)
     if plan.kind == LITE:
         return LiteEncoder(plan.channels)
+    if plan.kind == LITE_DEEP:
+        return LiteEncoder(plan.channels, taps=5)
     if plan.kind in EFFICIENTNETS:
         return encoders.MonaiEfficientNet(plan.kind, dims, plan.channels)
     if plan.kind == "vit":
