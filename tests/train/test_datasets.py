@@ -18,7 +18,7 @@ from coread.models.lineage import read_record
 from coread.train.dataset_build import JOURNAL, BuildPlan, build_dataset
 from coread.train.datasets import Box, ImageIndex, ImageRow, digest_of_rows, read_index, write_index
 from coread.train.errors import CorruptImage, DataMissing, DatasetExists
-from coread.train.pictures import PictureStore, Place
+from coread.train.pictures import PictureStore, Pixels, Place
 from coread.train.splits import held_out
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
@@ -134,7 +134,12 @@ def test_a_build_that_was_stopped_goes_on_and_gives_the_same_set(
     journal.write_text("\n".join(lines[:40]) + '\n{"path": "torn')
     opened: list[str] = []
     decoded = PictureStore.pixels
-    monkeypatch.setattr(PictureStore, "pixels", lambda self, path: (opened.append(path), decoded(self, path))[1])
+
+    def noted(store: PictureStore, path: str) -> Pixels:
+        opened.append(path)
+        return decoded(store, path)
+
+    monkeypatch.setattr(PictureStore, "pixels", noted)
     built = build_dataset(_plan(made_up_set, tmp_path / "set"))
     assert len(opened) == 44
     assert built.digest == build_dataset(_plan(made_up_set, tmp_path / "again")).digest

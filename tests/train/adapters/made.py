@@ -74,7 +74,8 @@ def nifti(path: Path, shape: tuple[int, ...] = (6, 5, 4)) -> None:
     voxels = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+        image: Any = nibabel.Nifti1Image
+        nibabel.save(image(voxels, np.eye(4)), path)
 
 
 def film(path: Path, frames: int = 5, rows: int = 16, columns: int = 16) -> None:

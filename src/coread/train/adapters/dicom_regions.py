@@ -41,7 +41,7 @@ def read_dicom_seg(source: Path, _options: ReadOptions) -> Iterator[Draft]:
         raise DataMissing(f"{source} holds no segmentation (SEG) that names its images")
     classes = _classes(label for found in frames.values() for label in (frame.label for frame in found))
     for path, header in _images_of_series(headers, set(frames)):
-        own = frames.get(header.sop_instance_uid, [])
+        own = [frame for frame in frames.get(header.sop_instance_uid, []) if frame.area().any()]
         shape = (header.rows or 0, header.columns or 0)
         row = _row(path, header, [frame.label for frame in own], (), classes=classes)
         yield Draft(row, partial(segment_mask, tuple(own), classes, shape) if own else None)
@@ -54,6 +54,15 @@ class SegmentFrame:
     label: str
     path: Path
     frame: int
+    above: float = 0.0
+    """Pixels above this belong to the segment: 0 for binary ones, half of the maximum for fractional ones."""
+
+    def area(self) -> NDArray[np.bool_]:
+        """Return which pixels belong to the segment, (rows, columns)."""
+        try:
+            return np.asarray(decode_frames(self.path, [self.frame])[0] > self.above)
+        except ImagingRefused as refusal:
+            raise CorruptImage(f"{self.path} frame {self.frame}: {refusal}") from refusal
 
 
 def segment_frames(path: Path) -> Iterator[tuple[str, SegmentFrame]]:
@@ -61,26 +70,25 @@ def segment_frames(path: Path) -> Iterator[tuple[str, SegmentFrame]]:
     dataset = _read(path)
     names = {int(item.SegmentNumber): str(item.get("SegmentLabel", "") or item.SegmentNumber)
              for item in dataset.SegmentSequence}  # fmt: skip
-    shared = (dataset.get("SharedFunctionalGroupsSequence") or [None])[0]
+    shared = next(iter(dataset.get("SharedFunctionalGroupsSequence") or []), dataset)
+    fractional = str(dataset.get("SegmentationType", "BINARY")) == "FRACTIONAL"
+    above = float(dataset.get("MaximumFractionalValue", 255)) / 2 if fractional else 0.0
     for number, groups in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
         identified = groups.get("SegmentIdentificationSequence") or shared.get("SegmentIdentificationSequence")
         label = names[int(identified[0].ReferencedSegmentNumber)]
         for derivation in groups.get("DerivationImageSequence", []):
             for image in derivation.get("SourceImageSequence", []):
-                yield str(image.ReferencedSOPInstanceUID), SegmentFrame(label, path, number)
+                yield str(image.ReferencedSOPInstanceUID), SegmentFrame(label, path, number, above)
 
 
 def segment_mask(frames: Sequence[SegmentFrame], classes: Mapping[str, int], shape: tuple[int, int]) -> Mask:
-    """Draw class numbers of all segments that show one image; fractional segments count from one half."""
+    """Draw the class numbers of all segments that show one image."""
     mask = np.zeros(shape, dtype=np.uint8)
     for frame in frames:
-        try:
-            drawn = decode_frames(frame.path, [frame.frame])[0]
-        except ImagingRefused as refusal:
-            raise CorruptImage(f"{frame.path} frame {frame.frame}: {refusal}") from refusal
-        if drawn.shape != shape:
-            raise CorruptImage(f"{frame.path} frame {frame.frame} is {drawn.shape}, its image {shape}")
-        mask[drawn > (0 if drawn.max() <= 1 else 127)] = classes[frame.label]
+        area = frame.area()
+        if area.shape != shape:
+            raise CorruptImage(f"{frame.path} frame {frame.frame} is {area.shape}, its image {shape}")
+        mask[area] = classes[frame.label]
     return mask
 
 

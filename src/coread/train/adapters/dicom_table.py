@@ -59,17 +59,24 @@ def read_dicom_folder(source: Path, _options: ReadOptions) -> Iterator[Draft]:
 
 
 def dicom_files(source: Path) -> Iterator[tuple[str, InstanceHeader]]:
-    """Yield (path below the folder, header) of every DICOM file; files that are not DICOM by name are skipped."""
+    """Yield (path below the folder, header) of every DICOM file; a ``.dcm`` that cannot be read is an error."""
     if not source.is_dir():
         raise DataMissing(f"{source} is no folder")
     for path in sorted(source.rglob("*")):
-        if not path.is_file() or path.suffix.lower() not in (".dcm", ".dicom", ".ima", "") or path.name == "DICOMDIR":
+        named = path.suffix.lower() in (".dcm", ".dicom")
+        if not path.is_file() or path.name == "DICOMDIR" or not (named or _has_prefix(path)):
             continue
         try:
             yield path.relative_to(source).as_posix(), scan_header(path)
         except ImagingRefused as refusal:
-            if path.suffix.lower() in (".dcm", ".dicom"):
+            if named:
                 raise CorruptImage(f"{path} cannot be read: {refusal}") from refusal
+
+
+def _has_prefix(path: Path) -> bool:
+    """Say whether a file of any name begins like a DICOM file (PS3.10 section 7.1)."""
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
 
 
 def row_of_header(path: str, header: InstanceHeader) -> ImageRow:
