@@ -1,0 +1,129 @@
+"""What stands around a finding in its sentence: change, side, place, acuteness and size."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from coread.reports.phrases import Event, Phrases
+from coread.reports.records import Change, Side
+
+SIZE = re.compile(
+    r"(?<![\d.])(\d{1,3}(?:\.\d{1,2})?|\.\d{1,2})(?: {0,2}(mm|cm))?"
+    r"(?: {0,2}(?:x|by|-|to|and) {0,2}(\d{1,3}(?:\.\d{1,2})?|\.\d{1,2})(?: {0,2}(?:mm|cm))?)?"
+    r"(?: {0,2}(?:x|by) {0,2}(\d{1,3}(?:\.\d{1,2})?))?[ -]{0,2}(mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?)\b"
+)
+_NOT_A_SIZE = re.compile(r"[ -]*(?:above|below|from|proximal|distal|beyond|inferior|superior|to the|into|past|midline|of midline|shift|of shift|rightward|leftward|slice|section|axial|thick (?:section|slice))")
+_CHANGES = {"increased": Change.INCREASED, "decreased": Change.DECREASED, "new": Change.NEW, "unchanged": Change.UNCHANGED}
+_FAR = 14
+_LEVELS = frozenset({"main", "lobar", "segmental", "subsegmental", "saddle"})
+
+
+class Size(NamedTuple):
+    """A diameter at a place of the sentence (characters)."""
+
+    mm: float
+    start: int
+    end: int
+    previous: bool
+
+
+def sizes(sentence: str, found: Phrases) -> tuple[Size, ...]:
+    """Every diameter of a sentence in mm; distances and shifts of other things are left out."""
+    made = []
+    for match in SIZE.finditer(sentence):
+        if _NOT_A_SIZE.match(sentence, match.end()):
+            continue
+        factor = 10.0 if match.group(5).startswith("c") else 1.0
+        if match.group(2) and match.group(2) != match.group(5)[:2]:
+            continue
+        largest = max(float(number) for number in match.group(1, 3, 4) if number)
+        made.append(Size(round(largest * factor, 2), *match.span(), _is_previous(match.start(), found)))
+    return tuple(made)
+
+
+def _is_previous(start: int, found: Phrases) -> bool:
+    """Whether "previously", "was" or "compared to" stands within three words before."""
+    word = sum(1 for _, end in found.positions if end <= start)
+    return any(e.kind == "previous" and 0 <= word - e.last <= 3 for e in found.events)
+
+
+def change_near(events: Sequence[Event], first: int, last: int) -> Change | None:
+    """The change word nearest to a finding in its clause."""
+    best, distance = None, _FAR
+    low, high = clause(events, first, last)
+    for event in events:
+        if event.kind in _CHANGES and low <= event.first and event.last <= high:
+            gap = max(first - event.last, event.first - last)
+            if gap < distance:
+                best, distance = _CHANGES[event.kind], gap
+    return best
+
+
+def side_near(events: Sequence[Event], first: int, last: int) -> Side | None:
+    """The side word nearest to a finding in its clause, before it rather than after it; two sides make both."""
+    low, high = clause(events, first, last)
+    near = [e for e in events if e.kind == "side" and low <= e.first and e.last <= high and -_FAR < e.first - first < _FAR]
+    inside = [e for e in near if first <= e.first < last]
+    before = [e for e in near if e.last <= first and not _crossed(events, e.last, first)]
+    after = [e for e in near if e.first >= last and not _crossed(events, last, e.first)]
+    chosen = inside or before[-1:] or after
+    found = {e.payload for e in chosen}
+    if len(found) > 1 or "bilateral" in found:
+        return Side.BILATERAL
+    return Side(found.pop()) if found else None
+
+
+def _crossed(events: Sequence[Event], start: int, end: int) -> bool:
+    """Whether another finding stands between."""
+    return any(e.kind == "finding" and start <= e.first and e.last <= end for e in events)
+
+
+def site_near(events: Sequence[Event], first: int, last: int) -> str:
+    """Place words of the clause, in order."""
+    low, high = clause(events, first, last)
+    found = [
+        e.word for e in events if e.kind == "place" and low <= e.first and e.last <= high and abs(e.first - first) < _FAR
+    ]
+    return " ".join(dict.fromkeys(found))
+
+
+def levels(phrase: str) -> str:
+    """Levels of the pulmonary arteries inside a phrase ("segmental emboli")."""
+    return " ".join(word for word in phrase.split() if word in _LEVELS)
+
+
+def acuity_near(events: Sequence[Event], first: int, last: int, phrase: str) -> str:
+    """Acute or chronic, as the words right before a finding (or inside its phrase) say."""
+    for word in phrase.split():
+        if word in ("acute", "chronic"):
+            return word
+    near = [e for e in events if e.kind == "acuity" and -6 < e.last - first <= 0 and not _crossed(events, e.last, first)]
+    return str(near[-1].payload) if near else ""
+
+
+def clause(events: Sequence[Event], first: int, last: int) -> tuple[int, int]:
+    """Word numbers of the clause around a finding: between words that start a new statement."""
+    low = max((e.first for e in events if e.kind == "stop" and e.last <= first), default=0)
+    high = min((e.first for e in events if e.kind == "stop" and e.first >= last), default=1 << 30)
+    return low, high
+
+
+def elsewhere(events: Sequence[Event], first: int, last: int) -> bool:
+    """Whether another organ stands closer to a finding than the chest does."""
+    low, high = clause(events, first, last)
+    near = [e for e in events if e.kind == "region" and low <= e.first and e.last <= high]
+    other = [_gap(e, first, last) for e in near if e.payload == "other" and _same_phrase(events, e, first, last)]
+    chest = [_gap(e, first, last) for e in near if e.payload == "chest"]
+    return bool(other) and min(other) <= 5 and min(other) < min(chest, default=99)
+
+
+def _gap(event: Event, first: int, last: int) -> int:
+    return max(first - event.last, event.first - last, 0)
+
+
+def _same_phrase(events: Sequence[Event], event: Event, first: int, last: int) -> bool:
+    """No comma, list word or other finding between the organ and the finding."""
+    start, end = (event.last, first) if event.last <= first else (last, event.first)
+    return not any(
+        start <= e.first and e.last <= end and e.kind in ("and", "or", "finding", "subject", "negation_before") for e in events
+    )

@@ -1,0 +1,138 @@
+"""One sentence on its own: what it states, relative to its first letter. Remembered, because reports repeat themselves."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from coread.reports import attributes
+from coread.reports.lexicon import FindingRule
+from coread.reports.phrases import Event, Phrases, phrases
+from coread.reports.records import HEMORRHAGE, HEMORRHAGES, Change, Side, Status
+from coread.reports.scope import Assertion, assertions, choose
+from coread.reports.subjects import judged
+
+REMEMBERED = 65536
+"""Sentences kept; the answer depends on nothing else, so forgetting one changes no result."""
+_HEAD = frozenset({HEMORRHAGE, *HEMORRHAGES})
+_ALWAYS_CHEST = frozenset({"pneumothorax", "pleural_effusion", "cardiomegaly", "pneumonia", "atelectasis"})
+
+
+class Mention(NamedTuple):
+    """A finding as one sentence states it; ``start`` and ``end`` count from the sentence's first letter."""
+
+    finding: str
+    status: Status
+    start: int
+    end: int
+    implied: bool
+    narrowed: bool
+    change: Change | None
+    side: Side | None
+    site: str
+    acuity: str
+    size_mm: float | None
+    previous_size_mm: float | None
+    measured: bool
+    either: str
+    """What the phrase may mean instead."""
+    region: str
+    """``head`` or ``chest``: counts only in a text about that region; empty: anywhere."""
+
+
+class Reading(NamedTuple):
+    """What a sentence states, and hints about what the report is about."""
+
+    mentions: tuple[Mention, ...]
+    chest: int
+    head: int
+    embolism: int
+    effusion: int
+    loose_sizes: tuple[float, ...]
+    """Diameters of what the sentence before is about ("The largest measures 9 mm")."""
+    judges: bool
+    """Whether it says anything about a place of the body."""
+
+
+_NOTHING = Reading((), 0, 0, 0, 0, (), False)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def read_sentence(sentence: str) -> Reading:
+    """Read one lower-case sentence."""
+    found = phrases(sentence)
+    if not found.events:
+        return _NOTHING
+    events = found.events
+    findings, states = assertions(events)
+    measures = attributes.sizes(sentence, found) if any(letter.isdigit() for letter in sentence) else ()
+    stated = [made for made in findings if made.status is not None]
+    mentions = [mention for made in stated for mention in _mentions(found, made)]
+    subjects = tuple(judged(choose(events), states))
+    for place in subjects:
+        start, end = found.positions[place.first][0], found.positions[place.last - 1][1]
+        mentions.append(_of_place(found, place.finding, place.status, place.implied, (place.first, place.last), (start, end)))
+    sized, loose = _with_sizes(mentions, measures, events)
+    regions = [e.payload for e in events if e.kind == "region"]
+    hints = [e.payload for e in events if e.kind == "either"]
+    return Reading(
+        tuple(sorted(sized, key=lambda mention: mention.start)),
+        regions.count("chest") + sum(m.finding in _ALWAYS_CHEST for m in mentions),
+        regions.count("head") + sum(m.finding in _HEAD and not m.region for m in mentions),
+        hints.count("pulmonary_embolism"),
+        hints.count("pleural_effusion"),
+        loose,
+        bool(subjects or any(e.kind in ("subject", "finding") for e in events)),
+    )
+
+
+def _mentions(found: Phrases, made: Assertion) -> list[Mention]:
+    rule: FindingRule = made.event.payload
+    first, last = made.event.first, made.event.last
+    events = found.events
+    if rule.elsewhere and attributes.elsewhere(events, first, last):
+        return []
+    start, end = found.positions[first][0], found.positions[last - 1][1]
+    side = attributes.side_near(events, first, last)
+    change = made.change or attributes.change_near(events, first, last)
+    site = " ".join(filter(None, (attributes.levels(made.event.word), attributes.site_near(events, first, last))))
+    acuity = attributes.acuity_near(events, first, last, made.event.word)
+    narrowed = made.narrowed or (made.status is Status.ABSENT and side in (Side.LEFT, Side.RIGHT))
+    region = rule.region or ("chest" if rule.elsewhere and not (set(rule.keys) & _HEAD) else "")
+    status = made.status or Status.PRESENT
+    return [
+        Mention(key, status, start, end, rule.implied, narrowed, change, side, site, acuity, None, None, rule.measured, rule.either, region)
+        for key in rule.keys
+    ]
+
+
+def _of_place(
+    found: Phrases, finding: str, status: Status, implied: bool, at: tuple[int, int], span: tuple[int, int]
+) -> Mention:
+    events = found.events
+    side = attributes.side_near(events, *at)
+    partial = status is Status.ABSENT and side in (Side.LEFT, Side.RIGHT)
+    change = attributes.change_near(events, *at)
+    site = attributes.site_near(events, *at)
+    return Mention(finding, status, *span, implied, partial, change, side, site, "", None, None, False, "", "")
+
+
+def _with_sizes(
+    mentions: list[Mention], measures: tuple[attributes.Size, ...], events: tuple[Event, ...]
+) -> tuple[list[Mention], tuple[float, ...]]:
+    """Give each diameter to the nearest measurable finding that is there; what finds none is loose."""
+    if not measures:
+        return mentions, ()
+    there = [m for m in mentions if m.measured and m.status is not Status.ABSENT]
+    if not there:
+        denied = any(m.measured for m in mentions)
+        about_size = any(e.kind == "measuring" for e in events)
+        return mentions, tuple(size.mm for size in measures if not size.previous) if about_size and not denied else ()
+    now: dict[int, float] = {}
+    before: dict[int, float] = {}
+    for size in measures:
+        nearest = min(there, key=lambda m: max(m.start - size.end, size.start - m.end)).start
+        table = before if size.previous else now
+        table[nearest] = max(size.mm, table.get(nearest, 0.0))
+    sized = [
+        m._replace(size_mm=now.get(m.start), previous_size_mm=before.get(m.start)) if m in there else m for m in mentions
+    ]
+    return sized, ()
