@@ -1,8 +1,5 @@
 """A switch reaches a running worker, routing and pages; what may not run is said, never replaced by something else."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,38 +13,26 @@ from coread.domain.study import Origin, SettledReason
 from coread.engine.worker_loop import WorkLoop, WorkSettings
 from coread.models.trust import SignatureRule
 from coread.models.validations import attach_validation
-from coread.models.versions import Release, Request
+from coread.models.versions import Request
 from coread.readers.registry import ReaderListing
 from coread.receive.folder import FolderSettings, take_file
 from coread.store import Store, StoreSettings
-from tests.acceptance.conftest import PROGRAM, Answer
+from tests.app.installed_tiny import command, installed, tiny_package
 from tests.engine.inputs import radiograph, square_at
 from tests.models.releases import key_pair, release, validation
-from tests.models.tiny_reader import write_tiny_reader
 
 OFF = Request("tests", rule=SignatureRule.OFF)
 
 
 @pytest.fixture
 def code(tmp_path: Path) -> Iterator[Path]:
-    """The tiny reader, installed as an outside package with its entry point."""
-    place = tmp_path / "code"
-    folder = write_tiny_reader(place / "tiny_switched")
-    (folder / "README.md").write_text("# Tiny\n")
-    information = place / "tiny_switched-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-switched\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text("[coread.readers]\ntiny = tiny_switched\n")
-    sys.path.insert(0, str(place))
-    yield place
-    sys.path.remove(str(place))
-    for name in [name for name in sys.modules if name.startswith("tiny_switched")]:
-        del sys.modules[name]
+    with tiny_package(tmp_path / "code") as place:
+        yield place
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(folder=tmp_path / "site", require_signature=SignatureRule.WARN)
+    return Settings.model_validate({"folder": tmp_path / "site", "require_signature": SignatureRule.WARN})
 
 
 @pytest.fixture
@@ -61,33 +46,12 @@ def store(settings: Settings) -> Iterator[Store]:
         yield opened
 
 
-def installed(site: SiteReaders, folder: Path, **changes: Any) -> Release:
-    locked = release(folder, **changes)
-    found = site.models.install(folder)
-    attach_validation(found.folder, found.digest, validation(Path(f"{folder}-v"), locked.package.digest))
-    return found
-
-
 def tiny_version(listing: ReaderListing) -> str:
     return {item.card.reader_id: item.card.version for item in listing.readers}.get("tiny_square", "")
 
 
 def problem_of(listing: ReaderListing) -> str:
     return next(item.problem for item in listing.problems if item.name == "tiny_square")
-
-
-def command(code: Path, settings: Settings, *words: str | Path) -> Answer:
-    """Run the installed command where the tiny reader is installed too."""
-    environment = os.environ | {"PYTHONPATH": str(code), "COREAD_REQUIRE_SIGNATURE": settings.require_signature.value}
-    done = subprocess.run(
-        [*PROGRAM, "--folder", str(settings.folder), *map(str, words)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=120,
-        check=False,
-    )
-    return Answer(done.returncode, done.stdout, done.stderr)
 
 
 def test_a_switch_is_seen_at_once_and_so_is_its_undoing(site: SiteReaders, settings: Settings, tmp_path: Path) -> None:
@@ -155,7 +119,11 @@ def test_a_running_worker_reads_the_next_study_with_the_version_that_was_switche
 
     def read(number: int) -> tuple[str, str]:
         uid = f"1.2.826.0.1.3680043.8.498.{number}"
-        names = {"StudyInstanceUID": uid, "SeriesInstanceUID": f"{uid}.1", "SOPInstanceUID": f"{uid}.1.1"}
+        names: dict[str, Any] = {
+            "StudyInstanceUID": uid,
+            "SeriesInstanceUID": f"{uid}.1",
+            "SOPInstanceUID": f"{uid}.1.1",
+        }
         path = radiograph(tmp_path / f"{number}.dcm", square_at(64, 160), **names)
         take_file(store, path, FolderSettings(store.folder, durable=False), Origin("command"))
         settle_and_route(pipeline, uid, SettledReason.MANUAL, "all files are in")

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coread.models.calibration import (
+    Beta,
     Calibration,
     Isotonic,
     Platt,
@@ -27,6 +28,8 @@ def isotonic(draw: st.DrawFn) -> Isotonic:
     return Isotonic(tuple(sorted(logits)), tuple(sorted(values)))
 
 
+SLOPES = st.floats(min_value=0.0, max_value=100.0)
+BETA = st.builds(Beta, SLOPES, st.floats(min_value=1e-3, max_value=100.0), st.floats(-100.0, 100.0))
 CURVES = st.one_of(PLATT, isotonic())
 
 
@@ -36,8 +39,24 @@ def test_a_curve_stays_in_the_unit_interval_and_keeps_order(curve: Platt | Isoto
     assert 0.0 <= curve.probability(low) <= curve.probability(high) <= 1.0
 
 
-@given(st.one_of(st.lists(PLATT, max_size=4), st.lists(isotonic(), max_size=4)))
-def test_calibration_survives_the_file(curves: list[Platt | Isotonic]) -> None:
+@given(BETA, st.floats(allow_nan=False), st.floats(allow_nan=False))
+def test_beta_calibration_keeps_order_but_for_rounding(curve: Beta, one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    assert 0.0 <= curve.probability(low) <= curve.probability(high) + 1e-12
+    assert curve.probability(high) <= 1.0
+
+
+@given(st.floats(-30, 30), st.floats(0.1, 5), st.floats(0.1, 5), st.floats(-3, 3))
+def test_beta_calibration_is_the_published_formula(logit: float, a: float, b: float, c: float) -> None:
+    said = 1 / (1 + math.exp(-logit))
+    if not 0.0 < said < 1.0:
+        return
+    published = 1 / (1 + 1 / (math.exp(c) * said**a / (1 - said) ** b))
+    assert Beta(a, b, c).probability(logit) == pytest.approx(published, rel=1e-6, abs=1e-9)
+
+
+@given(st.lists(st.one_of(PLATT, isotonic(), BETA), max_size=4))
+def test_calibration_survives_the_file(curves: list[Platt | Isotonic | Beta]) -> None:
     calibration = Calibration(tuple((f"key_{index}", curve) for index, curve in enumerate(curves)))
     assert calibration_from_json(calibration_to_json(calibration)) == calibration
 
@@ -66,6 +85,10 @@ def test_sigmoid_has_no_overflow() -> None:
         '{"schema": 1, "method": "platt", "outputs": {"a": {"a": -1, "b": 0}}}',
         '{"schema": 1, "method": "platt", "outputs": {"a": {"a": NaN, "b": 0}}}',
         '{"schema": 1, "method": "temperature", "outputs": {"a": {"temperature": 0}}}',
+        '{"schema": 1, "method": "beta", "outputs": {"a": {"a": 0, "b": 0, "c": 1}}}',
+        '{"schema": 1, "method": "beta", "outputs": {"a": {"a": -1, "b": 2, "c": 1}}}',
+        '{"schema": 1, "method": "by output", "outputs": {"a": {"a": 1, "b": 0}}}',
+        '{"schema": 1, "method": "by output", "outputs": {"a": {"method": "by output", "a": 1, "b": 0}}}',
         '{"schema": 1, "method": "isotonic", "outputs": {"a": {"logits": [1, 0], "probabilities": [0, 1]}}}',
         '{"schema": 1, "method": "isotonic", "outputs": {"a": {"logits": [0, 1], "probabilities": [1, 0]}}}',
         '{"schema": 1, "method": "isotonic", "outputs": {"a": {"logits": [], "probabilities": []}}}',

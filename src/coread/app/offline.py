@@ -46,7 +46,7 @@ def read_paths(
     with tempfile.TemporaryDirectory(prefix="coread-read-") as folder:
         throw_away = StoreSettings(folder=Path(folder), durable=False, warn_free_fraction=0.0, refuse_free_fraction=0.0)
         with Store.open(throw_away, migrate=True) as store:
-            refused, uids = _take_in(store, files_below(paths), progress)
+            refused, uids = take_in(store, files_below(paths), progress)
             pipeline = pipeline_of(store, settings, only)
             for uid in uids:
                 settle_and_route(pipeline, uid, SettledReason.MANUAL, "all files that were named are in")
@@ -54,7 +54,8 @@ def read_paths(
             return _write(store, uids, out, refused)
 
 
-def _take_in(store: Store, files: Sequence[Path], progress: Progress) -> tuple[list[tuple[Path, str]], tuple[str, ...]]:
+def take_in(store: Store, files: Sequence[Path], progress: Progress) -> tuple[list[tuple[Path, str]], tuple[str, ...]]:
+    """Take files into a store; returns what was refused, with the reason, and the UIDs of the studies."""
     refused: list[tuple[Path, str]] = []
     uids: dict[str, None] = {}
     settings = FolderSettings(folder=store.folder, durable=False)

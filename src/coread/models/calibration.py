@@ -10,6 +10,7 @@ from typing import Any
 from coread.models.errors import BadCalibration
 
 SCHEMA = 1
+BY_OUTPUT = "by output"
 _MEND = "Fit and export the calibration again."
 
 
@@ -57,10 +58,37 @@ class Isotonic:
 
 
 @dataclass(frozen=True, slots=True)
+class Beta:
+    """sigmoid(a ln s - b ln(1 - s) + c) with s = sigmoid(logit); a, b >= 0 keep the order (Kull et al. 2017)."""
+
+    a: float
+    b: float
+    c: float
+
+    def __post_init__(self) -> None:
+        finite = all(math.isfinite(value) for value in (self.a, self.b, self.c))
+        if not (finite and self.a >= 0 and self.b >= 0 and self.a + self.b > 0):
+            raise BadCalibration(
+                f"beta calibration needs finite a, b >= 0, not both 0, and c; got a={self.a}, b={self.b}, c={self.c}. "
+                f"{_MEND}"
+            )
+
+    def probability(self, logit: float) -> float:
+        """Return the calibrated probability of one logit."""
+        low = self.a * _softplus(-logit) if self.a else 0.0
+        high = self.b * _softplus(logit) if self.b else 0.0
+        return sigmoid(high - low + self.c)
+
+
+Curve = Platt | Isotonic | Beta
+_METHODS: dict[type[Curve], str] = {Platt: "platt", Isotonic: "isotonic", Beta: "beta"}
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """One curve for each output key of a package."""
 
-    curves: tuple[tuple[str, Platt | Isotonic], ...] = ()
+    curves: tuple[tuple[str, Curve], ...] = ()
 
     def probability(self, key: str, logit: float) -> float:
         """Return the calibrated probability in [0, 1]; raises BadCalibration for an unknown key or a NaN logit."""
@@ -81,9 +109,10 @@ def sigmoid(value: float) -> float:
 
 
 def calibration_from_json(document: str | bytes) -> Calibration:
-    """Read ``{"schema": 1, "method": "platt" | "temperature" | "isotonic", "outputs": {key: parameters}}``.
+    """Read ``{"schema": 1, "method": METHOD, "outputs": {key: parameters}}``.
 
-    Parameters: ``{"a", "b"}``; ``{"temperature"}``; ``{"logits", "probabilities"}``.
+    Parameters: platt ``{"a", "b"}``; temperature ``{"temperature"}``; isotonic ``{"logits", "probabilities"}``; beta
+    ``{"a", "b", "c"}``. With the method ``by output`` each output names its own ``method`` beside its parameters.
     """
     try:
         body = json.loads(document)
@@ -96,16 +125,27 @@ def calibration_from_json(document: str | bytes) -> Calibration:
 
 
 def calibration_to_json(calibration: Calibration) -> str:
-    """Write curves of one method as calibration.json; ``calibration_from_json`` gives the same curves back."""
-    kinds = {type(curve) for _, curve in calibration.curves}
-    if len(kinds) > 1:
-        raise BadCalibration("one package uses one calibration method for all outputs.")
-    method = "isotonic" if kinds == {Isotonic} else "platt"
-    outputs = {key: _parameters(curve) for key, curve in calibration.curves}
+    """Write calibration.json; ``calibration_from_json`` gives the same curves back."""
+    methods = {_METHODS[type(curve)] for _, curve in calibration.curves}
+    mixed = len(methods) > 1
+    method = BY_OUTPUT if mixed else min(methods, default="platt")
+    own = {key: {"method": _METHODS[type(curve)]} if mixed else {} for key, curve in calibration.curves}
+    outputs = {key: own[key] | _parameters(curve) for key, curve in calibration.curves}
     return json.dumps({"schema": SCHEMA, "method": method, "outputs": outputs}, indent=2, sort_keys=True) + "\n"
 
 
-def _curve(method: str, item: Mapping[str, Any]) -> Platt | Isotonic:
+def _softplus(value: float) -> float:
+    """Return ln(1 + exp(value)) without overflow."""
+    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
+
+
+def _curve(method: str, item: Mapping[str, Any]) -> Curve:
+    if method == BY_OUTPUT:
+        if item["method"] == BY_OUTPUT:
+            raise BadCalibration(f"an output must name its own calibration method. {_MEND}")
+        return _curve(str(item["method"]), item)
+    if method == "beta":
+        return Beta(float(item["a"]), float(item["b"]), float(item["c"]))
     if method == "platt":
         return Platt(float(item["a"]), float(item["b"]))
     if method == "temperature":
@@ -114,10 +154,12 @@ def _curve(method: str, item: Mapping[str, Any]) -> Platt | Isotonic:
         return Isotonic(
             tuple(float(value) for value in item["logits"]), tuple(float(value) for value in item["probabilities"])
         )
-    raise BadCalibration(f"calibration method {method!r} is unknown; use platt, temperature or isotonic.")
+    raise BadCalibration(f"calibration method {method!r} is unknown; use platt, temperature, isotonic or beta.")
 
 
-def _parameters(curve: Platt | Isotonic) -> dict[str, Any]:
+def _parameters(curve: Curve) -> dict[str, Any]:
     if isinstance(curve, Platt):
         return {"a": curve.a, "b": curve.b}
+    if isinstance(curve, Beta):
+        return {"a": curve.a, "b": curve.b, "c": curve.c}
     return {"logits": list(curve.logits), "probabilities": list(curve.probabilities)}

@@ -202,6 +202,10 @@ class Store:
         """Return one page of matching instances, evidence too."""
         return self._db.read(lambda tx: queries.find_instances(tx, query))
 
+    def latest_studies(self, limit: int, offset: int = 0) -> tuple[str, ...]:
+        """Return the UIDs of settled studies, the last received first."""
+        return self._db.read(lambda tx: studies.latest(tx, limit, offset))
+
     def unsettled_studies(self) -> tuple[Study, ...]:
         """Return the studies that are still growing, the quietest first."""
         return self._db.read(studies.unsettled)

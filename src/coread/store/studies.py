@@ -31,6 +31,15 @@ def study(tx: Transaction, uid: str, *, with_series: bool, with_instances: bool)
     return study_record(row, _series_of(tx, uid, with_instances=with_instances))
 
 
+def latest(tx: Transaction, limit: int, offset: int) -> tuple[str, ...]:
+    """Return the UIDs of settled studies, the last received first."""
+    table = schema.studies.c
+    settled = (table.state == StudyState.SETTLED.value, table.trashed_at.is_(None))
+    order = (table.last_received_at.desc(), table.id.desc())
+    rows = tx.run(select(table.study_uid).where(*settled).order_by(*order).limit(limit).offset(offset))
+    return tuple(row.study_uid for row in rows)
+
+
 def _series_of(tx: Transaction, uid: str, *, with_instances: bool) -> tuple[Series, ...]:
     table = schema.series
     order = (table.c.series_number, table.c.id)

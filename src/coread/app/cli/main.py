@@ -12,6 +12,7 @@ import typer
 
 from coread import __version__
 from coread.app.cli import (
+    command_calibrate,
     command_check,
     command_dataset,
     command_demo,
@@ -48,6 +49,8 @@ for part in (
     command_export,
     command_trash,
     command_dataset,
+    command_models,
+    command_calibrate,
 ):
     part.register(app)
 
