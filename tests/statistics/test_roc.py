@@ -73,7 +73,7 @@ def delong_by_definition(truth: np.ndarray, table: np.ndarray) -> np.ndarray:
         x, y = scores[truth], scores[~truth]
         v10.append([sum(kernel(a, b) for b in y) / len(y) for a in x])
         v01.append([sum(kernel(a, b) for a in x) / len(x) for b in y])
-    return np.atleast_2d(np.cov(v10)) / truth.sum() + np.atleast_2d(np.cov(v01)) / (~truth).sum()
+    return np.asarray(np.atleast_2d(np.cov(v10)) / truth.sum() + np.atleast_2d(np.cov(v01)) / (~truth).sum())
 
 
 @given(st.integers(0, 10_000), st.integers(0, 6))

@@ -12,6 +12,8 @@ from coread.statistics.errors import NotEstimable, UnsuitableData
 from coread.statistics.intervals import clopper_pearson, estimate, proportion, two_sided, wilson_bounds
 from coread.statistics.roc import truth_and_scores
 
+_CERTAIN = 1e9
+"""A score statistic where the difference leaves no doubt."""
 Weights = Literal["none", "linear", "quadratic"]
 
 
@@ -176,10 +178,10 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
     b, c = int((one & ~other).sum()), int((~one & other).sum())
     if b + c == 0:
         return McNemar(0, 0, 1.0, 1.0)
-    least = min(b, c)
-    exact = min(1.0, 2 * float(binom.cdf(least, b + c, 0.5)))
-    middle = 2 * float(binom.cdf(least, b + c, 0.5)) - float(binom.pmf(least, b + c, 0.5))
-    return McNemar(b, c, exact, 1.0 if b == c else middle)
+    at_least = float(binom.pmf(min(b, c), b + c, 0.5))
+    both_tails = 2 * float(binom.cdf(min(b, c), b + c, 0.5))
+    middle = 1 - at_least / 2 if b == c else both_tails - at_least
+    return McNemar(b, c, min(1.0, both_tails), middle)
 
 
 def paired_difference(
@@ -243,7 +245,8 @@ def _tango(table: Floats, value: float, level: float) -> tuple[float, float]:
         root = max(linear**2 - 8 * n * (-c * delta * (1 - delta)), 0.0)
         share = (np.sqrt(root) - linear) / (4 * n)
         variance = n * (2 * share + delta * (1 - delta))
-        return float((b - c - n * delta) / np.sqrt(variance)) if variance > 0 else float(np.inf * np.sign(b - c))
+        gap = b - c - n * delta
+        return float(gap / np.sqrt(variance)) if variance > 0 else float(np.sign(gap)) * _CERTAIN
 
     edge = 1e-10
     low = -1.0 if score(-1 + edge) < z else float(brentq(lambda d: score(d) - z, -1 + edge, value))
