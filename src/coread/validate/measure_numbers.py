@@ -1,0 +1,174 @@
+"""Measured numbers, masks and types: errors with intervals, agreement, repeatability, tables of classes."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coread.domain.cards import Estimate
+from coread.statistics.errors import NotEstimable
+from coread.statistics.intervals import bootstrap, proportion
+from coread.validate.cohort import READ, NumberSpec
+from coread.validate.mask_measures import WHOLE
+from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.observations import Observation
+from coread.validate.plain import Plain, not_estimable, rounded, stated, thinned
+
+Floats = NDArray[np.float64]
+
+
+def measure_masks(observations: Sequence[Observation], settings: MeasureSettings) -> dict[str, Plain]:
+    """Return overlap, distances and volume bias for every mask of the truth; a case that was not read has no mask."""
+    names = sorted({name for item in observations for name in item.record.masks})
+    return {name: _one_mask(name, observations, settings) for name in names}
+
+
+def _one_mask(name: str, observations: Sequence[Observation], settings: MeasureSettings) -> Plain:
+    chosen = [item for item in observations if name in item.record.masks]
+    column = "" if name == WHOLE else name
+    missing = sum(1 for item in observations if column in item.case.masks and not item.record.was_read)
+    records = [item.record.masks[name] for item in chosen]
+    patients = np.array([item.patient for item in chosen], dtype=np.str_)
+    dice = np.array([record.dice for record in records])
+    found = np.array([record.volume for record in records])
+    truth = np.array([record.volume_truth for record in records])
+    distance = np.array([np.nan if r.hausdorff95 is None else r.hausdorff95 for r in records], dtype=np.float64)
+    known = np.isfinite(distance)
+    body: Plain = {
+        "n": len(records),
+        "not_read": missing,
+        "unit": records[0].unit,
+        "distance_unit": "pixel" if records[0].unit == "pixel" else "mm",
+        "dice": stated(lambda: _bootstrapped(dice, patients, settings, np.mean)),
+        "dice_median": stated(lambda: _bootstrapped(dice, patients, settings, np.median)),
+        "dice_with_refusals": rounded(float(dice.sum() / (len(dice) + missing))),
+        "empty_answers": int((found == 0).sum()),
+        "hausdorff95": _if_any(distance[known], patients[known], settings, np.mean),
+        "hausdorff95_median": _if_any(distance[known], patients[known], settings, np.median),
+        "without_distance": int((~known).sum()),
+        "quantiles": {str(q): rounded(float(np.quantile(dice, q))) for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
+    }
+    return body | {"volume": _agreement(truth, found, patients, settings)}
+
+
+def measure_numbers(
+    observations: Sequence[Observation], specs: Mapping[str, NumberSpec], settings: MeasureSettings
+) -> dict[str, Plain]:
+    """Return, for each number that the truth knows, error, agreement, and repeatability where there are repeats."""
+    names = sorted({name for item in observations for name in item.case.numbers})
+    body = {}
+    for name in names:
+        known = [item for item in observations if name in item.case.numbers and item.case.expect == READ]
+        given = [item for item in known if name in item.record.numbers]
+        truth = np.array([item.case.numbers[name] for item in given])
+        found = np.array([item.record.numbers[name] for item in given])
+        patients = np.array([item.patient for item in given], dtype=np.str_)
+        spec = specs.get(name)
+        one = {"n": len(known), "not_measured": len(known) - len(given), "unit": spec.unit if spec else ""}
+        one |= _agreement(truth, found, patients, settings)
+        if spec is not None and spec.within is not None and len(truth):
+            near = np.abs(found - truth) <= spec.within
+            one["within"] = {"limit": spec.within, "share": stated(lambda near=near, p=patients: proportion(near, p))}
+        body[name] = one | {"repeatability": _repeatability(name, observations)}
+    return body
+
+
+def measure_types(observations: Sequence[Observation], types: Mapping[str, Sequence[str]]) -> dict[str, Plain]:
+    """Return the table of classes for each type: the output with the highest probability against the truth."""
+    return {name: _one_type(name, keys, observations) for name, keys in sorted(types.items())}
+
+
+def _one_type(name: str, keys: Sequence[str], observations: Sequence[Observation]) -> Plain:
+    from coread.statistics.confusion import balanced_accuracy, confusion_matrix, kappa, overall_accuracy
+
+    known = [item for item in observations if name in item.case.types and item.case.expect == READ]
+    given = []
+    for item in known:
+        scores = [_probability(item, key) for key in keys]
+        if item.record.was_read and any(score > -1 for score in scores):
+            given.append((list(keys).index(item.case.types[name]), int(np.argmax(scores))))
+    body: Plain = {"classes": list(keys), "n": len(known), "not_read": len(known) - len(given)}
+    if not given:
+        return body | {"accuracy": not_estimable("no case was read")}
+    truth, called = (np.array(column) for column in zip(*given, strict=True))
+    matrix = confusion_matrix(truth, called, len(keys))
+    return body | {
+        "matrix": matrix.tolist(),
+        "accuracy": stated(lambda: overall_accuracy(matrix)),
+        "accuracy_with_refusals": stated(
+            lambda: proportion(np.r_[truth == called, np.zeros(len(known) - len(given), dtype=np.bool_)])
+        ),
+        "balanced_accuracy": stated(lambda: balanced_accuracy(matrix)),
+        "kappa": stated(lambda: kappa(matrix)),
+        "sensitivity": {
+            key: stated(lambda k=number: proportion(called[truth == k] == k)) if (truth == number).any()
+            else not_estimable("no case of this class")
+            for number, key in enumerate(keys)
+        },
+    }  # fmt: skip
+
+
+def _probability(item: Observation, key: str) -> float:
+    record = item.record.outputs.get(key)
+    return -1.0 if record is None or record.probability is None else record.probability
+
+
+def _agreement(truth: Floats, found: Floats, patients: NDArray[np.str_], settings: MeasureSettings) -> Plain:
+    from coread.statistics.agreement import bland_altman, concordance, intraclass_correlations, mean_absolute_error
+
+    if len(truth) < 3:
+        return {"mean_absolute_error": not_estimable(f"{len(truth)} cases with a number")}
+    body: Plain = {
+        "mean_absolute_error": stated(lambda: mean_absolute_error(truth, found, patients, plan=settings.plan(1000))),
+        "concordance": stated(lambda: concordance(truth, found)),
+        "pairs": thinned(truth, found, points=1000),
+    }
+    try:
+        limits = bland_altman(found, truth)
+        body["bland_altman"] = {
+            name: stated(lambda name=name: getattr(limits, name)) for name in ("bias", "lower", "upper", "slope")
+        } | {"standard_deviation": rounded(limits.standard_deviation)}
+        icc = intraclass_correlations(np.column_stack([truth, found]))
+        body["icc"] = {"icc21": stated(lambda: icc.icc21), "icc31": stated(lambda: icc.icc31)}
+    except NotEstimable as problem:
+        body.setdefault("bland_altman", not_estimable(str(problem)))
+        body.setdefault("icc", not_estimable(str(problem)))
+    return body
+
+
+def _repeatability(name: str, observations: Sequence[Observation]) -> Plain:
+    from coread.statistics.agreement import repeatability
+
+    by_word: dict[str, list[float]] = {}
+    for item in observations:
+        if item.case.repeat and name in item.record.numbers:
+            by_word.setdefault(f"{item.cohort}/{item.case.repeat}", []).append(item.record.numbers[name])
+    sizes = {len(values) for values in by_word.values() if len(values) > 1}
+    if not sizes:
+        return not_estimable("no repeated acquisitions (column repeat)")
+    least = min(sizes)
+    table = np.array([values[:least] for values in by_word.values() if len(values) >= least])
+    try:
+        found = repeatability(table)
+    except NotEstimable as problem:
+        return not_estimable(str(problem))
+    return {
+        "subjects": len(table),
+        "repeats": least,
+        "within_sd": rounded(found.within_sd),
+        "coefficient": stated(lambda: found.coefficient),
+    }
+
+
+def _bootstrapped(
+    values: Floats, patients: NDArray[np.str_], settings: MeasureSettings, statistic: Callable[[Floats], np.floating]
+) -> Estimate:
+    return bootstrap(lambda chosen: float(statistic(values[chosen])), patients, plan=settings.plan(1000))
+
+
+def _if_any(
+    values: Floats, patients: NDArray[np.str_], settings: MeasureSettings, statistic: Callable[[Floats], np.floating]
+) -> Plain:
+    if not len(values):
+        return not_estimable("no pair of masks has two surfaces")
+    return stated(lambda: _bootstrapped(values, patients, settings, statistic))

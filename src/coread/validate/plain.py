@@ -1,0 +1,62 @@
+"""Numbers as plain JSON: an estimate with its interval, or the reason why there is none. Never NaN."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from coread.domain.cards import Estimate
+from coread.statistics.errors import NotEstimable
+
+_DIGITS = 6
+MAX_POINTS = 200
+"""Points of a curve in the report; more cannot be seen."""
+
+Plain = dict[str, Any]
+
+
+def rounded(value: float) -> float:
+    """Return a number with six decimals, which is more than any study can tell apart."""
+    return round(float(value), _DIGITS)
+
+
+def plain_estimate(found: Estimate) -> Plain:
+    """Return an estimate as JSON values; rounding never pushes the value out of its interval."""
+    value = rounded(found.value)
+    return {
+        "value": value,
+        "low": min(rounded(found.low), value),
+        "high": max(rounded(found.high), value),
+        "n": found.n,
+    }
+
+
+def estimate_from(body: Plain) -> Estimate:
+    """Read what ``plain_estimate`` wrote."""
+    return Estimate(float(body["value"]), float(body["low"]), float(body["high"]), int(body["n"]))
+
+
+def stated(measure: Callable[[], Estimate]) -> Plain:
+    """Return the estimate that ``measure`` gives, or ``{"not_estimable": why}``."""
+    try:
+        return plain_estimate(measure())
+    except NotEstimable as problem:
+        return not_estimable(str(problem))
+
+
+def not_estimable(why: str) -> Plain:
+    """Return the place of an estimate that these cases do not give."""
+    return {"not_estimable": why}
+
+
+def is_estimate(body: Any) -> bool:
+    """Say whether a value of the report is an estimate and not the reason why there is none."""
+    return isinstance(body, dict) and "value" in body
+
+
+def thinned(*columns: Sequence[float] | Any, points: int = MAX_POINTS) -> list[list[float]]:
+    """Return rows of a curve, at most ``points`` of them, first and last kept."""
+    table = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+    if len(table) > points:
+        table = table[np.unique(np.linspace(0, len(table) - 1, points).round().astype(int))]
+    return [[rounded(value) for value in row] for row in table]

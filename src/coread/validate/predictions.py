@@ -1,0 +1,48 @@
+"""Every score of a run as a table (``predictions.parquet``, long form), for other tools and for comparing runs."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from coread.domain.findings import Presence
+from coread.validate.errors import MissingExtra
+from coread.validate.observations import Observation
+
+PREDICTIONS_FILE = "predictions.parquet"
+COLUMNS = (
+    "case_id", "patient_id", "part", "output", "truth", "logit", "probability", "presence", "outcome", "reason",
+)  # fmt: skip
+
+
+def write_predictions(path: Path, observations: Sequence[Observation]) -> None:
+    """Write one row for each case and output; unknown truth and missing scores are null, the part is the cohort."""
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError as problem:
+        raise MissingExtra("pyarrow") from problem
+    rows = [row for item in observations for row in _rows(item)]
+    schema = arrow.schema(
+        [(name, arrow.float64() if name in ("truth", "logit", "probability") else arrow.string()) for name in COLUMNS]
+    )
+    table = arrow.Table.from_pylist(rows, schema=schema)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    parquet.write_table(table, beside)
+    beside.replace(path)
+
+
+def _rows(item: Observation) -> list[dict[str, object]]:
+    case, record = item.case, item.record
+    keys = dict.fromkeys([*case.truth, *record.outputs])
+    rows: list[dict[str, object]] = []
+    for key in keys:
+        output = record.outputs.get(key)
+        rows.append({
+            "case_id": case.case_id, "patient_id": case.patient_id, "part": item.cohort, "output": key,
+            "truth": float(case.truth[key]) if key in case.truth else None,
+            "logit": output.logit if output else None,
+            "probability": output.probability if output else None,
+            "presence": output.presence if output else Presence.NOT_ASSESSED.value,
+            "outcome": record.outcome, "reason": record.reason,
+        })  # fmt: skip
+    return rows
