@@ -1,7 +1,7 @@
 """Radiologists' report text to finding labels, by rules that stand in data files.
 
-One path: normalise -> sections -> sentences -> phrases -> scope -> document. Pure functions; any text is answered, and a
-text that cannot be judged is "not assessed" with its reason.
+One path: normalise -> sections -> sentences -> phrases -> scope -> document. Pure functions; any text is answered, and
+a text that cannot be judged is "not assessed" with its reason.
 """
 
 from coread.reports.comparison import Agreement, Comparison, compare_with_reader

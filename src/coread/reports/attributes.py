@@ -12,8 +12,16 @@ SIZE = re.compile(
     r"(?: {0,2}(?:x|by|-|to|and) {0,2}(\d{1,3}(?:\.\d{1,2})?|\.\d{1,2})(?: {0,2}(?:mm|cm))?)?"
     r"(?: {0,2}(?:x|by) {0,2}(\d{1,3}(?:\.\d{1,2})?))?[ -]{0,2}(mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?)\b"
 )
-_NOT_A_SIZE = re.compile(r"[ -]*(?:above|below|from|proximal|distal|beyond|inferior|superior|to the|into|past|midline|of midline|shift|of shift|rightward|leftward|slice|section|axial|thick (?:section|slice))")
-_CHANGES = {"increased": Change.INCREASED, "decreased": Change.DECREASED, "new": Change.NEW, "unchanged": Change.UNCHANGED}
+_NOT_A_SIZE = re.compile(
+    r"[ -]*(?:above|below|from|proximal|distal|beyond|inferior|superior|to the|into|past|(?:of )?(?:midline|shift)"
+    r"|of (?:rightward|leftward)|rightward|leftward|slice|section|axial|thick (?:section|slice))"
+)
+_CHANGES = {
+    "increased": Change.INCREASED,
+    "decreased": Change.DECREASED,
+    "new": Change.NEW,
+    "unchanged": Change.UNCHANGED,
+}
 _FAR = 14
 _LEVELS = frozenset({"main", "lobar", "segmental", "subsegmental", "saddle"})
 
@@ -62,7 +70,9 @@ def change_near(events: Sequence[Event], first: int, last: int) -> Change | None
 def side_near(events: Sequence[Event], first: int, last: int) -> Side | None:
     """The side word nearest to a finding in its clause, before it rather than after it; two sides make both."""
     low, high = clause(events, first, last)
-    near = [e for e in events if e.kind == "side" and low <= e.first and e.last <= high and -_FAR < e.first - first < _FAR]
+    near = [
+        e for e in events if e.kind == "side" and low <= e.first and e.last <= high and -_FAR < e.first - first < _FAR
+    ]
     inside = [e for e in near if first <= e.first < last]
     before = [e for e in near if e.last <= first and not _crossed(events, e.last, first)]
     after = [e for e in near if e.first >= last and not _crossed(events, last, e.first)]
@@ -82,7 +92,9 @@ def site_near(events: Sequence[Event], first: int, last: int) -> str:
     """Place words of the clause, in order."""
     low, high = clause(events, first, last)
     found = [
-        e.word for e in events if e.kind == "place" and low <= e.first and e.last <= high and abs(e.first - first) < _FAR
+        e.word
+        for e in events
+        if e.kind == "place" and low <= e.first and e.last <= high and abs(e.first - first) < _FAR
     ]
     return " ".join(dict.fromkeys(found))
 
@@ -92,12 +104,14 @@ def levels(phrase: str) -> str:
     return " ".join(word for word in phrase.split() if word in _LEVELS)
 
 
-def acuity_near(events: Sequence[Event], first: int, last: int, phrase: str) -> str:
+def acuity_near(events: Sequence[Event], first: int, phrase: str) -> str:
     """Acute or chronic, as the words right before a finding (or inside its phrase) say."""
     for word in phrase.split():
         if word in ("acute", "chronic"):
             return word
-    near = [e for e in events if e.kind == "acuity" and -6 < e.last - first <= 0 and not _crossed(events, e.last, first)]
+    near = [
+        e for e in events if e.kind == "acuity" and -6 < e.last - first <= 0 and not _crossed(events, e.last, first)
+    ]
     return str(near[-1].payload) if near else ""
 
 
@@ -125,5 +139,6 @@ def _same_phrase(events: Sequence[Event], event: Event, first: int, last: int) -
     """No comma, list word or other finding between the organ and the finding."""
     start, end = (event.last, first) if event.last <= first else (last, event.first)
     return not any(
-        start <= e.first and e.last <= end and e.kind in ("and", "or", "finding", "subject", "negation_before") for e in events
+        start <= e.first and e.last <= end and e.kind in ("and", "or", "finding", "subject", "negation_before")
+        for e in events
     )

@@ -113,7 +113,7 @@ def _give_size(found: list[Label], size_mm: float) -> None:
 
 
 def _judge(finding: str, mentions: list[Label]) -> Label:
-    """Named outranks implied; then the section; an absence of part outranks nothing; then present, uncertain, absent."""
+    """Named outranks implied; then the section; then present, uncertain, absent. An absence of part outranks nothing."""
     named = [m for m in mentions if not m.implied] or mentions
     if finding == _ANY_SECTION:
         return _strongest(named)
@@ -137,7 +137,7 @@ def _with_size(label: Label, mentions: list[Label]) -> Label:
 
 
 def _strongest(mentions: Iterable[Label]) -> Label:
-    """The first of the highest status, with the largest size that any of that status has; a whole absence before a part."""
+    """The first of the highest status, or the one with the largest size; an absence as a whole before one of part."""
     found = list(mentions)
     status = next(s for s in _ORDER if any(m.status is s for m in found))
     same = [m for m in found if m.status is status]
@@ -163,11 +163,14 @@ def _no_finding(labels: dict[str, Label], normal: list[Label]) -> Label | None:
     others = [label for key, label in labels.items() if key != _ANY_SECTION]
     abnormal = [label for label in others if label.status in (Status.PRESENT, Status.UNCERTAIN)]
     if abnormal:
-        first = min(abnormal, key=lambda label: (label.status is Status.UNCERTAIN, label.start))
-        return first._replace(finding="no_finding", status=Status.ABSENT, implied=True)
+        return _bare(min(abnormal, key=lambda label: (label.status is Status.UNCERTAIN, label.start)), Status.ABSENT)
     if normal:
         return normal[0]._replace(status=Status.PRESENT)
     if others:
-        first = min(others, key=lambda label: label.start)
-        return first._replace(finding="no_finding", status=Status.PRESENT, implied=True, narrowed=False)
+        return _bare(min(others, key=lambda label: label.start), Status.PRESENT)
     return None
+
+
+def _bare(label: Label, status: Status) -> Label:
+    """ "No finding" with the words of another label as its evidence, and nothing else of it."""
+    return Label("no_finding", status, label.start, label.end, label.section, implied=True)

@@ -1,4 +1,4 @@
-"""One sentence on its own: what it states, relative to its first letter. Remembered, because reports repeat themselves."""
+"""One sentence on its own: what it states, relative to its first letter; remembered, as reports repeat themselves."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -69,7 +69,9 @@ def read_sentence(sentence: str) -> Reading:
     subjects = tuple(judged(choose(events), states))
     for place in subjects:
         start, end = found.positions[place.first][0], found.positions[place.last - 1][1]
-        mentions.append(_of_place(found, place.finding, place.status, place.implied, (place.first, place.last), (start, end)))
+        mentions.append(
+            _of_place(found, place.finding, place.status, place.implied, (place.first, place.last), (start, end))
+        )
     sized, loose = _with_sizes(mentions, measures, events)
     regions = [e.payload for e in events if e.kind == "region"]
     hints = [e.payload for e in events if e.kind == "either"]
@@ -94,12 +96,28 @@ def _mentions(found: Phrases, made: Assertion) -> list[Mention]:
     side = attributes.side_near(events, first, last)
     change = made.change or attributes.change_near(events, first, last)
     site = " ".join(filter(None, (attributes.levels(made.event.word), attributes.site_near(events, first, last))))
-    acuity = attributes.acuity_near(events, first, last, made.event.word)
+    acuity = attributes.acuity_near(events, first, made.event.word)
     narrowed = made.narrowed or (made.status is Status.ABSENT and side in (Side.LEFT, Side.RIGHT))
     region = rule.region or ("chest" if rule.elsewhere and not (set(rule.keys) & _HEAD) else "")
     status = made.status or Status.PRESENT
     return [
-        Mention(key, status, start, end, rule.implied, narrowed, change, side, site, acuity, None, None, rule.measured, rule.either, region)
+        Mention(
+            key,
+            status,
+            start,
+            end,
+            rule.implied,
+            narrowed,
+            change,
+            side,
+            site,
+            acuity,
+            None,
+            None,
+            rule.measured,
+            rule.either,
+            region,
+        )
         for key in rule.keys
     ]
 
@@ -133,6 +151,7 @@ def _with_sizes(
         table = before if size.previous else now
         table[nearest] = max(size.mm, table.get(nearest, 0.0))
     sized = [
-        m._replace(size_mm=now.get(m.start), previous_size_mm=before.get(m.start)) if m in there else m for m in mentions
+        m._replace(size_mm=now.get(m.start), previous_size_mm=before.get(m.start)) if m in there else m
+        for m in mentions
     ]
     return sized, ()

@@ -1,7 +1,7 @@
 """Who says what about whom inside a sentence: negation, hedges, hypotheses and history, each with its reach.
 
-A small machine walks over the events from left to right. A cue before a finding reaches forward to the end of its clause;
-a cue after it reaches back over the list that ends there. A comma or "and" ends a reach when a statement follows.
+A small machine walks over the events from left to right. A cue before a finding reaches forward to the end of its
+clause; a cue after it reaches back over the list that ends there. A comma or "and" ends a reach when a statement follows.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ MODIFIERS = frozenset(
     | {"increased", "decreased", "new", "unchanged", "complement"}
 )
 """Events that may stand between a cue and what it is about."""
+_BETWEEN_ALTERNATIVES = MODIFIERS | {"or", "and", "uncertain_before"}
 _TARGETS = frozenset({"finding", "subject", "state"})
 _CHANGES = frozenset({"increased", "decreased", "new", "unchanged"})
 _PAIRS = (
@@ -26,7 +27,9 @@ _PAIRS = (
     ("uncertain_before_verb", "uncertain_after"),
     ("negation_before", "resolved_after"),
 )
-_UNDOING = frozenset({"without", "free of", "free from", "lack of", "absence of", "clear of", "devoid of", "negative for"})
+_UNDOING = frozenset(
+    {"without", "free of", "free from", "lack of", "absence of", "clear of", "devoid of", "negative for"}
+)
 _CONDITIONS = ("if", "should", "unless", "until", "in case of", "in the event of")
 
 
@@ -47,6 +50,7 @@ class _Machine:
     """What reaches over the word that is read."""
 
     events: Sequence[Event]
+    number: int = 0
     negation: str = ""
     negated_something: bool = False
     cue: Event | None = None
@@ -65,9 +69,10 @@ def assertions(events: Sequence[Event]) -> tuple[list[Assertion], list[Assertion
     chosen = choose(events)
     machine = _Machine(chosen)
     for number, event in enumerate(chosen):
+        machine.number = number
         step = _STEPS.get(event.kind)
         if step is not None:
-            step(machine, number, event)
+            step(machine, event)
     _hedge_alternatives(machine)
     return machine.asserted, machine.states
 
@@ -101,7 +106,7 @@ def _finding_follows(events: Sequence[Event], last: int) -> bool:
     return following is not None and following.kind == "finding"
 
 
-def _finding(machine: _Machine, number: int, event: Event) -> None:
+def _finding(machine: _Machine, event: Event) -> None:
     rule: FindingRule = event.payload
     if machine.family or (machine.hypothetical is not None) or (machine.historical and not rule.lasting):
         return
@@ -133,7 +138,7 @@ def _narrowed(machine: _Machine, event: Event) -> bool:
     return False
 
 
-def _state(machine: _Machine, number: int, event: Event) -> None:
+def _state(machine: _Machine, event: Event) -> None:
     dropped = machine.family or machine.historical or machine.hypothetical is not None
     status = None if dropped else Status.PRESENT
     machine.states.append(Assertion(event, status, machine.negation == "negation", machine.hedged))
@@ -141,7 +146,7 @@ def _state(machine: _Machine, number: int, event: Event) -> None:
         machine.negated_something = True
 
 
-def _negate(machine: _Machine, number: int, event: Event) -> None:
+def _negate(machine: _Machine, event: Event) -> None:
     near = machine.cue is not None and event.first - machine.cue.last <= 1
     if machine.negation == "negation" and not machine.negated_something and near and event.word in _UNDOING:
         machine.negation = ""
@@ -155,20 +160,20 @@ def _begin(machine: _Machine, negation: str, event: Event) -> None:
         machine.hypothetical = None
 
 
-def _resolve(machine: _Machine, number: int, event: Event) -> None:
+def _resolve(machine: _Machine, event: Event) -> None:
     if machine.negation == "negation" and not machine.negated_something:
         machine.negation = ""
         return
     _begin(machine, "resolved", event)
 
 
-def _remove(machine: _Machine, number: int, event: Event) -> None:
+def _remove(machine: _Machine, event: Event) -> None:
     _begin(machine, "removed", event)
 
 
-def _hedge(machine: _Machine, number: int, event: Event) -> None:
+def _hedge(machine: _Machine, event: Event) -> None:
     if machine.negation:
-        previous = machine.events[number - 1] if number else None
+        previous = machine.events[machine.number - 1] if machine.number else None
         listed = previous is not None and previous.kind == "and" and previous.last == event.first
         if not (machine.negated_something and listed):
             return
@@ -176,34 +181,34 @@ def _hedge(machine: _Machine, number: int, event: Event) -> None:
     machine.hedged = True
 
 
-def _hedge_statement(machine: _Machine, number: int, event: Event) -> None:
+def _hedge_statement(machine: _Machine, _event: Event) -> None:
     machine.negation = ""
     machine.hedged = True
 
 
-def _stop(machine: _Machine, number: int, event: Event) -> None:
+def _stop(machine: _Machine, _event: Event) -> None:
     machine.negation, machine.hedged, machine.historical = "", False, False
     machine.hypothetical = None
-    machine.clause = number
+    machine.clause = machine.number
 
 
-def _separate(machine: _Machine, number: int, event: Event) -> None:
+def _separate(machine: _Machine, event: Event) -> None:
     comma = event.word == ","
-    statement = _statement_follows(machine, number)
+    statement = _statement_follows(machine)
     if machine.negation and (statement or (comma and machine.cue is not None and machine.cue.word == "not")):
         machine.negation = ""
-    if comma and not _or_ahead(machine, number):
+    if comma and not _or_ahead(machine):
         machine.hedged = False
         machine.historical = False
     if comma and machine.hypothetical is not None and (statement or machine.hypothetical.word.startswith(_CONDITIONS)):
         machine.hypothetical = None
 
 
-def _statement_follows(machine: _Machine, number: int) -> bool:
+def _statement_follows(machine: _Machine) -> bool:
     """Whether what stands after a comma or "and" is said anew, not one more item of the list before."""
-    listed = _or_ahead(machine, number)
+    listed = _or_ahead(machine)
     changed = False
-    for event in machine.events[number + 1 :]:
+    for event in machine.events[machine.number + 1 :]:
         if event.kind in ("uncertain_before", "uncertain_before_verb", "stop", "negation_before"):
             return True
         if event.kind in _CHANGES or event.kind == "severity":
@@ -219,8 +224,8 @@ def _statement_follows(machine: _Machine, number: int) -> bool:
     return False
 
 
-def _or_ahead(machine: _Machine, number: int) -> bool:
-    for event in machine.events[number + 1 :]:
+def _or_ahead(machine: _Machine) -> bool:
+    for event in machine.events[machine.number + 1 :]:
         if event.kind == "or":
             return True
         if event.kind in ("stop", "verb", "negation_before"):
@@ -228,31 +233,31 @@ def _or_ahead(machine: _Machine, number: int) -> bool:
     return False
 
 
-def _suppose(machine: _Machine, number: int, event: Event) -> None:
+def _suppose(machine: _Machine, event: Event) -> None:
     machine.hypothetical = event
 
 
-def _remember(machine: _Machine, number: int, event: Event) -> None:
+def _remember(machine: _Machine, _event: Event) -> None:
     machine.historical = True
 
 
-def _relate(machine: _Machine, number: int, event: Event) -> None:
+def _relate(machine: _Machine, _event: Event) -> None:
     machine.family = True
 
 
-def _affirm(machine: _Machine, number: int, event: Event) -> None:
+def _affirm(machine: _Machine, _event: Event) -> None:
     machine.negation = ""
 
 
-def _negate_back(machine: _Machine, number: int, event: Event) -> None:
+def _negate_back(machine: _Machine, event: Event) -> None:
     _back(machine, event, "negation")
 
 
-def _resolve_back(machine: _Machine, number: int, event: Event) -> None:
+def _resolve_back(machine: _Machine, event: Event) -> None:
     _back(machine, event, "resolved")
 
 
-def _remove_back(machine: _Machine, number: int, event: Event) -> None:
+def _remove_back(machine: _Machine, event: Event) -> None:
     _back(machine, event, "removed")
 
 
@@ -271,7 +276,7 @@ def _back(machine: _Machine, event: Event, negation: str) -> None:
                 made.change = Change.RESOLVED
 
 
-def _hedge_back(machine: _Machine, number: int, event: Event) -> None:
+def _hedge_back(machine: _Machine, event: Event) -> None:
     for made in _chain(machine, event, across_complements=False):
         if made.status is Status.PRESENT:
             made.status, made.hedged = Status.UNCERTAIN, True
@@ -318,14 +323,14 @@ def _hedge_alternatives(machine: _Machine) -> None:
         between = [e for e in machine.events if left.event.last <= e.first and e.last <= right.event.first]
         if not any(e.kind == "or" for e in between):
             continue
-        if any(e.kind == "verb" or (e.kind not in MODIFIERS and e.kind not in ("or", "and", "uncertain_before")) for e in between):
+        if any(e.kind == "verb" or e.kind not in _BETWEEN_ALTERNATIVES for e in between):
             continue
         for made in (left, right):
             if made.status is Status.PRESENT and not made.event.payload.lasting:
                 made.status, made.hedged = Status.UNCERTAIN, True
 
 
-_STEPS: dict[str, Callable[[_Machine, int, Event], None]] = {
+_STEPS: dict[str, Callable[[_Machine, Event], None]] = {
     "finding": _finding,
     "state": _state,
     "negation_before": _negate,

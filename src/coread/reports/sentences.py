@@ -15,17 +15,21 @@ _FULL_LINE = 60
 """A line shorter than this that no punctuation ends may be a statement of its own."""
 _ALIKE = {
     ord(strange): plain
-    for strange, plain in zip("\u2018\u2019\u201c\u201d\u2010\u2011\u2012\u2013\u2014\u00a0\u2007\u202f\u00d7\t\r\x0b\x0c", "''\"\"-----   x    ", strict=True)
+    for strange, plain in zip(
+        "\u2018\u2019\u201c\u201d\u2010\u2011\u2012\u2013\u2014\u00a0\u2007\u202f\u00d7\t\r\x0b\x0c",
+        "''\"\"-----   x    ",
+        strict=True,
+    )
 }
-_BORDER = re.compile(r"[.?!;]+(?=[\s)\]\"']|$)|(?<=[a-z]{3})\.(?=[a-z]{2})|\n[ ]*(?:\n\s*)?(?:[-*\u2022>]|\d{1,2}[.)](?=\s)|\n)?")
+_BORDER = re.compile(
+    r"[.?!;]+(?=[\s)\]\"']|$)|(?<=[a-z]{3})\.(?=[a-z]{2})|\n[ ]*(?:\n\s*)?(?:[-*\u2022>]|\d{1,2}[.)](?=\s)|\n)?"
+)
 _ABBREVIATION = re.compile(r"(?:\b(?:vs|dr|mr|mrs|approx|e\.g|i\.e|eg|ie|st|ca|cf|incl|resp|est|min|max|avg|pt|dx))$")
 _OPEN_END = re.compile(
     r"(?:[,(/-]|\b(?:a|an|the|of|in|at|on|to|and|or|nor|no|not|with|without|is|are|was|were|be|been|has|have|for|from|by|as|than"
     r"|left|right|upper|lower|middle|mild|moderate|small|large|new|focal|acute|pleural|pulmonary|which|that|this|may))\s*$"
 )
-_PARAGRAPH_ENDS = frozenset(
-    {Section.INDICATION, Section.COMPARISON, Section.TECHNIQUE, Section.NOTICE, Section.TITLE}
-)
+_PARAGRAPH_ENDS = frozenset({Section.INDICATION, Section.COMPARISON, Section.TECHNIQUE, Section.NOTICE, Section.TITLE})
 _BLANK = re.compile(r"\n *\n")
 
 

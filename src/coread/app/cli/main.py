@@ -20,6 +20,7 @@ from coread.app.cli import (
     command_models,
     command_people,
     command_read,
+    command_report,
     command_send,
     command_serve,
     command_trash,
@@ -51,6 +52,7 @@ for part in (
     command_dataset,
     command_models,
     command_calibrate,
+    command_report,
 ):
     part.register(app)
 
