@@ -25,11 +25,11 @@ class PrecisionRecallCurve:
 
 @dataclass(frozen=True, slots=True)
 class PredictiveValues:
-    """How often a call, or its absence, is right in a population with this prevalence."""
+    """How often a call, or its absence, is right in a population with this prevalence; None where there are none."""
 
     prevalence: float
-    ppv: Estimate
-    npv: Estimate
+    ppv: Estimate | None
+    npv: Estimate | None
 
 
 def precision_recall_curve(truth: ArrayLike, scores: ArrayLike) -> PrecisionRecallCurve:
@@ -96,24 +96,22 @@ def predictive_values(
     right_spread = np.sqrt((1 - adjusted) / (adjusted * sensitivity.n) + kept / ((1 - kept) * specificity.n))
     absent_spread = np.sqrt(adjusted / ((1 - adjusted) * sensitivity.n) + (1 - kept) / (kept * specificity.n))
     n = sensitivity.n + specificity.n
-    ppv = _ratio(found * prevalence, (1 - spared) * (1 - prevalence), what="PPV")
-    npv = _ratio(spared * (1 - prevalence), (1 - found) * prevalence, what="NPV")
+
+    def value(good: float, bad: float, logit: float, spread: float) -> Estimate | None:
+        if good + bad <= 0:
+            return None  # nobody is called in that way
+        return estimate(good / (good + bad), _sigmoid(logit - z * spread), _sigmoid(logit + z * spread), n)
+
     return PredictiveValues(
         prevalence,
-        estimate(ppv, _sigmoid(right - z * right_spread), _sigmoid(right + z * right_spread), n),
-        estimate(npv, _sigmoid(absent - z * absent_spread), _sigmoid(absent + z * absent_spread), n),
+        ppv=value(found * prevalence, (1 - spared) * (1 - prevalence), right, right_spread),
+        npv=value(spared * (1 - prevalence), (1 - found) * prevalence, absent, absent_spread),
     )
 
 
 def _adjusted(rate: Estimate, z: float) -> float:
     extra = z * z / 2
     return (rate.value * rate.n + extra) / (rate.n + 2 * extra)
-
-
-def _ratio(right: float, wrong: float, *, what: str) -> float:
-    if right + wrong <= 0:
-        raise NotEstimable(f"nobody is called in that way, so there is no {what}.")
-    return right / (right + wrong)
 
 
 def _sigmoid(value: float) -> float:

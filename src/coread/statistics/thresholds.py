@@ -106,7 +106,7 @@ def choose_threshold(rule: Rule, truth: ArrayLike, scores: ArrayLike, groups: Gr
     threshold = _threshold(rule, known, given, groups)
     measured = accuracy_at(known, given, threshold, groups)
     predictive = None
-    if rule.prevalence is not None and (measured.ppv is not None and measured.npv is not None):
+    if rule.prevalence is not None:
         predictive = predictive_values(measured.sensitivity, measured.specificity, rule.prevalence)
     alerts = None
     if rule.kind == "alerts":
