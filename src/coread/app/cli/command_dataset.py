@@ -1,10 +1,13 @@
 """``coread dataset``: indices of labelled images: built from public sets or a PACS, split, checked and shown."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from coread.app.cli.exit_codes import ExitCode
 from coread.app.cli.output import answer_json, complain, say, show_table
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="dataset")
     group.command("adapters")(adapters)
     group.command("build")(build)
+    group.command("split")(split)
+    group.command("check")(check)
     group.command("show")(show)
 
 
@@ -54,17 +59,82 @@ def build(
     json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Read a set through its adapter, open every image, and write its index. Goes on where it was stopped."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from coread.train.dataset_build import BuildPlan, build_dataset
 
     name, options = _options(setting or [])
     plan = BuildPlan(adapter, source, out, name=name, options=options, leave_out=leave_out)
-    with Progress(console=Console(stderr=True), disable=json, transient=True) as bar:
-        task = bar.add_task(f"{adapter}: opening images", total=None)
-        index = build_dataset(plan, lambda done, total: bar.update(task, completed=done, total=total))
+    with _progress(f"{adapter}: opening images", quiet=json) as step:
+        index = build_dataset(plan, step)
     _answer(index, json=json)
+
+
+def split(
+    folder: Annotated[Path, typer.Argument(help="folder of a data set")],
+    out: Annotated[Path, typer.Option(help="folder for the split set; must be new or empty")],
+    by: Annotated[str, typer.Option(help="patient, group, site or time")] = "group",
+    parts: Annotated[str, typer.Option(help="names and shares, e.g. train=70,tune=15,test=15")] = "",
+    folds: Annotated[int, typer.Option(min=2, max=50, help="this many equal parts instead")] = 4,
+    seed: Annotated[int, typer.Option(help="another number gives another split")] = 0,
+    label: Annotated[list[str] | None, typer.Option(help="spread these labels evenly; repeat; default: all")] = None,
+    json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Divide a set by patient, group, site or time; duplicates are found and kept together. Fails on any leak."""
+    from coread.train.dataset_split import split_dataset
+    from coread.train.splits import SplitBy, SplitPlan
+    from coread.train.splits import folds as equal_parts
+
+    if by not in set(SplitBy):
+        raise typer.BadParameter(f"{by!r} is none of {', '.join(SplitBy)}", param_hint="--by")
+    plan = SplitPlan(SplitBy(by), _shares(parts) or equal_parts(folds), seed, tuple(label or ()))
+    with _progress("comparing images", quiet=json) as step:
+        result = split_dataset(folder, out, plan, progress=step)
+    document = _document(result.index) | {
+        "duplicate_pairs": result.duplicates,
+        "one_class": {part: list(labels) for part, labels in result.one_class.items()},
+    }
+    if json:
+        answer_json(document)
+        return
+    _answer(result.index, json=False)
+    say(f"{result.duplicates} pairs of duplicates were kept together")
+    for part, labels in result.one_class.items():
+        complain(f"part {part!r} has one class only of: {', '.join(labels)}; no AUC can be measured on it there")
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(help="folder of a data set")],
+    json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Compare every image with every other; fail when a patient, a group or a picture stands in two parts."""
+    from coread.train.dataset_split import duplicates_of
+    from coread.train.datasets import read_index
+    from coread.train.leaks import find_leaks, require_no_leak
+
+    index = read_index(folder)
+    with _progress("comparing images", quiet=json) as step:
+        duplicates = duplicates_of(index, step)
+    leaks = find_leaks(index.rows, duplicates)
+    if json:
+        answer_json(
+            {
+                "images": len(index.rows), "parts": list(index.parts), "leaks": [
+                    {"what": leak.what, "name": leak.name, "images": leak.images, "parts": leak.parts}
+                    for leak in leaks
+                ],
+                "duplicates": [
+                    {"images": [index.rows[pair.one].image_id, index.rows[pair.other].image_id],
+                     "exact": pair.exact, "cosine": round(pair.cosine, 4)}
+                    for pair in duplicates
+                ],
+            }
+        )  # fmt: skip
+        if leaks:
+            raise typer.Exit(ExitCode.MISCONFIGURED)
+        return
+    require_no_leak(leaks)
+    exact = sum(pair.exact for pair in duplicates)
+    say(f"no leak: {len(index.rows)} images in parts {', '.join(repr(part) for part in index.parts)}")
+    say(f"{exact} pairs of identical and {len(duplicates) - exact} of nearly identical images, none across parts")
 
 
 def show(
@@ -75,6 +145,29 @@ def show(
     from coread.train.datasets import read_index
 
     _answer(read_index(folder), json=json)
+
+
+@contextmanager
+def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function (done, total) that moves a bar on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _shares(text: str) -> dict[str, float]:
+    """Return the shares of ``train=70,tune=15,test=15``."""
+    shares: dict[str, float] = {}
+    for word in text.split(",") if text else ():
+        name, _, share = word.strip().partition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError as problem:
+            raise typer.BadParameter(f"{word!r} is not name=share", param_hint="--parts") from problem
+    return shares
 
 
 def _options(words: list[str]) -> "tuple[str, ReadOptions]":
