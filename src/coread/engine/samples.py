@@ -3,6 +3,7 @@
 A new kind of image is one line in ``MAKERS``: for which cards it fits, and the function that draws it.
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -136,9 +137,45 @@ def _fundus(card: ReaderCard, modality: str) -> Iterable[Savable]:
         yield fundus_photograph(recipe).dataset
 
 
+def _brains(card: ReaderCard, _: str) -> Iterable[Savable]:
+    from coread.phantoms.brain_mr import KINDS, BrainRecipe, brain_slice
+
+    rows = max(256, card.input.min_rows, card.input.min_columns)
+    for seed, kind in enumerate(KINDS, start=51):
+        yield brain_slice(BrainRecipe(seed, kind, rows=rows)).dataset
+
+
+def _colons(card: ReaderCard, _: str) -> Iterable[Savable]:
+    from coread.phantoms.colon import ColonRecipe, colon_frame
+
+    rows = max(320, card.input.min_rows, card.input.min_columns)
+    for seed, centre in ((61, (0.35, 0.4)), (62, (0.6, 0.45)), (63, (0.45, 0.6))):
+        yield colon_frame(ColonRecipe(seed, rows, rows + 32, centre)).dataset()
+
+
+def _mammograms(card: ReaderCard, _: str) -> Iterable[Savable]:
+    from coread.phantoms.mammogram import MammogramRecipe, mammogram
+
+    rows = 512 * -(-max(1024, card.input.min_rows, card.input.min_columns) // 512)
+    for seed, density, mass in ((71, "fatty", True), (72, "glandular", False), (73, "dense", True)):
+        yield mammogram(MammogramRecipe(seed, density, mass, rows=rows)).dataset
+
+
+def _nodules(card: ReaderCard, _: str) -> Iterable[Savable]:
+    from coread.phantoms.nodule_slice import NoduleSliceRecipe, nodule_slice
+
+    side = max(min(72, math.isqrt(card.input.max_pixels)), card.input.min_rows, card.input.min_columns)
+    for seed, radius in ((81, 0.09), (82, 0.13), (83, 0.17)):
+        yield nodule_slice(NoduleSliceRecipe(seed, side, radius * side)).dataset
+
+
 MAKERS: tuple[SampleMaker, ...] = (
     SampleMaker(("DX", "CR"), ("CHEST", "THORAX"), _chests),
     SampleMaker(("US",), ("BREAST",), _breast_ultrasound),
     SampleMaker(("OP", "XC"), ("EYE",), _fundus),
+    SampleMaker(("MR",), ("BRAIN", "HEAD"), _brains),
+    SampleMaker(("ES",), ("COLON",), _colons),
+    SampleMaker(("MG",), ("BREAST",), _mammograms),
+    SampleMaker(("CT",), ("CHEST", "THORAX", "LUNG"), _nodules),
 )
 """The first that fits draws; narrower ones stand first."""

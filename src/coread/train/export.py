@@ -130,6 +130,7 @@ def _as_steps(initializer: Any, values: NDArray[np.float32], nodes: list[Any], a
     step = np.maximum(np.abs(values).max(axis=(1, 2, 3), keepdims=True), 1e-12).astype(np.float32) / np.float32(_STEPS)
     counts = np.rint(values / step)
     if not np.allclose(counts * step, values, rtol=1e-6, atol=1e-9):
+        _as_half(initializer, values, nodes)
         return
     name = initializer.name
     initializer.CopyFrom(numpy_helper.from_array(counts.astype(np.int8), f"{name}_counts"))

@@ -7,18 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from coread.train.dense_boxes import DenseBoxes
 from coread.train.errors import BadPlan
 from coread.train.heads import Head
 from coread.train.place_heads import Boxes, Segmentation
 from coread.train.vector_heads import MultiClass, MultiLabel, Ordinal, Regression
 
 __all__ = [
-    "TASKS", "Boxes", "Head", "MultiClass", "MultiLabel", "Ordinal", "Regression", "Segmentation",
+    "TASKS", "Boxes", "DenseBoxes", "Head", "MultiClass", "MultiLabel", "Ordinal", "Regression", "Segmentation",
     "head_from_json", "head_to_json", "mirrored",
 ]  # fmt: skip
 
 TASKS: Mapping[str, type[Any]] = {
-    task.__name__: task for task in (MultiLabel, MultiClass, Ordinal, Regression, Segmentation, Boxes)
+    task.__name__: task for task in (MultiLabel, MultiClass, Ordinal, Regression, Segmentation, Boxes, DenseBoxes)
 }
 
 

@@ -1,0 +1,77 @@
+"""Several fits of one plan, each without one fold of patients: what they say of it is fit for calibration."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coread.statistics.calibration import Platt, fit_platt
+from coread.train.arrays import ArraySet
+from coread.train.fit import FitPlan, Fitted, fit
+from coread.train.splits import check_no_leak, patient_folds
+from coread.train.tasks import Head
+
+Watchers = Callable[[int], Sequence[Callback]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossFitted:
+    """The members of an ensemble, and what each said of the fold that it did not learn from."""
+
+    members: tuple[Fitted, ...]
+    rows: NDArray[np.int64]
+    """Rows of the data that some member did not see, in the order of ``outputs``."""
+    outputs: Mapping[str, NDArray[np.float32]]
+    """Raw outputs by head for ``rows``, each averaged over the image and its mirror image."""
+
+
+def cross_fit(
+    data: ArraySet,
+    heads: Sequence[Head],
+    plan: FitPlan,
+    folder: Path,
+    *,
+    folds: NDArray[np.int64],
+    members: int,
+    encoder: Mapping[str, Tensor] | None = None,
+    watchers: Watchers | None = None,
+) -> CrossFitted:
+    """Fit ``members`` networks, number k without fold k, and let each predict its fold; finished fits are read back.
+
+    With fewer members than folds only the first folds are predicted: less to calibrate on, and less to wait for.
+    """
+    check_no_leak([np.flatnonzero(folds == k) for k in np.unique(folds)], data.groups)
+    fitted: list[Fitted] = []
+    rows: list[NDArray[np.int64]] = []
+    outputs: list[Mapping[str, NDArray[np.float32]]] = []
+    for number in range(members):
+        aside = np.flatnonzero(folds == number)
+        own = data.subset(np.flatnonzero(folds != number))
+        others = data.subset(aside)
+        seeing = watchers(number) if watchers else ()
+        place = folder / f"member{number}"
+        one = fit(own, heads, _seeded(plan, number), place, others, encoder=encoder, watchers=seeing)
+        fitted.append(one)
+        rows.append(aside)
+        outputs.append(one.predict(others, flips=True))
+    joined = {head.name: np.concatenate([said[head.name] for said in outputs]) for head in heads}
+    return CrossFitted(tuple(fitted), np.concatenate(rows), joined)
+
+
+def folds_of(data: ArraySet, labels: NDArray[np.bool_], *, folds: int, seed: int) -> NDArray[np.int64]:
+    """Give every row a fold, whole groups, with the labels (N, K) spread evenly."""
+    return patient_folds(list(data.groups), labels, folds=folds, seed=seed)
+
+
+def platt_of(logits: NDArray[np.floating[Any]], truth: NDArray[np.bool_]) -> Platt:
+    """Return the Platt curve of cross-fitted logits; where all are right, or all wrong, there is nothing to fit."""
+    return fit_platt(logits, truth) if 0 < truth.sum() < len(truth) else Platt(1.0, 0.0)
+
+
+def _seeded(plan: FitPlan, number: int) -> FitPlan:
+    return replace(plan, seed=plan.seed + number)
