@@ -41,7 +41,7 @@ ImageRows = NDArray[Any] | PickedRows
 """(N, C, rows, columns) or (N, C, slices, rows, columns); uint8 (255 = 1.0) or float32 in [0, 1]."""
 Boxes = NDArray[np.float32]
 """(M, 5): class number, x0, y0, x1, y1 in pixels of the image; x runs along columns."""
-Targets = NDArray[Any] | Sequence[Boxes | None]
+Targets = NDArray[Any] | PickedRows | Sequence[Boxes | None]
 """One row per image. Boxes are a sequence of (M, 5), ``None`` where nobody looked for any."""
 
 
@@ -93,15 +93,8 @@ class ArraySet:
         """Return the rows at these positions (or under this mask); memory-mapped images stay on disk."""
         chosen = np.asarray(indices)
         rows = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen.astype(np.int64)
-        images: ImageRows
-        if isinstance(self.images, PickedRows):
-            images = PickedRows(self.images.source, self.images.rows[rows])
-        elif isinstance(self.images, np.memmap):
-            images = PickedRows(self.images, rows)
-        else:
-            images = self.images[rows]
         return ArraySet(
-            images=images,
+            images=_taken(self.images, rows),  # type: ignore[arg-type]
             targets={name: _taken(values, rows) for name, values in self.targets.items()},
             groups=[self.groups[i] for i in rows],
             keys=[self.keys[i] for i in rows],
@@ -111,6 +104,8 @@ class ArraySet:
 
 
 def _taken(values: Targets, rows: NDArray[np.int64]) -> Targets:
+    if isinstance(values, PickedRows):
+        return PickedRows(values.source, values.rows[rows])
     if isinstance(values, np.ndarray):
-        return PickedRows(values, rows) if isinstance(values, np.memmap) else values[rows]  # type: ignore[return-value]
+        return PickedRows(values, rows) if isinstance(values, np.memmap) else values[rows]
     return tuple(values[int(i)] for i in rows)
