@@ -195,7 +195,7 @@ def bootstrap_weighted(
     left_out = np.empty(0)
     if plan.method == "bca":
         parts = [statistic(np.where(np.isin(member, part), 0.0, 1.0)[None, :]) for part in _blocks(patients)]
-        left_out = np.concatenate(parts)
+        left_out = np.concatenate(parts) if parts else left_out
         left_out = left_out[~np.isnan(left_out)]
     low, high = bootstrap_bounds(value, np.concatenate(kept), left_out, plan)
     return estimate(value, low, high, n)
