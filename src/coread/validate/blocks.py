@@ -29,7 +29,7 @@ class Text:
 class Facts:
     """Names with their values, side by side."""
 
-    pairs: tuple[tuple[str, str], ...]
+    pairs: "tuple[tuple[str, str | Cell], ...]"
 
 
 @dataclass(frozen=True, slots=True)

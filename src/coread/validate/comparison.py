@@ -49,18 +49,18 @@ def compare_with(folder: Path, runs: Sequence[CohortRun], settings: MeasureSetti
 
 
 def _their_observations(folder: Path, runs: Sequence[CohortRun]) -> tuple[Observation, ...]:
-    journals = {}
+    journals: dict[object, dict[str, CaseRecord]] = {}
     for path in sorted(folder.rglob(JOURNAL_FILE)):
         identity, records = read_journal(path)
         journals[identity.get("cohort_digest")] = records
     found: list[Observation] = []
     for run in runs:
-        records = journals.get(run.frozen.digest)
-        if records is None:
+        if run.frozen.digest not in journals:
             raise BadRun(
                 f"{folder} holds no run on the cohort {run.cohort.name!r} as it is frozen here "
                 f"({run.frozen.digest[:12]}). Only runs on the same frozen cohort can be compared."
             )
+        records = journals[run.frozen.digest]
         missing = [case.case_id for case in run.cohort.cases if case.case_id not in records]
         if missing:
             raise BadRun(f"{folder} is not finished: case {missing[0]!r} was not read ({len(missing)} in all).")

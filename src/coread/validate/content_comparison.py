@@ -37,7 +37,8 @@ def _named(who: Plain) -> str:
 
 
 def _rows(output: Plain) -> list[tuple[Cell, ...]]:
-    auc, rows = output["auc"], []
+    auc = output["auc"]
+    rows: list[tuple[Cell, ...]] = []
     if "difference" in auc:
         rows.append((
             Cell(output["name"], "AUC"), estimate_cell(auc["this"]), estimate_cell(auc["other"]),

@@ -3,7 +3,7 @@
 from coread.validate.blocks import Block, Cell, Facts, Figures, Heading, Table, Text
 from coread.validate.plain import Plain, is_estimate
 from coread.validate.plots import forest_of, output_plots
-from coread.validate.words import estimate_cell, estimate_text, number, p_value, percent, reason_of
+from coread.validate.words import estimate_cell, number, p_words, percent, reason_of
 
 _INTERVALS = "Intervals: Clopper-Pearson, clustered by patient where patients give several cases."
 
@@ -64,12 +64,12 @@ def _points(body: Plain) -> list[Block]:
         Table(columns, tuple(rows), _INTERVALS, frozenset({1, 2, 3, 4, 5}))
     ]  # fmt: skip
     stated = [point["at_prevalence"] for point in body["operating_points"].values() if point.get("at_prevalence")]
-    columns = ("operating point", "PPV in these cases", "NPV in these cases")
+    names = ["operating point", "PPV in these cases", "NPV in these cases"]
     if stated:
         share = percent(stated[0]["prevalence"])
-        columns = (*columns, f"PPV at {share} prevalence", f"NPV at {share} prevalence")
-    width = len(columns)
-    blocks.append(Table(columns, tuple(row[:width] for row in later), numeric=frozenset(range(1, width))))
+        names += [f"PPV at {share} prevalence", f"NPV at {share} prevalence"]
+    width = len(names)
+    blocks.append(Table(tuple(names), tuple(row[:width] for row in later), numeric=frozenset(range(1, width))))
     return blocks
 
 
@@ -88,12 +88,12 @@ def _calibration(body: Plain) -> list[Block]:
     if "ece" not in body:
         return [Text(_sentence(reason_of(body)), "quiet")]
     pairs = (
-        ("ECE", estimate_text(body["ece"])),
-        ("debiased error (root mean square)", estimate_text(body["ece_debiased"])),
+        ("ECE", estimate_cell(body["ece"])),
+        ("debiased error (root mean square)", estimate_cell(body["ece_debiased"])),
         ("Brier score", number(body["brier"])),
-        ("slope", estimate_text(body.get("slope", body.get("line")), digits=2)),
-        ("calibration in the large", estimate_text(body.get("in_the_large", body.get("line")), digits=2)),
-        ("Spiegelhalter", f"p = {p_value(body.get('spiegelhalter_p'))}"),
+        ("slope", estimate_cell(body.get("slope", body.get("line")), digits=2)),
+        ("calibration in the large", estimate_cell(body.get("in_the_large", body.get("line")), digits=2)),
+        ("Spiegelhalter", p_words(body.get("spiegelhalter_p"))),
     )
     return [Heading("Calibration", 2), Facts(pairs)]
 
@@ -124,7 +124,7 @@ def _words_of_tests(groups: Plain) -> str:
     tested = [test for test in groups["tests"] if "p_adjusted" in test]
     if not tested:
         return f"Strata with fewer than {groups['fewest']} read cases get no estimate. No difference could be tested."
-    words = "; ".join(f"{test['grouping']} p = {p_value(test['p_adjusted'])}" for test in tested)
+    words = "; ".join(f"{test['grouping']} {p_words(test['p_adjusted'])}" for test in tested)
     return (
         f"Strata with fewer than {groups['fewest']} read cases get no estimate. Do the AUCs differ between the strata "
         f"(Cochran's Q, p adjusted by Holm for {len(tested)} looks)? {words}."

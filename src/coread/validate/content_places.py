@@ -45,11 +45,11 @@ def mask_blocks(report: Plain) -> list[Block]:
             Facts(
                 (
                     ("masks", f"{body['n']:,}"),
-                    ("Dice, mean", estimate_text(body["dice"])),
-                    ("Dice, median", estimate_text(body["dice_median"])),
+                    ("Dice, mean", estimate_cell(body["dice"])),
+                    ("Dice, median", estimate_cell(body["dice_median"])),
                     ("Dice, not read = 0", number(body["dice_with_refusals"])),
-                    (f"HD95, mean ({distance})", estimate_text(body["hausdorff95"], digits=2)),
-                    (f"HD95, median ({distance})", estimate_text(body["hausdorff95_median"], digits=2)),
+                    (f"HD95, mean ({distance})", estimate_cell(body["hausdorff95"], digits=2)),
+                    (f"HD95, median ({distance})", estimate_cell(body["hausdorff95_median"], digits=2)),
                     ("answers without a mask", f"{body['empty_answers']:,}"),
                 )
             ),
@@ -94,10 +94,10 @@ def type_blocks(report: Plain) -> list[Block]:
                 (
                     ("cases", f"{body['n']:,}"),
                     ("not read", f"{body['not_read']:,}"),
-                    ("accuracy", estimate_text(body["accuracy"], share=True)),
-                    ("accuracy, not read = wrong", estimate_text(body.get("accuracy_with_refusals"), share=True)),
-                    ("balanced accuracy", estimate_text(body.get("balanced_accuracy"), share=True)),
-                    ("Cohen's kappa", estimate_text(body.get("kappa"))),
+                    ("accuracy", estimate_cell(body["accuracy"], share=True)),
+                    ("accuracy, not read = wrong", estimate_cell(body.get("accuracy_with_refusals"), share=True)),
+                    ("balanced accuracy", estimate_cell(body.get("balanced_accuracy"), share=True)),
+                    ("Cohen's kappa", estimate_cell(body.get("kappa"))),
                 )
             ),
         ]
@@ -111,7 +111,7 @@ def type_blocks(report: Plain) -> list[Block]:
 def _agreement(name: str, body: Plain, unit: str) -> list[Block]:
     if "bland_altman" not in body:
         return [Text(f"{name.capitalize()}: {reason_of(body['mean_absolute_error'])}.", "quiet")]
-    icc = body["icc"].get("icc21", body["icc"])
+    icc = body["icc"].get("agreement", body["icc"])
     rows = [
         (Cell("mean absolute error", unit), estimate_cell(body["mean_absolute_error"], digits=2)),
         (Cell("intraclass correlation", "two-way random, single (2,1)"), estimate_cell(icc)),

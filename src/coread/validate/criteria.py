@@ -132,8 +132,9 @@ def judge(criteria: Criteria, report: Plain) -> Plain:
 def _judged(item: Criterion, report: Plain) -> Plain:
     found = _found(item, report)
     row: Plain = {"criterion": item.words(), "why": item.why, "bound": item.bound}
+    value: float
     if isinstance(found, int | float):
-        value: float | None = float(found)
+        value = float(found)
         if item.bound != "value":
             return row | {"found": value, "met": False, "reason": "this number has no interval"}
     elif is_estimate(found):

@@ -41,11 +41,13 @@ def compare_masks(found: Mask, truth: Mask, spacing_mm: tuple[float, ...] | None
     cell = float(np.prod(spacing))
     unit = "pixel" if spacing_mm is None else "ml" if truth.ndim == 3 else "mm2"
     scale = cell / 1000 if unit == "ml" else cell
+    far: float | None = None
+    mean: float | None = None
     try:
         distances = surface_distances(truth, found, spacing)
         far, mean = distances.hausdorff95_mm, distances.mean_mm
     except NotEstimable:
-        far = mean = None  # one of them is empty: there is no surface to measure to
+        pass  # one of them is empty: there is no surface to measure to
     return MaskRecord(
         dice=dice(truth, found),
         hausdorff95=far,

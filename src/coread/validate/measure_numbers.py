@@ -12,7 +12,7 @@ from coread.validate.cohort import READ, NumberSpec
 from coread.validate.mask_measures import WHOLE
 from coread.validate.measure_outputs import MeasureSettings
 from coread.validate.observations import Observation
-from coread.validate.plain import Plain, not_estimable, rounded, stated, thinned
+from coread.validate.plain import Plain, not_estimable, plain_estimate, rounded, stated, thinned
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +68,7 @@ def measure_numbers(
         one |= _agreement(truth, found, patients, settings)
         if spec is not None and spec.within is not None and len(truth):
             near = np.abs(found - truth) <= spec.within
-            one["within"] = {"limit": spec.within, "share": stated(lambda near=near, p=patients: proportion(near, p))}
+            one["within"] = {"limit": spec.within, "share": plain_estimate(proportion(near, patients))}
         body[name] = one | {"repeatability": _repeatability(name, observations)}
     return body
 
@@ -101,7 +101,7 @@ def _one_type(name: str, keys: Sequence[str], observations: Sequence[Observation
         "balanced_accuracy": stated(lambda: balanced_accuracy(matrix)),
         "kappa": stated(lambda: kappa(matrix)),
         "sensitivity": {
-            key: stated(lambda k=number: proportion(called[truth == k] == k)) if (truth == number).any()
+            key: plain_estimate(proportion(called[truth == number] == number)) if (truth == number).any()
             else not_estimable("no case of this class")
             for number, key in enumerate(keys)
         },
@@ -126,10 +126,10 @@ def _agreement(truth: Floats, found: Floats, patients: NDArray[np.str_], setting
     try:
         limits = bland_altman(found, truth)
         body["bland_altman"] = {
-            name: stated(lambda name=name: getattr(limits, name)) for name in ("bias", "lower", "upper", "slope")
+            name: plain_estimate(getattr(limits, name)) for name in ("bias", "lower", "upper", "slope")
         } | {"standard_deviation": rounded(limits.standard_deviation)}
         icc = intraclass_correlations(np.column_stack([truth, found]))
-        body["icc"] = {"icc21": stated(lambda: icc.icc21), "icc31": stated(lambda: icc.icc31)}
+        body["icc"] = {"agreement": plain_estimate(icc.icc2), "consistency": plain_estimate(icc.icc3)}
     except NotEstimable as problem:
         body.setdefault("bland_altman", not_estimable(str(problem)))
         body.setdefault("icc", not_estimable(str(problem)))
@@ -155,8 +155,8 @@ def _repeatability(name: str, observations: Sequence[Observation]) -> Plain:
     return {
         "subjects": len(table),
         "repeats": least,
-        "within_sd": rounded(found.within_sd),
-        "coefficient": stated(lambda: found.coefficient),
+        "within_sd": plain_estimate(found.within_sd),
+        "coefficient": plain_estimate(found.coefficient),
     }
 
 

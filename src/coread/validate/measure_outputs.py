@@ -16,7 +16,16 @@ from coread.statistics.precision_recall import (
 )
 from coread.statistics.roc import auc_bootstrap, auc_estimate, roc_curve
 from coread.validate.observations import Answers
-from coread.validate.plain import Plain, estimate_from, is_estimate, not_estimable, rounded, stated, thinned
+from coread.validate.plain import (
+    Plain,
+    estimate_from,
+    is_estimate,
+    not_estimable,
+    plain_estimate,
+    rounded,
+    stated,
+    thinned,
+)
 
 _BINS = 20
 
@@ -162,7 +171,10 @@ def _at_prevalence(sensitivity: Plain, specificity: Plain, prevalence: float | N
         values = predictive_values(estimate_from(sensitivity), estimate_from(specificity), prevalence)
     except NotEstimable as problem:
         return {"prevalence": prevalence} | not_estimable(str(problem))
-    return {"prevalence": prevalence, "ppv": stated(lambda: values.ppv), "npv": stated(lambda: values.npv)}
+    body: Plain = {"prevalence": prevalence}
+    for name, found in (("ppv", values.ppv), ("npv", values.npv)):
+        body[name] = not_estimable("nobody would be called so") if found is None else plain_estimate(found)
+    return body
 
 
 def _calibration(read: Answers, settings: MeasureSettings) -> Plain:
@@ -190,14 +202,13 @@ def _calibration(read: Answers, settings: MeasureSettings) -> Plain:
         ),
         "brier": rounded(brier(truth, given)),
         "points": [
-            {"mean_probability": rounded(item.mean_probability), "observed": stated(lambda item=item: item.observed)}
+            {"mean_probability": rounded(item.mean_probability), "observed": plain_estimate(item.observed)}
             for item in reliability_points(truth, given, bins=bins)
         ],
     }
     try:
         line = calibration_line(truth, given)
-        body |= {name: stated(lambda name=name: getattr(line, name)) for name in ("slope", "intercept")}
-        body["in_the_large"] = stated(lambda: line.in_the_large)
+        body |= {name: plain_estimate(getattr(line, name)) for name in ("slope", "intercept", "in_the_large")}
         body["spiegelhalter_p"] = rounded(spiegelhalter(truth, given).p_value)
     except NotEstimable as problem:
         body["line"] = not_estimable(str(problem))

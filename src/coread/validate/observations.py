@@ -64,9 +64,10 @@ class Answers:
     def chosen(self, which: NDArray[np.bool_]) -> "Answers":
         """Return a part of the cases."""
         kept = tuple(item for item, wanted in zip(self.observations, which, strict=True) if wanted)
-        arrays = (self.truth, self.read, self.called, self.probability, self.logit)
-        truth, read, called, probability, logit = (array[which] for array in arrays)
-        return Answers(self.key, kept, truth, read, called, probability, logit)
+        return Answers(
+            self.key, kept, self.truth[which], self.read[which], self.called[which], self.probability[which],
+            self.logit[which],
+        )  # fmt: skip
 
 
 def observations_of(runs: Sequence[CohortRun]) -> tuple[Observation, ...]:

@@ -167,7 +167,9 @@ def _layer(pen: _Pen, layer: Line | Dots | Bars, x: Callable[[float], float], y:
             pen.line(x(a), y(low), x(a), y(high), layer.role, 0.8)
         pen.dot(x(a), y(b), 1.0 if len(layer.points) > 60 else 1.8, layer.role)
         if number < len(layer.labels):
-            pen.text(x(a) + 3.5, y(b) - 6, layer.labels[number])
+            late = x(a) > 0.7 * pen.drawing.width
+            anchor = "end" if late else "start"
+            pen.text(x(a) - 3.5 if late else x(a) + 3.5, y(b) - 7, layer.labels[number], anchor=anchor)
 
 
 def _forest(item: Forest, fonts: Fonts, width: float) -> Any:

@@ -6,7 +6,7 @@ from html import escape
 from coread.validate.blocks import Axis, Bars, Dots, Forest, Line, Matrix, Plot
 
 WIDTH, HEIGHT = 340, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 12, 44
 _FOREST_WIDTH, _ROW = 720, 22
 _LABELS, _TEXTS = 250, 190
 
@@ -82,7 +82,7 @@ def _grid(item: Plot, frame: _Frame) -> list[str]:
         parts.append(_text(_LEFT - 7, y + 3.5, tick_text(value), "tick end"))
     middle = (_TOP + bottom) / 2
     parts.append(_text((_LEFT + right) / 2, HEIGHT - 8, item.x.label, "axis middle"))
-    parts.append(_text(13, middle, item.y.label, "axis middle", f' transform="rotate(-90 13 {middle})"'))
+    parts.append(_text(12, middle, item.y.label, "axis middle", f' transform="rotate(-90 12 {middle})"'))
     return parts
 
 
@@ -111,7 +111,9 @@ def _dots(layer: Dots, frame: _Frame) -> list[str]:
         size = 2.2 if len(layer.points) > 60 else 3.6
         parts.append(f'<circle class="dot {layer.role}" cx="{frame.x(x)}" cy="{frame.y(y)}" r="{size}"/>')
         if number < len(layer.labels):
-            parts.append(_text(frame.x(x) + 7, frame.y(y) + 12, layer.labels[number], "label"))
+            late = frame.x(x) > 0.7 * WIDTH
+            place = frame.x(x) - 7 if late else frame.x(x) + 7
+            parts.append(_text(place, frame.y(y) + 13, layer.labels[number], "label end" if late else "label"))
     return parts
 
 

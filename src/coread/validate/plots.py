@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from coread.validate.blocks import Axis, Bars, Dots, Forest, ForestRow, Line, Matrix, Plot
 from coread.validate.plain import Plain, is_estimate
-from coread.validate.words import estimate_text, number, percent, reason_of
+from coread.validate.words import estimate_text, number, p_words, percent, reason_of
 
 _DIAGONAL = Line(((0.0, 0.0), (1.0, 1.0)), "reference")
 _SHARE = "share of cases"
@@ -20,14 +20,14 @@ def output_plots(output: Plain) -> tuple[Plot, ...]:
 def forest_of(output: Plain, metric: str = "auc") -> Forest | None:
     """Return the forest plot of one metric over all strata."""
     rows: list[ForestRow] = []
-    whole = output["discrimination"]["auc"] if metric == "auc" else None
+    whole = output["discrimination"]["auc"] if metric == "auc" else {}
     tests = {test["grouping"]: test for test in output["subgroups"]["tests"]}
     grouping = ""
     for row in output["subgroups"]["rows"]:
         if row["grouping"] != grouping:
             grouping = row["grouping"]
             test = tests.get(grouping, {})
-            adjusted = f"p = {number(test['p_adjusted'])} for a difference (Holm)" if "p_adjusted" in test else ""
+            adjusted = f"do they differ? {p_words(test['p_adjusted'])}" if "p_adjusted" in test else ""
             rows.append(ForestRow(grouping, adjusted, heading=True))
         note = f"n = {row['n']}, {row['positives']} positive"
         body = row[metric]
@@ -111,7 +111,8 @@ def _roc(output: Plain) -> Plot | None:
     for name, point in output["operating_points"].items():
         if is_estimate(point.get("sensitivity")) and is_estimate(point.get("specificity")):
             points.append((1 - point["specificity"]["value"], point["sensitivity"]["value"]))
-            labels.append(name)
+            near = any(abs(x - points[-1][0]) + abs(y - points[-1][1]) < 0.12 for x, y in points[:-1])
+            labels.append("" if near else name)
     marks = Dots(tuple(points), role="second", labels=tuple(labels), name="operating points")
     return Plot(
         "ROC", Axis("1 \u2212 specificity"), Axis("sensitivity"),

@@ -7,7 +7,7 @@ from coread.validate.content_comparison import comparison_blocks
 from coread.validate.content_outputs import output_blocks
 from coread.validate.content_places import box_blocks, mask_blocks, number_blocks, type_blocks
 from coread.validate.plain import Plain
-from coread.validate.words import counted, estimate_cell, estimate_text, number, percent
+from coread.validate.words import counted, estimate_cell, estimate_text, number, p_words, percent, reason_of
 
 _SIMULATED = "simulated images: these numbers say nothing of patients"
 
@@ -43,7 +43,7 @@ def _summary(report: Plain) -> list[Block]:
             (
                 ("cases", f"{cases['total']:,}"),
                 ("patients", f"{cases['patients']:,}"),
-                ("read", estimate_text(cases["read_share"], share=True)),
+                ("read", estimate_cell(cases["read_share"], share=True)),
                 ("not analysed", f"{cases['outcomes']['not_analysed']:,}"),
                 ("failed", f"{cases['outcomes']['failed']:,}"),
                 ("seconds a case", _seconds(report["timing"])),
@@ -52,12 +52,12 @@ def _summary(report: Plain) -> list[Block]:
     )
     rows = tuple(_summary_row(body) for body in report["outputs"].values())
     if rows:
-        columns = ("finding", "positive", "AUC", "sensitivity", "specificity", "at", "ECE")
+        columns = ("finding", "positive", "AUC", "ECE", "operating point", "sensitivity", "specificity")
         caption = (
             "Intervals are 95 %. Sensitivity and specificity at the reader's own operating point, among cases that "
             "were read; further down also with cases that were not read counted as wrong."
         )
-        blocks.append(Table(columns, rows, caption, frozenset({1, 2, 3, 4, 6})))
+        blocks.append(Table(columns, rows, caption, frozenset({1, 2, 3, 5, 6})))
     if report["not_measured"]:
         blocks.append(Text(f"Not measured, because no truth was given: {', '.join(report['not_measured'])}.", "quiet"))
     return blocks
@@ -69,15 +69,17 @@ def _summary_row(body: Plain) -> tuple[Cell, ...]:
         Cell(body["name"]),
         Cell(f"{body['positives']:,}", f"of {body['n']:,}"),
         estimate_cell(body["discrimination"]["auc"]),
+        estimate_cell(body["calibration"].get("ece", body["calibration"])),
+        Cell(name, f"\u2265 {number(point['threshold'])}"),
         estimate_cell(point["sensitivity"], share=True),
         estimate_cell(point["specificity"], share=True),
-        Cell(name, f"\u2265 {number(point['threshold'])}"),
-        estimate_cell(body["calibration"].get("ece", body["calibration"])),
     )
 
 
-def _seconds(timing: Plain) -> str:
-    return f"{number(timing['median'], 2)} (95 % under {number(timing['p95'], 2)})" if "median" in timing else "-"
+def _seconds(timing: Plain) -> Cell:
+    if "median" not in timing:
+        return Cell("-", reason_of(timing))
+    return Cell(number(timing["median"], 2), f"95 % under {number(timing['p95'], 2)}")
 
 
 def _criteria(report: Plain) -> list[Block]:
@@ -145,9 +147,9 @@ def _by_cohort(report: Plain) -> list[Block]:
             body = part["outputs"].get(key)
             if body is not None:
                 rows.append((Cell(name), *_summary_row(body)[1:]))
-        columns = ("cohort", "positive", "AUC", "sensitivity", "specificity", "at", "ECE")
+        columns = ("cohort", "positive", "AUC", "ECE", "operating point", "sensitivity", "specificity")
         tests = [test for test in whole["subgroups"]["tests"] if test["grouping"] == "cohort"]
-        blocks.append(Table(columns, tuple(rows), f"{whole['name']}{_spread(tests)}", frozenset({1, 2, 3, 4, 6})))
+        blocks.append(Table(columns, tuple(rows), f"{whole['name']}{_spread(tests)}", frozenset({1, 2, 3, 5, 6})))
     return blocks
 
 
@@ -155,7 +157,7 @@ def _spread(tests: Sequence[Plain]) -> str:
     if not tests or "p_value" not in tests[0]:
         return ""
     test = tests[0]
-    return f": heterogeneity of AUC I\u00b2 = {percent(test['i_squared'])}, p = {number(test['p_value'])}"
+    return f": heterogeneity of AUC I\u00b2 = {percent(test['i_squared'])}, {p_words(test['p_value'])}"
 
 
 def _worst(report: Plain, pictures: Sequence[tuple[Plain, Picture]]) -> list[Block]:

@@ -77,13 +77,18 @@ def _block(block: Block) -> str:
     if isinstance(block, Text):
         return f'<p class="{block.tone}">{escape(block.text)}</p>'
     if isinstance(block, Facts):
-        pairs = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in block.pairs)
-        return f"<dl>{pairs}</dl>"
+        return "<dl>" + "".join(_fact(name, value) for name, value in block.pairs) + "</dl>"
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Figures):
         return '<div class="figures">' + "".join(_figure(item) for item in block.items) + "</div>"
     return '<div class="pictures">' + "".join(_picture(item) for item in block.items) + "</div>"
+
+
+def _fact(name: str, value: str | Cell) -> str:
+    cell = value if isinstance(value, Cell) else Cell(value)
+    note = f"<small>{escape(cell.note)}</small>" if cell.note else ""
+    return f"<div><dt>{escape(name)}</dt><dd>{escape(cell.text)}{note}</dd></div>"
 
 
 def _table(table: Table) -> str:
@@ -96,7 +101,7 @@ def _table(table: Table) -> str:
     )
     caption = f"<p class='caption'>{escape(table.caption)}</p>" if table.caption else ""
     top = "" if plain else f"<thead><tr>{head}</tr></thead>"
-    css = ' class="pairs"' if plain else ""
+    css = ' class="pairs"' if plain else ' class="narrow"' if len(table.columns) <= 3 else ""
     return f'<div class="scroll"><table{css}>{top}<tbody>{rows}</tbody></table></div>{caption}'
 
 
@@ -115,8 +120,8 @@ def _number_class(place: int, table: Table) -> str:
 
 def _figure(item: Plot | Forest | Matrix) -> str:
     wide = ' class="wide"' if isinstance(item, Forest) else ""
-    caption = f"<span>{escape(item.caption)}</span>" if item.caption else ""
-    return f"<figure{wide}><figcaption><b>{escape(item.title)}</b>{caption}</figcaption>{plot_svg(item)}</figure>"
+    caption = f"<figcaption>{escape(item.caption)}</figcaption>" if item.caption else ""
+    return f"<figure{wide}><b>{escape(item.title)}</b>{plot_svg(item)}{caption}</figure>"
 
 
 def _picture(item: Picture) -> str:

@@ -16,7 +16,9 @@ from coread.validate.report_content import report_of
 PDF_FILE = "report.pdf"
 _MM = 72 / 25.4
 _MARGIN, _WIDTH, _HEIGHT = 16 * _MM, 210 * _MM, 297 * _MM
-_ROOM = _WIDTH - 2 * _MARGIN
+_INSET = 6.0
+"""What reportlab leaves free inside a frame."""
+_ROOM = _WIDTH - 2 * _MARGIN - 2 * _INSET
 
 
 def write_pdf(path: Path, report: Plain, pictures: Sequence[tuple[Plain, Picture]] = ()) -> None:
@@ -41,8 +43,8 @@ def write_paper(path: Path, document: Document) -> None:
     def foot(canvas: Any, _: Any) -> None:
         canvas.setFont(setter.fonts.plain, 7.5)
         canvas.setFillColor(COLOURS["quiet"])
-        canvas.drawString(_MARGIN, 10 * _MM, document.footer)
-        canvas.drawRightString(_WIDTH - _MARGIN, 10 * _MM, str(canvas.getPageNumber()))
+        canvas.drawString(_MARGIN + _INSET, 10 * _MM, document.footer)
+        canvas.drawRightString(_WIDTH - _MARGIN - _INSET, 10 * _MM, str(canvas.getPageNumber()))
 
     paper.build(story, onFirstPage=foot, onLaterPages=foot)
     beside.replace(path)
@@ -72,6 +74,7 @@ class _Setter:
             "bad": style("bad", 9, textColor=COLOURS["bad"], spaceAfter=3, **bold),
             "cell": style("cell", 8),
             "number": style("number", 8, alignment=2),
+            "title-small": style("title-small", 7.5, spaceAfter=2, **bold),
             "head": style("head", 7.5, textColor=COLOURS["quiet"]),
             "head-number": style("head-number", 7.5, textColor=COLOURS["quiet"], alignment=2),
         }
@@ -117,10 +120,9 @@ class _Setter:
         from reportlab.platypus import Spacer
         from reportlab.platypus import Table as Grid
 
-        each = 4
-        cells: list[Any] = [
-            [self._paragraph(name, "head"), self._paragraph(value, "cell")] for name, value in facts.pairs
-        ]
+        each = len(facts.pairs) if len(facts.pairs) <= 6 else 4
+        values = [(name, value if isinstance(value, Cell) else Cell(value)) for name, value in facts.pairs]
+        cells: list[Any] = [[self._paragraph(name, "head"), self._cell(value, numeric=False)] for name, value in values]
         cells += [""] * (-len(cells) % each)
         rows = [cells[start : start + each] for start in range(0, len(cells), each)]
         style = [("BACKGROUND", (0, 0), (-1, -1), COLOURS["soft"]), ("VALIGN", (0, 0), (-1, -1), "TOP")]
@@ -157,14 +159,12 @@ class _Setter:
         row: list[Any] = []
         for item in figures.items:
             drawing, wide = drawing_of(item, self.fonts, _ROOM)
-            words = [
-                self._paragraph(item.title, "head"),
-                *([self._paragraph(item.caption, "head")] if item.caption else []),
-            ]
+            title = self._paragraph(item.title, "title-small")
+            words = [self._paragraph(item.caption, "head")] if item.caption else []
             if wide:
-                made.append(KeepTogether([*words, drawing]) if drawing.height < 600 else drawing)
+                made.append(KeepTogether([title, drawing, *words]) if drawing.height < 600 else drawing)
                 continue
-            row.append([*words, drawing])
+            row.append([title, drawing, *words])
             if len(row) == 3:
                 made.append(Grid([row], colWidths=[_ROOM / 3] * 3, style=_TOP))
                 row = []

@@ -12,7 +12,7 @@ header { padding: 2.2rem 0 1rem; border-bottom: 1px solid var(--rule); }
 h1 { margin: 0; font-size: 1.75rem; line-height: 1.25; font-weight: 600; letter-spacing: -0.01em; }
 h2 { margin: 2.4rem 0 0.8rem; font-size: 1.25rem; font-weight: 600; }
 h3 { margin: 1.6rem 0 0.5rem; font-size: 1rem; font-weight: 600; }
-p { margin: 0.4rem 0; max-width: 78ch; }
+p { margin: 0.4rem 0; max-width: 78ch; overflow-wrap: anywhere; }
 .subtitle { color: var(--quiet); font-size: 1.05rem; margin-top: 0.2rem; }
 .notice { display: inline-block; margin: 0 0 0.8rem; padding: 0.1rem 0.6rem; border: 1px solid var(--rule);
   border-radius: 1rem; color: var(--quiet); font-size: 0.85rem; }
@@ -29,10 +29,11 @@ dd { margin: 0; font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; margin: 0.7rem 0 0.3rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
 th { text-align: left; color: var(--quiet); font-weight: 500; font-size: 0.82rem; vertical-align: bottom; }
-th, td { padding: 0.42rem 0.9rem 0.42rem 0; border-bottom: 1px solid var(--rule); }
+th, td { padding: 0.42rem 1.4rem 0.42rem 0; border-bottom: 1px solid var(--rule); }
 td { vertical-align: top; }
-td small { color: var(--quiet); font-weight: 400; font-size: 0.82rem; display: block; }
+td small, dd small { color: var(--quiet); font-weight: 400; font-size: 0.82rem; display: block; }
 th.number, td.number { text-align: right; padding-left: 0.6rem; }
+table.narrow { width: auto; min-width: min(100%, 34rem); }
 td.number { white-space: nowrap; }
 td.number.quiet { white-space: normal; min-width: 8rem; }
 table.pairs td:first-child { width: 13rem; }
@@ -42,9 +43,8 @@ table.pairs td { overflow-wrap: anywhere; }
 figure { margin: 0; min-width: 0; }
 figure.wide { grid-column: 1 / -1; overflow-x: auto; }
 figure.wide svg { min-width: 640px; max-width: 900px; }
-figcaption { font-size: 0.85rem; margin-bottom: 0.3rem; min-height: 2.6em; }
-figcaption span { display: block; color: var(--quiet); }
-figure.wide figcaption { min-height: 0; }
+figure b { display: block; font-size: 0.9rem; margin-bottom: 0.35rem; }
+figcaption { font-size: 0.85rem; color: var(--quiet); max-width: 380px; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 1rem; margin: 0.8rem 0; }
 .pictures img { width: 100%; display: block; border-radius: 4px; background: #000; }
 .pictures figcaption { color: var(--quiet); margin-top: 0.3rem; overflow-wrap: anywhere; }

@@ -31,6 +31,13 @@ def p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def p_words(value: float | None) -> str:
+    """Return ``p = 0.042`` or ``p < 0.001``."""
+    if value is None:
+        return NONE
+    return f"p {p_value(value)}" if value < 0.001 else f"p = {p_value(value)}"
+
+
 def estimate_cell(body: Any, *, share: bool = False, digits: int = 3) -> Cell:
     """Return an estimate with its interval beside it, or the reason why there is none."""
     if isinstance(body, int | float):

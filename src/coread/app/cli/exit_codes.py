@@ -22,5 +22,7 @@ class ExitCode(IntEnum):
     """A peer or the server does not answer."""
     INCOMPLETE = 7
     """Part of the work was done and part was not; the answer lists both."""
+    NOT_MET = 8
+    """Everything was done, and what was found does not meet the criteria that were set before."""
     INTERRUPTED = 130
     """Stopped by the user."""
