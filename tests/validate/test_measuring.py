@@ -47,7 +47,8 @@ def refused(item: Case) -> CaseRecord:
 
 
 def run_of(reader: InstalledReader, cases: Sequence[Case], records: Sequence[CaseRecord], **more: Any) -> CohortRun:
-    values = {"name": "Cases", "folder": Path(), "root": Path(), "cases": tuple(cases), "wrapping": Wrapping()} | more
+    values: dict[str, Any] = {"name": "Cases", "folder": Path(), "root": Path(), "wrapping": Wrapping()}
+    values |= {"cases": tuple(cases)} | more
     return CohortRun(Cohort(**values), Frozen({}, "", "0" * 64, "now"), reader, "engine", tuple(records))
 
 
@@ -280,7 +281,8 @@ def test_the_worst_cases_are_the_surest_wrong_ones(tiny: InstalledReader) -> Non
 def test_truth_of_outputs_that_the_reader_lacks_is_refused(
     tiny: InstalledReader, more: dict[str, Any], says: str
 ) -> None:
-    values = {"name": "X", "folder": Path(), "root": Path(), "cases": (case(0, True),), "wrapping": Wrapping()} | more
+    values: dict[str, Any] = {"name": "X", "folder": Path(), "root": Path(), "wrapping": Wrapping()}
+    values |= {"cases": (case(0, True),)} | more
     with pytest.raises(BadCohort, match=says.replace(".", r"\.")):
         check_fits(tiny.card, Cohort(**values))
 

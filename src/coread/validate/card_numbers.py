@@ -100,18 +100,20 @@ def same_estimate(stated: Estimate, found: Plain) -> bool:
 
 
 def _output_differences(output: OutputSpec, body: Plain) -> Iterator[str]:
-    found = body["discrimination"]["auc"]
-    if output.auc is not None and not (is_estimate(found) and same_estimate(output.auc, found)):
-        yield f"{output.key}: the card's AUC is {_words(output.auc)}, the record's {found}"
+    area = body["discrimination"]["auc"]
+    if output.auc is not None and not (is_estimate(area) and same_estimate(output.auc, area)):
+        yield f"{output.key}: the card's AUC is {_words(output.auc)}, the record's {area}"
     for point in output.operating_points:
         measured = body["operating_points"].get(point.name, {})
         if not measured or abs(measured["threshold"] - point.threshold) > 1e-9:
             yield f"{output.key}, {point.name}: the record measured another threshold"
             continue
         for name in ("sensitivity", "specificity"):
-            stated = getattr(point, name)
-            if is_estimate(measured[name]) and not same_estimate(stated, measured[name]):
-                yield f"{output.key}, {point.name}: {name} is {_words(stated)}, the record's {measured[name]}"
+            stated: Estimate | None = getattr(point, name)
+            found = measured[name]
+            same = not is_estimate(found) if stated is None else is_estimate(found) and same_estimate(stated, found)
+            if not same:
+                yield f"{output.key}, {point.name}: {name} is {_words(stated)}, the record's {found}"
 
 
 def _output(body: Plain) -> OutputNumbers:
@@ -138,5 +140,5 @@ def _sentence(report: Plain) -> str:
     )
 
 
-def _words(item: Estimate) -> str:
-    return f"{item.value:.4f} [{item.low:.4f}, {item.high:.4f}] n={item.n}"
+def _words(item: Estimate | None) -> str:
+    return "not measured" if item is None else f"{item.value:.4f} [{item.low:.4f}, {item.high:.4f}] n={item.n}"

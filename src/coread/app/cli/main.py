@@ -23,7 +23,9 @@ from coread.app.cli import (
     command_report,
     command_send,
     command_serve,
+    command_train,
     command_trash,
+    command_validate,
     command_why,
 )
 from coread.app.cli.exit_codes import ExitCode
@@ -53,6 +55,8 @@ for part in (
     command_models,
     command_calibrate,
     command_report,
+    command_train,
+    command_validate,
 ):
     part.register(app)
 
