@@ -55,47 +55,86 @@ def _is_previous(start: int, found: Phrases) -> bool:
     return any(e.kind == "previous" and 0 <= word - e.last <= 3 for e in found.events)
 
 
-def change_near(events: Sequence[Event], first: int, last: int) -> Change | None:
-    """The change word nearest to a finding in its clause."""
-    best, distance = None, _FAR
-    low, high = clause(events, first, last)
+class Around(NamedTuple):
+    """The events of a sentence by what they tell, each kind in order."""
+
+    stops: list[Event]
+    changes: list[Event]
+    sides: list[Event]
+    places: list[Event]
+    acuities: list[Event]
+    regions: list[Event]
+    findings: list[Event]
+    borders: list[Event]
+    """Commas, "and", "or", and what stands on its own: an organ beyond one says nothing of the finding."""
+
+
+def around(events: Sequence[Event]) -> Around:
+    """Sort the events of a sentence."""
+    made = Around([], [], [], [], [], [], [], [])
     for event in events:
-        if event.kind in _CHANGES and low <= event.first and event.last <= high:
+        for field in _FIELDS.get(event.kind, ()):
+            made[field].append(event)
+    return made
+
+
+_FIELDS: dict[str, tuple[int, ...]] = {
+    "stop": (0,),
+    **dict.fromkeys(_CHANGES, (1,)),
+    "side": (2,),
+    "place": (3,),
+    "acuity": (4,),
+    "region": (5,),
+    "finding": (6, 7),
+    **dict.fromkeys(("and", "or", "subject", "negation_before"), (7,)),
+}
+
+
+def change_near(near: Around, first: int, last: int) -> Change | None:
+    """The change word nearest to a finding in its clause."""
+    if not near.changes:
+        return None
+    best, distance = None, _FAR
+    low, high = clause(near, first, last)
+    for event in near.changes:
+        if low <= event.first and event.last <= high:
             gap = max(first - event.last, event.first - last)
             if gap < distance:
                 best, distance = _CHANGES[event.kind], gap
     return best
 
 
-def side_near(events: Sequence[Event], first: int, last: int) -> Side | None:
+def side_near(near: Around, first: int, last: int) -> Side | None:
     """The side word nearest to a finding in its clause, before it rather than after it; two sides make both."""
-    low, high = clause(events, first, last)
-    near = [
-        e for e in events if e.kind == "side" and low <= e.first and e.last <= high and -_FAR < e.first - first < _FAR
-    ]
-    inside = [e for e in near if first <= e.first < last]
-    before = [e for e in near if e.last <= first and not _crossed(events, e.last, first)]
-    after = [e for e in near if e.first >= last and not _crossed(events, last, e.first)]
-    chosen = inside or before[-1:] or after
-    found = {e.payload for e in chosen}
+    if not near.sides:
+        return None
+    low, high = clause(near, first, last)
+    sides = [e for e in near.sides if low <= e.first and e.last <= high and -_FAR < e.first - first < _FAR]
+    inside = [e for e in sides if first <= e.first < last]
+    before = [e for e in sides if e.last <= first and not _crossed(near, e.last, first)]
+    after = [e for e in sides if e.first >= last and not _crossed(near, last, e.first)]
+    found = {e.payload for e in inside or _joined(before) or after}
     if len(found) > 1 or "bilateral" in found:
         return Side.BILATERAL
     return Side(found.pop()) if found else None
 
 
-def _crossed(events: Sequence[Event], start: int, end: int) -> bool:
+def _joined(before: list[Event]) -> list[Event]:
+    """The last side before a finding, with one that "and" joins to it."""
+    return [e for e in before if before[-1].first - e.last <= 1] if before else []
+
+
+def _crossed(near: Around, start: int, end: int) -> bool:
     """Whether another finding stands between."""
-    return any(e.kind == "finding" and start <= e.first and e.last <= end for e in events)
+    return any(start <= e.first and e.last <= end for e in near.findings)
 
 
-def site_near(events: Sequence[Event], first: int, last: int) -> str:
+def site_near(near: Around, first: int, last: int) -> str:
     """Place words of the clause, in order."""
-    low, high = clause(events, first, last)
-    found = [
-        e.word
-        for e in events
-        if e.kind == "place" and low <= e.first and e.last <= high and abs(e.first - first) < _FAR
-    ]
+    if not near.places:
+        return ""
+    low, high = clause(near, first, last)
+    found = [e.word for e in near.places if low <= e.first and e.last <= high and abs(e.first - first) < _FAR]
     return " ".join(dict.fromkeys(found))
 
 
@@ -104,30 +143,34 @@ def levels(phrase: str) -> str:
     return " ".join(word for word in phrase.split() if word in _LEVELS)
 
 
-def acuity_near(events: Sequence[Event], first: int, phrase: str) -> str:
+def acuity_near(near: Around, first: int, phrase: str) -> str:
     """Acute or chronic, as the words right before a finding (or inside its phrase) say."""
     for word in phrase.split():
         if word in ("acute", "chronic"):
             return word
-    near = [
-        e for e in events if e.kind == "acuity" and -6 < e.last - first <= 0 and not _crossed(events, e.last, first)
-    ]
-    return str(near[-1].payload) if near else ""
+    found = [e for e in near.acuities if -6 < e.last - first <= 0 and not _crossed(near, e.last, first)]
+    return str(found[-1].payload) if found else ""
 
 
-def clause(events: Sequence[Event], first: int, last: int) -> tuple[int, int]:
+def clause(near: Around, first: int, last: int) -> tuple[int, int]:
     """Word numbers of the clause around a finding: between words that start a new statement."""
-    low = max((e.first for e in events if e.kind == "stop" and e.last <= first), default=0)
-    high = min((e.first for e in events if e.kind == "stop" and e.first >= last), default=1 << 30)
+    low, high = 0, 1 << 30
+    for event in near.stops:
+        if event.last <= first:
+            low = event.first
+        elif event.first >= last:
+            return low, event.first
     return low, high
 
 
-def elsewhere(events: Sequence[Event], first: int, last: int) -> bool:
+def elsewhere(near: Around, first: int, last: int) -> bool:
     """Whether another organ stands closer to a finding than the chest does."""
-    low, high = clause(events, first, last)
-    near = [e for e in events if e.kind == "region" and low <= e.first and e.last <= high]
-    other = [_gap(e, first, last) for e in near if e.payload == "other" and _same_phrase(events, e, first, last)]
-    chest = [_gap(e, first, last) for e in near if e.payload == "chest"]
+    if not any(e.payload == "other" for e in near.regions):
+        return False
+    low, high = clause(near, first, last)
+    regions = [e for e in near.regions if low <= e.first and e.last <= high]
+    other = [_gap(e, first, last) for e in regions if e.payload == "other" and _same_phrase(near, e, first, last)]
+    chest = [_gap(e, first, last) for e in regions if e.payload == "chest"]
     return bool(other) and min(other) <= 5 and min(other) < min(chest, default=99)
 
 
@@ -135,10 +178,7 @@ def _gap(event: Event, first: int, last: int) -> int:
     return max(first - event.last, event.first - last, 0)
 
 
-def _same_phrase(events: Sequence[Event], event: Event, first: int, last: int) -> bool:
+def _same_phrase(near: Around, event: Event, first: int, last: int) -> bool:
     """No comma, list word or other finding between the organ and the finding."""
     start, end = (event.last, first) if event.last <= first else (last, event.first)
-    return not any(
-        start <= e.first and e.last <= end and e.kind in ("and", "or", "finding", "subject", "negation_before")
-        for e in events
-    )
+    return not any(start <= e.first and e.last <= end for e in near.borders)

@@ -113,7 +113,9 @@ def _give_size(found: list[Label], size_mm: float) -> None:
 
 
 def _judge(finding: str, mentions: list[Label]) -> Label:
-    """Named outranks implied; then the section; then present, uncertain, absent. An absence of part outranks nothing."""
+    """Named outranks implied; then the section; then present, uncertain, absent. Absence of part outranks none."""
+    if len(mentions) == 1:
+        return mentions[0]
     named = [m for m in mentions if not m.implied] or mentions
     if finding == _ANY_SECTION:
         return _strongest(named)
@@ -127,7 +129,7 @@ def _judge(finding: str, mentions: list[Label]) -> Label:
 
 def _with_size(label: Label, mentions: list[Label]) -> Label:
     """An impression often leaves out the size that the findings state."""
-    if label.status is Status.ABSENT or label.size_mm is not None:
+    if len(mentions) == 1 or label.status is Status.ABSENT or label.size_mm is not None:
         return label
     sized = [m for m in mentions if m.size_mm is not None]
     largest = max(sized, key=lambda m: m.size_mm or 0.0, default=None)
@@ -139,6 +141,8 @@ def _with_size(label: Label, mentions: list[Label]) -> Label:
 def _strongest(mentions: Iterable[Label]) -> Label:
     """The first of the highest status, or the one with the largest size; an absence as a whole before one of part."""
     found = list(mentions)
+    if len(found) == 1:
+        return found[0]
     status = next(s for s in _ORDER if any(m.status is s for m in found))
     same = [m for m in found if m.status is status]
     best = next((m for m in same if not m.narrowed), same[0])

@@ -32,10 +32,11 @@ class Phrases(NamedTuple):
 def phrases(sentence: str) -> Phrases:
     """Find every phrase of the rules in a lower-case sentence."""
     known = lexicon()
+    vocabulary = known.vocabulary
     found: list[str] = []
     positions: list[tuple[int, int]] = []
     for word, start, end in words(sentence):
-        found.append(word if word in known.vocabulary else corrected(word))
+        found.append(word if word in vocabulary else corrected(word))
         positions.append((start, end))
     found.append(END)
     positions.append((len(sentence), len(sentence)))
@@ -70,7 +71,7 @@ def corrected(word: str) -> str:
     known = lexicon()
     if word in known.spelling:
         return known.spelling[word]
-    if len(word) < _SHORTEST_CORRECTED or not word.isalpha():
+    if len(word) < _SHORTEST_CORRECTED or not word.isalpha() or word in known.vocabulary:
         return word
     for text in (word, *(word[:i] + word[i + 1 :] for i in range(len(word)))):
         for target in known.corrections.get(text, ()):

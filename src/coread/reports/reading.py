@@ -1,5 +1,7 @@
 """One sentence on its own: what it states, relative to its first letter; remembered, as reports repeat themselves."""
 
+import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,6 +14,7 @@ from coread.reports.subjects import judged
 
 REMEMBERED = 65536
 """Sentences kept; the answer depends on nothing else, so forgetting one changes no result."""
+_DIGIT = re.compile(r"\d")
 _HEAD = frozenset({HEMORRHAGE, *HEMORRHAGES})
 _ALWAYS_CHEST = frozenset({"pneumothorax", "pleural_effusion", "cardiomegaly", "pneumonia", "atelectasis"})
 
@@ -61,16 +64,17 @@ def read_sentence(sentence: str) -> Reading:
     found = phrases(sentence)
     if not found.events:
         return _NOTHING
-    events = found.events
+    events = choose(found.events)
     findings, states = assertions(events)
-    measures = attributes.sizes(sentence, found) if any(letter.isdigit() for letter in sentence) else ()
+    near = attributes.around(events)
+    measures = attributes.sizes(sentence, found) if _DIGIT.search(sentence) else ()
     stated = [made for made in findings if made.status is not None]
-    mentions = [mention for made in stated for mention in _mentions(found, made)]
-    subjects = tuple(judged(choose(events), states))
+    mentions = [mention for made in stated for mention in _mentions(found, near, made)]
+    subjects = tuple(judged(events, states))
     for place in subjects:
         start, end = found.positions[place.first][0], found.positions[place.last - 1][1]
         mentions.append(
-            _of_place(found, place.finding, place.status, place.implied, (place.first, place.last), (start, end))
+            _of_place(near, place.finding, place.status, place.implied, (place.first, place.last), (start, end))
         )
     sized, loose = _with_sizes(mentions, measures, events)
     regions = [e.payload for e in events if e.kind == "region"]
@@ -86,17 +90,16 @@ def read_sentence(sentence: str) -> Reading:
     )
 
 
-def _mentions(found: Phrases, made: Assertion) -> list[Mention]:
+def _mentions(found: Phrases, near: attributes.Around, made: Assertion) -> list[Mention]:
     rule: FindingRule = made.event.payload
     first, last = made.event.first, made.event.last
-    events = found.events
-    if rule.elsewhere and attributes.elsewhere(events, first, last):
+    if rule.elsewhere and attributes.elsewhere(near, first, last):
         return []
     start, end = found.positions[first][0], found.positions[last - 1][1]
-    side = attributes.side_near(events, first, last)
-    change = made.change or attributes.change_near(events, first, last)
-    site = " ".join(filter(None, (attributes.levels(made.event.word), attributes.site_near(events, first, last))))
-    acuity = attributes.acuity_near(events, first, made.event.word)
+    side = attributes.side_near(near, first, last)
+    change = made.change or attributes.change_near(near, first, last)
+    site = " ".join(filter(None, (attributes.levels(made.event.word), attributes.site_near(near, first, last))))
+    acuity = attributes.acuity_near(near, first, made.event.word)
     narrowed = made.narrowed or (made.status is Status.ABSENT and side in (Side.LEFT, Side.RIGHT))
     region = rule.region or ("chest" if rule.elsewhere and not (set(rule.keys) & _HEAD) else "")
     status = made.status or Status.PRESENT
@@ -123,18 +126,17 @@ def _mentions(found: Phrases, made: Assertion) -> list[Mention]:
 
 
 def _of_place(
-    found: Phrases, finding: str, status: Status, implied: bool, at: tuple[int, int], span: tuple[int, int]
+    near: attributes.Around, finding: str, status: Status, implied: bool, at: tuple[int, int], span: tuple[int, int]
 ) -> Mention:
-    events = found.events
-    side = attributes.side_near(events, *at)
+    side = attributes.side_near(near, *at)
     partial = status is Status.ABSENT and side in (Side.LEFT, Side.RIGHT)
-    change = attributes.change_near(events, *at)
-    site = attributes.site_near(events, *at)
+    change = attributes.change_near(near, *at)
+    site = attributes.site_near(near, *at)
     return Mention(finding, status, *span, implied, partial, change, side, site, "", None, None, False, "", "")
 
 
 def _with_sizes(
-    mentions: list[Mention], measures: tuple[attributes.Size, ...], events: tuple[Event, ...]
+    mentions: list[Mention], measures: tuple[attributes.Size, ...], events: Sequence[Event]
 ) -> tuple[list[Mention], tuple[float, ...]]:
     """Give each diameter to the nearest measurable finding that is there; what finds none is loose."""
     if not measures:

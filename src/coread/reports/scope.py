@@ -1,7 +1,8 @@
 """Who says what about whom inside a sentence: negation, hedges, hypotheses and history, each with its reach.
 
 A small machine walks over the events from left to right. A cue before a finding reaches forward to the end of its
-clause; a cue after it reaches back over the list that ends there. A comma or "and" ends a reach when a statement follows.
+clause; a cue after it reaches back over the list that ends there. A comma or "and" ends a reach when a statement
+follows.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,10 +66,9 @@ class _Machine:
 
 
 def assertions(events: Sequence[Event]) -> tuple[list[Assertion], list[Assertion]]:
-    """Return the findings and the states of a sentence with what is said of them."""
-    chosen = choose(events)
-    machine = _Machine(chosen)
-    for number, event in enumerate(chosen):
+    """Return the findings and the states of a sentence (events as chosen) with what is said of them."""
+    machine = _Machine(events)
+    for number, event in enumerate(events):
         machine.number = number
         step = _STEPS.get(event.kind)
         if step is not None:
@@ -80,30 +80,39 @@ def assertions(events: Sequence[Event]) -> tuple[list[Assertion], list[Assertion
 def choose(events: Sequence[Event]) -> list[Event]:
     """Drop one of two readings of a phrase that is a cue both before and after what it is about."""
     chosen: list[Event] = []
-    for number, event in enumerate(events):
-        same = {other.kind for other in events[max(0, number - 6) : number + 7] if other.first == event.first}
-        drop = False
-        for before, after in _PAIRS:
-            if event.kind in (before, after) and before in same and after in same:
-                drop = drop or (event.kind == before) != _target_follows(events, event.last)
-        if event.kind == "state" and "uncertain_before" in same and _finding_follows(events, event.last):
-            drop = True
-        if not drop:
-            chosen.append(event)
+    number = 0
+    while number < len(events):
+        end = number + 1
+        while end < len(events) and events[end].first == events[number].first:
+            end += 1
+        if end == number + 1:
+            chosen.append(events[number])
+        else:
+            chosen += _chosen_of(events[number:end], events[end:])
+        number = end
     return chosen
 
 
-def _target_follows(events: Sequence[Event], last: int) -> bool:
-    for event in events:
-        if event.first < last or event.kind in MODIFIERS:
-            continue
-        return event.kind in _TARGETS
-    return False
+def _chosen_of(same: Sequence[Event], following: Sequence[Event]) -> list[Event]:
+    """Choose among the meanings of one phrase by what follows it."""
+    kinds = {event.kind for event in same}
+    dropped: set[str] = set()
+    for before, after in _PAIRS:
+        if before in kinds and after in kinds:
+            dropped.add(after if _target_follows(following) else before)
+    if "state" in kinds and "uncertain_before" in kinds and _finding_follows(following):
+        dropped.add("state")
+    return [event for event in same if event.kind not in dropped]
 
 
-def _finding_follows(events: Sequence[Event], last: int) -> bool:
-    following = next((e for e in events if e.first >= last and e.kind not in MODIFIERS), None)
-    return following is not None and following.kind == "finding"
+def _target_follows(following: Sequence[Event]) -> bool:
+    event = next((event for event in following if event.kind not in MODIFIERS), None)
+    return event is not None and event.kind in _TARGETS
+
+
+def _finding_follows(following: Sequence[Event]) -> bool:
+    event = next((event for event in following if event.kind not in MODIFIERS), None)
+    return event is not None and event.kind == "finding"
 
 
 def _finding(machine: _Machine, event: Event) -> None:

@@ -3,7 +3,6 @@
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from functools import cache
 from typing import NamedTuple
 
 from coread.reports.lexicon import lexicon
@@ -21,9 +20,8 @@ _ALIKE = {
         strict=True,
     )
 }
-_BORDER = re.compile(
-    r"[.?!;]+(?=[\s)\]\"']|$)|(?<=[a-z]{3})\.(?=[a-z]{2})|\n[ ]*(?:\n\s*)?(?:[-*\u2022>]|\d{1,2}[.)](?=\s)|\n)?"
-)
+_BORDER = re.compile(r"[.?!;]+|\n")
+_ITEM = re.compile(r" *(?:\n|[-*\u2022>]|\d{1,2}[.)]\s)")
 _ABBREVIATION = re.compile(r"(?:\b(?:vs|dr|mr|mrs|approx|e\.g|i\.e|eg|ie|st|ca|cf|incl|resp|est|min|max|avg|pt|dx))$")
 _OPEN_END = re.compile(
     r"(?:[,(/-]|\b(?:a|an|the|of|in|at|on|to|and|or|nor|no|not|with|without|is|are|was|were|be|been|has|have|for|from|by|as|than"
@@ -56,7 +54,7 @@ _CONTROLS = {ord(mark): " " for mark in "\t\r\x0b\x0c"}
 
 def sentences(text: str, low: str) -> Iterator[Sentence]:
     """Yield the sentences of a report in order; ``low`` is ``lowered(text)``."""
-    starts, headings = _headings(low)
+    starts, headings = _headings(text, low)
     position = 0
     for end in _ends(text, low, starts):
         number = bisect_right(starts, position) - 1
@@ -64,14 +62,13 @@ def sentences(text: str, low: str) -> Iterator[Sentence]:
         position = end
 
 
-def _headings(low: str) -> tuple[list[int], list[Section]]:
+def _headings(text: str, low: str) -> tuple[list[int], list[Section]]:
     """Return where sections begin (after their heading) and which they are; text before any counts as findings."""
-    starts, kinds = [0], [Section.FINDINGS]
-    headers = lexicon().headers
-    for found in _header_pattern().finditer(low):
-        kind = headers[" ".join((found.group(1) or found.group(2)).split())]
-        starts.append(found.end())
-        kinds.append(kind)
+    found = sorted((*_before_colons(low), *_alone_on_a_line(text, low)))
+    if not found:
+        return [0], [Section.FINDINGS]
+    starts = [0, *(start for start, _ in found)]
+    kinds = [Section.FINDINGS, *(kind for _, kind in found)]
     short = _SHORT if Section.FINDINGS in kinds[1:] else _SHORT | {Section.COMPARISON, Section.TECHNIQUE}
     all_starts: list[int] = []
     all_kinds: list[Section] = []
@@ -83,6 +80,40 @@ def _headings(low: str) -> tuple[list[int], list[Section]]:
     return all_starts, all_kinds
 
 
+def _before_colons(low: str) -> Iterator[tuple[int, Section]]:
+    """Headings with a colon: the longest known name that ends right before it."""
+    headers = lexicon().headers
+    colon = low.find(":")
+    previous = 0
+    while colon >= 0:
+        begin = max(previous, colon - _LONGEST_HEADING)
+        line = low[begin:colon].rpartition("\n")[2].split()
+        for first in range(max(0, len(line) - _MOST_WORDS), len(line)):
+            kind = headers.get(" ".join(line[first:]).lstrip("*_#([-."))
+            if kind is not None:
+                yield colon + 1, kind
+                break
+        previous = colon + 1
+        colon = low.find(":", previous)
+
+
+def _alone_on_a_line(text: str, low: str) -> Iterator[tuple[int, Section]]:
+    """Headings that fill a line; one that starts small counts only after a line that has ended."""
+    headers = lexicon().headers
+    start = 0
+    ended = True
+    for line in low.split("\n")[:-1]:
+        plain = line.strip(" .*_#-") if len(line) < _LONGEST_LINE else ""
+        kind = headers.get(plain)
+        if kind is not None and (ended or text[start + line.index(plain)].isupper()):
+            yield start + len(line), kind
+        ended = not plain or line.rstrip().endswith((".", ":", ";"))
+        start += len(line) + 1
+
+
+_LONGEST_HEADING = 48
+_LONGEST_LINE = 120
+_MOST_WORDS = 5
 _SHORT = frozenset({Section.TITLE})
 _SENTENCE_END = re.compile(r"\n|\.(?=\s)")
 
@@ -98,39 +129,32 @@ def _closes(low: str, start: int, limit: int, kind: Section, *, first_sentence: 
     return limit if found is None else found.end()
 
 
-@cache
-def _header_pattern() -> re.Pattern[str]:
-    """Headings with a colon anywhere between words, or alone on their line."""
-    names = sorted(lexicon().headers, key=len, reverse=True)
-    either = "|".join(r"[ ]+".join(re.escape(part) for part in name.split(" ")) for name in names)
-    return re.compile(rf"(?<![a-z0-9/\-])(?:({either})[ ]*:|(?<![^\n])[ ]*({either})[ ]*\.?[ ]*(?=\n))")
-
-
 def _ends(text: str, low: str, starts: list[int]) -> Iterator[int]:
     """Yield the ends of sentences, section borders among them, in order."""
-    borders = iter(starts[1:])
-    border = next(borders, None)
+    borders = starts[1:]
+    number = 0
     for found in _BORDER.finditer(low):
-        end = found.end() if low[found.start()] != "\n" else found.start() + 1
-        while border is not None and border <= end:
-            yield border
-            border = next(borders, None)
-        if _is_end(text, low, found.start(), found.group()):
+        start, end = found.span()
+        while number < len(borders) and borders[number] <= end:
+            yield borders[number]
+            number += 1
+        if low[start] == "\n":
+            if _ITEM.match(low, end) or _line_stands_alone(text, low, start):
+                yield end
+        elif _ends_here(low, start, end):
             yield end
-    while border is not None:
-        yield border
-        border = next(borders, None)
+    yield from borders[number:]
     yield len(low)
 
 
-def _is_end(text: str, low: str, start: int, mark: str) -> bool:
-    if mark[0] != "\n":
-        if mark[0] == "?" and (start == 0 or not (low[start - 1].isalnum() or low[start - 1] == ")")):
-            return False
-        return mark != "." or not _ABBREVIATION.search(low, max(0, start - 8), start)
-    if len(mark.strip(" ")) > 1:
-        return True
-    return _line_stands_alone(text, low, start)
+def _ends_here(low: str, start: int, end: int) -> bool:
+    """Whether a mark between ``start`` and ``end`` ends a sentence: not within 4.5, "vs." or before "?pneumonia"."""
+    after = low[end : end + 1]
+    if after and after not in " \n)]\"'":
+        return low[start:end] == "." and low[start - 3 : start].isalpha() and low[end : end + 2].isalpha() and start > 2
+    if low[start] == "?":
+        return start > 0 and (low[start - 1].isalnum() or low[start - 1] == ")")
+    return low[start:end] != "." or not _ABBREVIATION.search(low, max(0, start - 8), start)
 
 
 def _line_stands_alone(text: str, low: str, newline: int) -> bool:
