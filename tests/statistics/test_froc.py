@@ -31,13 +31,15 @@ Study = tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]
 
 def boxes(random: np.random.Generator, count: int) -> np.ndarray:
     low = random.uniform(0, 60, (count, 2))
-    return np.c_[low, low + random.uniform(8, 30, (count, 2))]
+    return np.concatenate([low, low + random.uniform(8, 30, (count, 2))], axis=1)
 
 
 def study(seed: int, images: int = 30) -> Study:
     """Lesions, marks near some of them and marks anywhere, with scores that tell them apart a little. Simulated."""
     random = np.random.default_rng(seed)
-    truth, found, scores = [], [], []
+    truth: list[np.ndarray] = []
+    found: list[np.ndarray] = []
+    scores: list[np.ndarray] = []
     for k in range(images):
         lesions = boxes(random, int(random.integers(1, 4)) if k % 2 else 0)
         hit = lesions[random.random(len(lesions)) < 0.8]
@@ -47,7 +49,8 @@ def study(seed: int, images: int = 30) -> Study:
         marks[:, 2:] = np.maximum(marks[:, 2:], marks[:, :2] + 1)
         truth.append(lesions)
         found.append(marks)
-        scores.append(np.round(np.r_[random.normal(1, 1, len(near)), random.normal(0, 1, len(wrong))], 1))
+        given = np.concatenate([random.normal(1, 1, len(near)), random.normal(0, 1, len(wrong))])
+        scores.append(np.round(given, 1))
     return truth, found, scores
 
 

@@ -11,6 +11,8 @@ from coread.statistics.errors import NotEstimable, UnsuitableData
 from coread.statistics.intervals import clopper_pearson
 
 _STEPS = 20
+_START = 3
+"""The search begins with so many times the fewest cases, so that one error by chance does not end it."""
 _EDGE = 1e-9
 
 
@@ -103,7 +105,7 @@ def fit_selective(
     distance = np.abs(_logit(chance) - _logit(np.array([threshold]))[0])
     wrong = (chance >= threshold) != known
     best: float | None = None
-    for limit in _limits(distance, min(n, 2 * needed)):
+    for limit in _limits(distance, min(n, max(_START * needed, n // 5))):
         inside = distance >= limit
         errors, accepted = int(wrong[inside].sum()), int(inside.sum())
         if clopper_pearson(errors, accepted, level=2 * confidence - 1).high > most_error:

@@ -47,7 +47,7 @@ def passing_bablok(x: ArrayLike, y: ArrayLike, *, level: float = 0.95) -> Line:
     kept = (run != 0) | (rise != 0)
     run, rise = run[kept], rise[kept]
     with np.errstate(divide="ignore"):
-        slopes = np.where(run == 0, np.inf * np.sign(rise), rise / np.where(run == 0, 1.0, run))
+        slopes = np.where(run == 0, np.copysign(np.inf, rise), rise / np.where(run == 0, 1.0, run))
     slopes = np.sort(slopes[slopes != -1.0])
     offset = int((slopes < -1).sum())
     count = len(slopes)
