@@ -2,11 +2,12 @@
 
 AppError
 |-- BadSettings    the settings file or an environment variable is wrong (Misconfigured)
+|-- IncompleteRetrieval  an archive named objects that it did not deliver (Failed)
 |-- NothingFound   no study, reader or file answers to that name
 `-- ViewerRefused  the viewer could not be fetched, or is not the one that we know (Misconfigured)
 """
 
-from coread.domain.errors import CoreadError, Misconfigured
+from coread.domain.errors import CoreadError, Failed, Misconfigured
 
 
 class AppError(CoreadError):
@@ -15,6 +16,10 @@ class AppError(CoreadError):
 
 class BadSettings(AppError, Misconfigured):
     """The settings file or an environment variable is wrong."""
+
+
+class IncompleteRetrieval(AppError, Failed):
+    """The archive named objects that it did not deliver."""
 
 
 class NothingFound(AppError):

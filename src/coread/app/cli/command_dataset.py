@@ -55,12 +55,17 @@ def build(
         list[str] | None,
         typer.Option("--set", help="name=NAME, table=FILE.csv, label=COLUMN or FIELD=COLUMN of the table; repeat"),
     ] = None,
+    query: Annotated[
+        Path | None, typer.Option(help="TOML file: first fetch from an archive (C-MOVE, DICOMweb) into SOURCE")
+    ] = None,
     leave_out: Annotated[bool, typer.Option("--leave-out", help="leave missing or damaged images out")] = False,
     json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Read a set through its adapter, open every image, and write its index. Goes on where it was stopped."""
     from coread.train.dataset_build import BuildPlan, build_dataset
 
+    if query is not None:
+        _fetch(query, source, leave_out=leave_out, quiet=json)
     name, options = _options(setting or [])
     plan = BuildPlan(adapter, source, out, name=name, options=options, leave_out=leave_out)
     with _progress(f"{adapter}: opening images", quiet=json) as step:
@@ -145,6 +150,23 @@ def show(
     from coread.train.datasets import read_index
 
     _answer(read_index(folder), json=json)
+
+
+def _fetch(query: Path, folder: Path, *, leave_out: bool, quiet: bool) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from coread.app.retrieval import fetch, require_complete
+
+    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task("asking the archive", total=None)
+        found = fetch(
+            query, folder, lambda done, total, note: bar.update(task, completed=done, total=total, description=note)
+        )
+    if not leave_out:
+        require_complete(found)
+    if not quiet:
+        say(f"{found.received} of {found.expected} objects of {len(found.studies)} studies are in {folder}")
 
 
 @contextmanager
