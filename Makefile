@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 CHECK ?=
 # A caller's PYTHONPATH or user site must not leak into the virtual environment.
 export PYTHONNOUSERSITE := 1
+# Two test processes share the cores: libraries that would start a thread per core in each only wait for one another.
+THREADS := OMP_NUM_THREADS=1
 
 .PHONY: help demo demo-stop test test-full check format bench docs clean
 help:
@@ -40,11 +42,11 @@ demo-stop:
 
 test: $(VENV)/.dev
 	@scripts/system-packages.sh test
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow"
+	$(THREADS) $(BIN)/pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-full: $(VENV)/.dev
 	@scripts/system-packages.sh test
-	COREAD_OTHER_EXAMPLES=1 $(BIN)/pytest -q -n 2 --dist loadfile --timeout=1800
+	$(THREADS) COREAD_OTHER_EXAMPLES=1 $(BIN)/pytest -q -n 2 --dist loadfile --timeout=1800
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

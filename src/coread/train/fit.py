@@ -20,9 +20,11 @@ from torch.utils.data import DataLoader
 
 from coread.train.arrays import ArraySet, ImageRows
 from coread.train.batches import BatchRows, EpochBatches, drawing_weights, in_unit_range
+from coread.train.distributed import is_first_process, wait_for
 from coread.train.errors import BadPlan, BadTarget, DataMissing, OutOfMemory
 from coread.train.module import FitModule, FitPlan
 from coread.train.networks import NetworkPlan, ReadingNetwork, build_network
+from coread.train.semisupervised import Unlabelled
 from coread.train.tasks import Head, head_from_json, head_to_json, mirrored
 
 __all__ = ["FitPlan", "Fitted", "fit", "read_fitted"]
@@ -100,15 +102,20 @@ def fit(
     tune: ArraySet | None = None,
     *,
     encoder: Mapping[str, Tensor] | None = None,
+    unlabelled: Unlabelled | None = None,
     watchers: Sequence[Callback] = (),
 ) -> Fitted:
     """Fit a network on ``data``, scored after each epoch on ``tune``; everything is kept in ``folder``.
 
-    ``encoder`` are weights to begin the encoder with. A finished fit is read back; an interrupted one goes on from
-    its last epoch to the very same weights. Raises BadTarget, BadPlan, NotFinite, OutOfMemory.
+    ``encoder`` are weights to begin the encoder with; ``unlabelled`` are images to learn from as well. A finished fit
+    is read back; an interrupted one goes on from its last epoch to the very same weights. Raises BadTarget, BadPlan,
+    NotFinite, OutOfMemory.
     """
     ready, network_plan = _prepared(data, heads, plan, tune)
     facts = _facts(data, ready, plan, network_plan)
+    if unlabelled is not None:
+        unlabelled.check(ready, data.channels, data.shape)
+        facts["unlabelled"] = asdict(unlabelled.plan) | {"images": len(unlabelled.images)}
     if (folder / WEIGHTS).is_file():
         return _read_back(folder, facts)
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +126,9 @@ def fit(
         network.encoder.load_state_dict(dict(encoder))
     _take_units(network, data)
     keeper = _Keeper(folder, plan, facts)
-    _run(_module(network, ready, plan, data, tune), data, plan, keeper, watchers)
+    module = _module(network, ready, plan, data, tune)
+    module.unlabelled = unlabelled
+    _run(module, data, plan, keeper, watchers)
     return read_fitted(folder)
 
 
@@ -189,7 +198,7 @@ def _run(module: FitModule, data: ArraySet, plan: FitPlan, keeper: "_Keeper", wa
     if checkpoint.is_file() and keeper.is_over(checkpoint):
         keeper.finish()
         return
-    with _quiet():
+    with quiet():
         _run_trainer(module, data, plan, keeper, watchers)
 
 
@@ -220,11 +229,10 @@ def _run_trainer(
             ) from problem
         raise
     keeper.finish()
-    trainer.strategy.barrier()
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Lightning's advice and advertisements away: what matters is shown by the watchers or raised."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
@@ -234,7 +242,7 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             for words in (
                 ".*does not have many workers.*", ".*Checkpoint directory.*", ".*number of training batches.*",
-                ".*LeafSpec.*", ".*weights_only.*", ".*lr_scheduler.step.*",
+                ".*LeafSpec.*", ".*IterableDataset.*", ".*weights_only.*", ".*lr_scheduler.step.*",
             ):  # fmt: skip
                 warnings.filterwarnings("ignore", message=words)
             yield
@@ -312,7 +320,8 @@ class _Keeper(Callback):
 
     def finish(self) -> None:
         """Write the network and its facts, then drop what was needed to go on."""
-        if os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("RANK", "0") != "0":
+        if not is_first_process():
+            wait_for(self.folder / WEIGHTS)
             return
         if self.best_epoch >= 0:
             state = torch.load(self.folder / BEST, weights_only=True, map_location="cpu")
@@ -356,8 +365,8 @@ def _read_back(folder: Path, facts: Mapping[str, Any]) -> Fitted:
 
 def _compare(folder: Path, stored: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     wanted = json.loads(json.dumps(facts))
-    for name in ("heads", "network", "plan", "images"):
-        if stored.get(name) != wanted[name]:
+    for name in ("heads", "network", "plan", "images", "unlabelled"):
+        if stored.get(name) != wanted.get(name):
             raise BadPlan(f"{folder} holds a fit with another {name}: choose another folder, or remove that one")
 
 

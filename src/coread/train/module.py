@@ -15,6 +15,7 @@ from coread.train.batches import BatchRows, Draw, in_unit_range
 from coread.train.errors import BadPlan, NotFinite
 from coread.train.heads import Head, Row
 from coread.train.networks import NetworkPlan, ReadingNetwork
+from coread.train.semisupervised import Unlabelled
 
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
 
@@ -107,6 +108,7 @@ class FitModule(lightning.LightningModule):
         self._heads, self._plan, self._steps = heads, plan, steps
         self._updates = -1
         self.tune: ArraySet | None = None
+        self.unlabelled: Unlabelled | None = None
         self.latest: dict[str, float] = {}
         """Loss and scores of the epoch that has just ended."""
         if plan.freeze_encoder:
@@ -129,6 +131,9 @@ class FitModule(lightning.LightningModule):
         else:
             output = self.network(images, batch.get("covariates"))
             loss = self._loss(output, targets, images)
+        if self.unlabelled is not None:
+            done = self.trainer.global_step / max(1, self._steps)
+            loss = loss + self.unlabelled.loss(self.network, self.average.network, self._heads, done=done)
         if not math.isfinite(loss.item()):
             raise NotFinite(
                 f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, step {int(batch['number']) + 1}; "
