@@ -128,14 +128,14 @@ def _judge(finding: str, mentions: list[Label]) -> Label:
 
 
 def _with_size(label: Label, mentions: list[Label]) -> Label:
-    """An impression often leaves out the size that the findings state."""
-    if len(mentions) == 1 or label.status is Status.ABSENT or label.size_mm is not None:
+    """The largest size stated anywhere: an impression often leaves out what the findings measure."""
+    if len(mentions) == 1 or label.status is Status.ABSENT:
         return label
     sized = [m for m in mentions if m.size_mm is not None]
     largest = max(sized, key=lambda m: m.size_mm or 0.0, default=None)
-    if largest is None:
+    if largest is None or (largest.size_mm or 0.0) <= (label.size_mm or 0.0):
         return label
-    return label._replace(size_mm=largest.size_mm, previous_size_mm=largest.previous_size_mm)
+    return largest._replace(status=label.status)
 
 
 def _strongest(mentions: Iterable[Label]) -> Label:

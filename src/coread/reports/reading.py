@@ -1,13 +1,12 @@
 """One sentence on its own: what it states, relative to its first letter; remembered, as reports repeat themselves."""
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from coread.reports import attributes
 from coread.reports.lexicon import FindingRule
-from coread.reports.phrases import Event, Phrases, phrases
+from coread.reports.phrases import Phrases, phrases
 from coread.reports.records import HEMORRHAGE, HEMORRHAGES, Change, Side, Status
 from coread.reports.scope import Assertion, assertions, choose
 from coread.reports.subjects import judged
@@ -62,7 +61,7 @@ _NOTHING = Reading((), 0, 0, 0, 0, (), False)
 def read_sentence(sentence: str) -> Reading:
     """Read one lower-case sentence."""
     found = phrases(sentence)
-    if not found.events:
+    if len(found.events) <= 1:  # the end of the sentence is one
         return _NOTHING
     events = choose(found.events)
     findings, states = assertions(events)
@@ -76,7 +75,7 @@ def read_sentence(sentence: str) -> Reading:
         mentions.append(
             _of_place(near, place.finding, place.status, place.implied, (place.first, place.last), (start, end))
         )
-    sized, loose = _with_sizes(mentions, measures, events)
+    sized, loose = _with_sizes(mentions, measures, found)
     regions = [e.payload for e in events if e.kind == "region"]
     hints = [e.payload for e in events if e.kind == "either"]
     return Reading(
@@ -97,7 +96,9 @@ def _mentions(found: Phrases, near: attributes.Around, made: Assertion) -> list[
         return []
     start, end = found.positions[first][0], found.positions[last - 1][1]
     side = attributes.side_near(near, first, last)
-    change = made.change or attributes.change_near(near, first, last)
+    change = made.change
+    if change is None and made.status is not Status.ABSENT:
+        change = attributes.change_near(near, first, last)
     site = " ".join(filter(None, (attributes.levels(made.event.word), attributes.site_near(near, first, last))))
     acuity = attributes.acuity_near(near, first, made.event.word)
     narrowed = made.narrowed or (made.status is Status.ABSENT and side in (Side.LEFT, Side.RIGHT))
@@ -136,7 +137,7 @@ def _of_place(
 
 
 def _with_sizes(
-    mentions: list[Mention], measures: tuple[attributes.Size, ...], events: Sequence[Event]
+    mentions: list[Mention], measures: tuple[attributes.Size, ...], found: Phrases
 ) -> tuple[list[Mention], tuple[float, ...]]:
     """Give each diameter to the nearest measurable finding that is there; what finds none is loose."""
     if not measures:
@@ -144,12 +145,12 @@ def _with_sizes(
     there = [m for m in mentions if m.measured and m.status is not Status.ABSENT]
     if not there:
         denied = any(m.measured for m in mentions)
-        about_size = any(e.kind == "measuring" for e in events)
+        about_size = any(e.kind == "measuring" for e in found.events)
         return mentions, tuple(size.mm for size in measures if not size.previous) if about_size and not denied else ()
     now: dict[int, float] = {}
     before: dict[int, float] = {}
     for size in measures:
-        nearest = min(there, key=lambda m: max(m.start - size.end, size.start - m.end)).start
+        nearest = _measured_by(size, there, found).start
         table = before if size.previous else now
         table[nearest] = max(size.mm, table.get(nearest, 0.0))
     sized = [
@@ -157,3 +158,13 @@ def _with_sizes(
         for m in mentions
     ]
     return sized, ()
+
+
+def _measured_by(size: attributes.Size, there: list[Mention], found: Phrases) -> Mention:
+    """The finding of a diameter: the one before "measuring", else the nearest."""
+    before = [m for m in there if m.end <= size.start]
+    if before:
+        positions = [found.positions[e.first][0] for e in found.events if e.kind == "measuring"]
+        if any(before[-1].end <= position <= size.start for position in positions):
+            return before[-1]
+    return min(there, key=lambda m: max(m.start - size.end, size.start - m.end))

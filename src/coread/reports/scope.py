@@ -28,6 +28,7 @@ _PAIRS = (
     ("uncertain_before_verb", "uncertain_after"),
     ("negation_before", "resolved_after"),
 )
+_HEDGES = frozenset({"uncertain_before", "uncertain_before_verb"})
 _UNDOING = frozenset(
     {"without", "free of", "free from", "lack of", "absence of", "clear of", "devoid of", "negative for"}
 )
@@ -74,6 +75,7 @@ def assertions(events: Sequence[Event]) -> tuple[list[Assertion], list[Assertion
         if step is not None:
             step(machine, event)
     _hedge_alternatives(machine)
+    _hedge_versus(machine)
     return machine.asserted, machine.states
 
 
@@ -100,9 +102,16 @@ def _chosen_of(same: Sequence[Event], following: Sequence[Event]) -> list[Event]
     for before, after in _PAIRS:
         if before in kinds and after in kinds:
             dropped.add(after if _target_follows(following) else before)
+    if "uncertain_after" in kinds and _HEDGES & kinds & dropped and not _clause_ends(same[0], following):
+        dropped.add("uncertain_after")
     if "state" in kinds and "uncertain_before" in kinds and _finding_follows(following):
         dropped.add("state")
     return [event for event in same if event.kind not in dropped]
+
+
+def _clause_ends(event: Event, following: Sequence[Event]) -> bool:
+    """Whether nothing more is said: "likely" in "nodule, likely benign" hedges no nodule."""
+    return bool(following) and following[0].first == event.last and following[0].kind in ("end", "and", "or", "stop")
 
 
 def _target_follows(following: Sequence[Event]) -> bool:
@@ -339,6 +348,21 @@ def _hedge_alternatives(machine: _Machine) -> None:
                 made.status, made.hedged = Status.UNCERTAIN, True
 
 
+def _hedge_versus(machine: _Machine) -> None:
+    """ "A versus artifact" leaves A open, whether or not what it is weighed against is a finding."""
+    for versus in (e for e in machine.events if e.kind == "or" and e.word in ("versus", "vs")):
+        for made in machine.asserted:
+            low, high = (
+                (made.event.last, versus.first) if made.event.first < versus.first else (versus.last, made.event.first)
+            )
+            near = high - low <= _NEAR and not any(
+                e.kind not in MODIFIERS for e in machine.events if low <= e.first and e.last <= high
+            )
+            if near and made.status is Status.PRESENT:
+                made.status, made.hedged = Status.UNCERTAIN, True
+
+
+_NEAR = 6
 _STEPS: dict[str, Callable[[_Machine, Event], None]] = {
     "finding": _finding,
     "state": _state,

@@ -10,6 +10,8 @@ from coread.reports.scope import Assertion
 
 _LOOSE = frozenset({"side", "place", "severity", "region", "either", "narrow", "acuity"})
 _BREAKS = frozenset({"and", "or", "verb", "stop", "negation_before"})
+_CONTRASTS = frozenset({"but", "although", "though", "yet"})
+"""The place before them is still spoken of: "the heart is obscured but appears enlarged"."""
 _OPPOSITE = {Status.PRESENT: Status.ABSENT, Status.ABSENT: Status.PRESENT, Status.UNCERTAIN: Status.UNCERTAIN}
 
 
@@ -80,6 +82,8 @@ def _after(events: Sequence[Event], number: int, rule: SubjectRule) -> Event | N
     parted = False
     for event in events[number + 1 :]:
         if event.first < events[number].last:
+            continue
+        if event.kind == "stop" and event.word in _CONTRASTS:
             continue
         if event.kind == "stop" or (event.kind == "subject" and (verb or parted)):
             return None
