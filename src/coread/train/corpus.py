@@ -125,6 +125,11 @@ def _thumbnail(opener: Opener, side: int) -> NDArray[np.uint8] | None:
         grey = image.convert("L")
     except (OSError, UnidentifiedImageError, ValueError, zipfile.BadZipFile):
         return None
+    return fitted_square(grey, side)
+
+
+def fitted_square(grey: Image.Image, side: int) -> NDArray[np.uint8]:
+    """Return a grey picture fitted into (side, side), its surroundings black; the aspect is kept."""
     scale = side / max(grey.size)
     size = (max(1, round(grey.width * scale)), max(1, round(grey.height * scale)))
     placed = Image.new("L", (side, side))

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coread.domain.cards import Estimate
+from coread.statistics.calibration import Platt, fit_platt
 from coread.train.arrays import ImageRows
 from coread.train.batches import in_unit_range
-from coread.train.calibration import Platt, fit_platt
 from coread.train.errors import OneClass
 from coread.train.export import export_onnx, worst_difference
 from coread.train.networks import build_encoder
@@ -109,6 +109,20 @@ def fit_head(
         name, centre, scale, weights, offset, strength, fit_platt(crossed, truth),
         auc_estimate(truth, crossed, list(patients)), positives, negatives,
     )  # fmt: skip
+
+
+def crossed_logits(
+    features: Features,
+    truth: NDArray[np.bool_],
+    patients: Sequence[str],
+    strength: float,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Return each case's logit by a line that did not learn from its patient, in the folds that ``fit_head`` uses."""
+    fold_of = patient_folds(patients, truth[:, None], folds=min(folds, len(set(patients))), seed=seed)
+    return _crossed(features, truth, fold_of, strength)
 
 
 def _crossed(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from coread.app.cli.command_pretrain import suggest
 from coread.app.cli.exit_codes import ExitCode
 from coread.app.cli.output import answer_json, complain, say, show_table
 
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     group.command("split")(split)
     group.command("check")(check)
     group.command("show")(show)
+    group.command("suggest")(suggest)
 
 
 def adapters(json: Annotated[bool, AS_JSON] = False) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from coread.app.cli.command_pretrain import fit_head
 from coread.app.cli.output import answer_json, say, show_table
 
 if TYPE_CHECKING:
@@ -19,12 +20,21 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def train(
-        recipe: Annotated[Path, typer.Argument(help="recipe file (TOML)")],
+        recipe: Annotated[Path, typer.Argument(help="recipe file (TOML); with --head: the folder of a data set")],
         out: Annotated[Path, typer.Option(help="folder of the run; the same folder goes on where it was stopped")],
+        head: Annotated[
+            str, typer.Option(help="fit only a head for this label, on a taught encoder that stays as it is")
+        ] = "",
+        encoder: Annotated[
+            Path | None, typer.Option(help="with --head: folder of the encoder; default: the one of Coread")
+        ] = None,
         threads: Annotated[int, typer.Option(help="processor threads; 0: as many as torch takes")] = 0,
         json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
     ) -> None:
         """Fit the network of a recipe; under torchrun on several GPUs or machines. Needs the extra `train`."""
+        if head:
+            fit_head(recipe, head, out, encoder, json=json)
+            return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

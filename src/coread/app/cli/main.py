@@ -19,10 +19,12 @@ from coread.app.cli import (
     command_export,
     command_models,
     command_people,
+    command_pretrain,
     command_read,
     command_report,
     command_send,
     command_serve,
+    command_study,
     command_train,
     command_trash,
     command_validate,
@@ -56,7 +58,9 @@ for part in (
     command_calibrate,
     command_report,
     command_train,
+    command_pretrain,
     command_validate,
+    command_study,
 ):
     part.register(app)
 
