@@ -65,7 +65,7 @@ def models_page() -> str:
                 default = " (default)" if point.name == output.default_operating_point else ""
                 lines.append(
                     f"| {output.name} | {auc} | {point.name}{default} | {point.threshold:.3f} "
-                    f"| {_estimate(point.sensitivity)}, n = {point.sensitivity.n} "
+                    f"| {_with_count(point.sensitivity)} "
                     f"| {_with_count(point.specificity)} |"
                 )
         lines += ["", "Known limits:", "", *(f"- {limit}" for limit in card.limits)]

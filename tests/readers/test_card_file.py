@@ -25,7 +25,9 @@ def test_a_whole_card_becomes_a_record(tmp_path: Path) -> None:
     assert card.input.max_age_years is None
     assert card.input.presentation == "planar"
     assert card.output("square").concept == Code("27925004", "SCT", "Nodule")
-    assert card.output("square").operating_point().sensitivity.n == 100
+    sensitivity = card.output("square").operating_point().sensitivity
+    assert sensitivity is not None
+    assert sensitivity.n == 100
     assert card.output("square").auc is None
 
 

@@ -79,7 +79,7 @@ def _read_all(pipeline: Pipeline, studies: int, progress: Progress) -> None:
     from coread.engine.sessions import SessionSettings
     from coread.engine.worker_loop import WorkLoop, WorkSettings
 
-    threads = SessionSettings(threads=pipeline.settings.reader_threads)
+    threads = SessionSettings(threads=pipeline.settings.reader_threads, programs=pipeline.settings.allowed_programs)
     loop = WorkLoop(
         pipeline.store,
         pipeline.readers,

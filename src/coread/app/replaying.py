@@ -47,6 +47,7 @@ class ReplayPlan:
     limits: Limits | None = None
     limits_sha256: str = ""
     threads: int = 1
+    programs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ def replay(store: Store, uids: Sequence[str], plan: ReplayPlan, out: Path, progr
         raise Misconfigured(f"{plan.before.card.reader_id} and {plan.after.card.reader_id} are different readers.")
     out.mkdir(parents=True, exist_ok=True)
     uids, done = _resume(out, plan, uids)
-    opened = tuple(open_reader(item, SessionSettings(threads=plan.threads).open) for item in (plan.before, plan.after))
+    sessions = SessionSettings(threads=plan.threads, programs=plan.programs)
+    opened = tuple(open_reader(item, sessions.open) for item in (plan.before, plan.after))
     urgent = frozenset(o.key for item in (plan.before, plan.after) for o in item.card.outputs if o.urgent)
     with (out / ANSWERS).open("a", encoding="utf-8") as answers:
         for number, uid in enumerate(uids):

@@ -106,6 +106,10 @@ class Settings(BaseModel):
         description="on: model packages of this site must be signed by a trusted key; warn: say so; off: do not look",
     )
 
+    allowed_programs: tuple[Path, ...] = Field(
+        (), description="outside programs that model packages may call (nnU-Net, TotalSegmentator), by their paths"
+    )
+
     pacs: PacsSetting | None = Field(None, description="archive to ask how many images a study has")
     settle_silence_seconds: float | None = Field(
         None, gt=0, description="quiet time after which a study counts as complete; empty: by modality"

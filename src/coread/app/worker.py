@@ -33,7 +33,11 @@ def work(settings: Settings) -> None:
 
     with open_store(settings) as store:
         pipeline = pipeline_of(store, settings)
-        sessions = SessionSettings(threads=settings.reader_threads, engine_cache=settings.folder / "engines.json")
+        sessions = SessionSettings(
+            threads=settings.reader_threads,
+            engine_cache=settings.folder / "engines.json",
+            programs=settings.allowed_programs,
+        )
         loop = WorkLoop(
             store,
             pipeline.active_readers,

@@ -40,7 +40,8 @@ class OperatingPoint:
     threshold: float
     rule: str
     """How the threshold was chosen, in words, e.g. ``sensitivity >= 0.90 on the calibration patients``."""
-    sensitivity: Estimate
+    sensitivity: Estimate | None
+    """``None``: not measured, as in an imported package before its validation. Said wherever it would stand."""
     specificity: Estimate | None
     """``None``: not measured, because the data hold no case without the finding. Said wherever it would stand."""
     measured_on: str

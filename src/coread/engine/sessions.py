@@ -33,11 +33,18 @@ class SessionSettings:
     engine: str = "auto"
     engine_cache: Path | None = None
     """JSON file that remembers which engine was faster; None: never measure, use ONNX Runtime."""
+    programs: tuple[Path, ...] = ()
+    """Outside programs that packages may call here."""
 
     def open(self, installed: InstalledReader) -> ModelSession:
         """Open the package of one reader; raises Misconfigured when it is damaged."""
         return open_session(
-            installed.model_folder, installed.card_path, self.threads, self.engine, cache=self.engine_cache
+            installed.model_folder,
+            installed.card_path,
+            self.threads,
+            self.engine,
+            cache=self.engine_cache,
+            programs=self.programs,
         )
 
 

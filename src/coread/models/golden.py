@@ -25,10 +25,12 @@ DEFAULT_RELATIVE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """|here - golden| <= absolute + relative * |golden|, as in numpy.isclose."""
+    """|here - golden| <= absolute + relative * |golden|, as in numpy.isclose, for all but a share of the numbers."""
 
     absolute: float = DEFAULT_ABSOLUTE
     relative: float = DEFAULT_RELATIVE
+    differing_share: float = 0.0
+    """Share of the numbers of an output that may lie outside: for label maps, where a border voxel may turn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +103,7 @@ def golden_tolerance(package_folder: Path) -> Tolerance:
         return Tolerance()
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        return Tolerance(float(body["absolute"]), float(body["relative"]))
+        return Tolerance(float(body["absolute"]), float(body["relative"]), float(body.get("differing_share", 0.0)))
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise GoldenMismatch(f"{path} cannot be read: {problem}") from problem
 
@@ -134,6 +136,7 @@ def compare(case: GoldenCase, found: Arrays, tolerance: Tolerance) -> tuple[floa
         if not np.isfinite(here).all():
             return worst, f"{case.name}: output {name!r} is not finite"
         worst = max(worst, float(np.max(np.abs(here.astype(np.float64) - golden.astype(np.float64)), initial=0.0)))
-        if not np.allclose(here, golden, rtol=tolerance.relative, atol=tolerance.absolute):
+        close = np.isclose(here, golden, rtol=tolerance.relative, atol=tolerance.absolute)
+        if close.size and 1.0 - float(close.mean()) > tolerance.differing_share:
             return worst, f"{case.name}: output {name!r} differs by up to {worst:.3g}"
     return worst, ""

@@ -1,5 +1,6 @@
 """Open a locked package for inference: verify every byte, then load exactly the bytes that were verified."""
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,7 +12,8 @@ from coread.models.calibration import Calibration, calibration_from_json
 from coread.models.engines import ENGINES, EngineChoice, choose_engine
 from coread.models.errors import InferenceFailed, UnloadableGraph
 from coread.models.graphs import Graph, load_graph, runtime_name
-from coread.models.package import ModelPackage, verify_package
+from coread.models.package import PROCESS, ModelPackage, verify_package
+from coread.models.process import GRAPH, ProcessGraph, process_from_json
 
 CALIBRATION = "calibration.json"
 
@@ -19,11 +21,13 @@ CALIBRATION = "calibration.json"
 class PackageSession:
     """A loaded, verified package; the ModelSession that readers are given."""
 
-    def __init__(self, package: ModelPackage, graphs: dict[str, Graph], choice: EngineChoice) -> None:
+    def __init__(
+        self, package: ModelPackage, graphs: dict[str, Graph], choice: EngineChoice, runtime: str = ""
+    ) -> None:
         self.package = package
         self.choice = choice
         self._graphs = graphs
-        self._runtime = runtime_name(choice.engine)
+        self._runtime = runtime or runtime_name(choice.engine)
         has_calibration = CALIBRATION in package.names()
         self._calibration = calibration_from_json(package.read(CALIBRATION)) if has_calibration else Calibration()
 
@@ -49,14 +53,23 @@ class PackageSession:
 
 
 def open_session(
-    package_folder: Path, card_path: Path, threads: int = 1, engine: str = "auto", *, cache: Path | None = None
+    package_folder: Path,
+    card_path: Path,
+    threads: int = 1,
+    engine: str = "auto",
+    *,
+    cache: Path | None = None,
+    programs: Sequence[Path] = (),
 ) -> PackageSession:
     """Verify the package and load all its graphs.
 
     ``engine``: ``onnxruntime``, ``openvino``, or ``auto``: measured once per package and machine when ``cache`` names
-    a JSON file to remember the answer in, and ONNX Runtime without one. Raises DamagedPackage before anything runs.
+    a JSON file to remember the answer in, and ONNX Runtime without one. ``programs`` are the outside programs that this
+    site allows packages to call. Raises DamagedPackage before anything runs.
     """
     package = verify_package(package_folder, card_path)
+    if PROCESS in package.names():
+        return _outside(package, programs)
     if engine == "auto":
         return _automatic(package, threads, cache)
     if engine not in ENGINES:
@@ -72,6 +85,11 @@ def _automatic(package: ModelPackage, threads: int, cache: Path | None) -> Packa
         return _session(package, threads, choice)
     except UnloadableGraph as problem:
         return _session(package, threads, EngineChoice("onnxruntime", f"the faster engine broke: {problem}"))
+
+
+def _outside(package: ModelPackage, programs: Sequence[Path]) -> PackageSession:
+    graph = ProcessGraph(process_from_json(package.read(PROCESS)), programs)
+    return PackageSession(package, {GRAPH: graph}, EngineChoice(graph.name, "an outside program"), graph.name)
 
 
 def _session(package: ModelPackage, threads: int, choice: EngineChoice) -> PackageSession:

@@ -92,12 +92,14 @@ def verify(
     json: Json = False,
 ) -> None:
     """Compare every byte, the card, the golden cases and the signature of packages."""
-    from coread.app.switching import examine_release, release_of, site_models
+    from coread.app.site_models import site_models
+    from coread.app.switching import examine_release, release_of
 
     front: Front = context.obj
-    models = site_models(front.settings())
+    settings = front.settings()
+    models = site_models(settings)
     releases, problems = ((release_of(models, name),), ()) if name else models.listing()
-    found = [examine_release(models, release) for release in releases]
+    found = [examine_release(models, release, settings.allowed_programs) for release in releases]
     if json:
         answer_json({"packages": [item.document() for item in found], "problems": problems})
     else:
@@ -113,7 +115,7 @@ def verify(
 
 def list_models(context: typer.Context, json: Json = False) -> None:
     """List the installed versions of every reader; the active one is marked. Nothing is proved for it."""
-    from coread.app.switching import site_models
+    from coread.app.site_models import site_models
 
     front: Front = context.obj
     models = site_models(front.settings())
@@ -142,15 +144,17 @@ def show(
     json: Json = False,
 ) -> None:
     """Show one version: what it holds, where it comes from, its signature, validations and switches."""
-    from coread.app.switching import examine_release, release_of, site_models
+    from coread.app.site_models import site_models
+    from coread.app.switching import examine_release, release_of
     from coread.models.locking import MODEL, packed_records
     from coread.models.sbom import read_sbom
     from coread.models.validations import validations_of
 
     front: Front = context.obj
-    models = site_models(front.settings())
+    settings = front.settings()
+    models = site_models(settings)
     release = release_of(models, name)
-    examined = examine_release(models, release)
+    examined = examine_release(models, release, settings.allowed_programs)
     records = packed_records(release.folder / MODEL)
     validations = validations_of(release.folder, release.digest)
     switches = [item for item in models.journal.entries() if item.reader_id == release.reader_id]
@@ -186,7 +190,7 @@ def install(
     json: Json = False,
 ) -> None:
     """Copy a locked package to this site. It is not used before it is switched on."""
-    from coread.app.switching import site_models
+    from coread.app.site_models import site_models
 
     front: Front = context.obj
     release = site_models(front.settings()).install(folder)
@@ -203,7 +207,8 @@ def attach(
     json: Json = False,
 ) -> None:
     """Keep a validation record with the package that it measured, outside its digest."""
-    from coread.app.switching import release_of, site_models
+    from coread.app.site_models import site_models
+    from coread.app.switching import release_of
     from coread.models.validations import attach_validation
 
     front: Front = context.obj
@@ -227,14 +232,15 @@ def switch(
     json: Json = False,
 ) -> None:
     """Make another version of a reader active. A running server uses it from the next work item on."""
-    from coread.app.switching import actor_name, prove_with_code, site_models
+    from coread.app.site_models import site_models
+    from coread.app.switching import actor_name, code_check
     from coread.models.versions import Request
 
     front: Front = context.obj
     settings = front.settings()
     models = site_models(settings)
     release = models.find(reader_id, version)
-    request = Request(actor_name(), reason, settings.require_signature, validation, prove_with_code)
+    request = Request(actor_name(), reason, settings.require_signature, validation, code_check(settings))
     _tell(front, models, models.switch(release, request), json)
 
 
@@ -246,7 +252,8 @@ def rollback(
     json: Json = False,
 ) -> None:
     """Take the last switch back; again for the one before. First without --yes: it says to what it would go back."""
-    from coread.app.switching import actor_name, site_models
+    from coread.app.site_models import site_models
+    from coread.app.switching import actor_name
     from coread.models.versions import Request
 
     front: Front = context.obj

@@ -68,14 +68,15 @@ def replay(context: typer.Context, flags: Flags) -> None:
 def _plan(front: Front, flags: Flags) -> "ReplayPlan":
     from coread.app.replay_limits import read_limits
     from coread.app.replaying import ReplayPlan
-    from coread.app.switching import reader_with, release_of, site_models
+    from coread.app.site_models import site_models
+    from coread.app.switching import reader_with, release_of
 
     settings = front.settings()
     models = site_models(settings)
     before, after = (reader_with(release_of(models, name)) for name in (flags.old, flags.new))
     limits, sha256 = read_limits(flags.limits) if flags.limits is not None else (None, "")
     source = f"the last {flags.last} studies of the store" if flags.cohort is None else f"folder {flags.cohort}"
-    return ReplayPlan(before, after, source, limits, sha256, settings.reader_threads)
+    return ReplayPlan(before, after, source, limits, sha256, settings.reader_threads, settings.allowed_programs)
 
 
 def _tell(found: "Replay", out: Path) -> None:

@@ -304,7 +304,7 @@ class PointDocument(Document):
     name: str
     threshold: float
     rule: str
-    sensitivity: EstimateDocument
+    sensitivity: EstimateDocument | None
     specificity: EstimateDocument | None
     measured_on: str
 

@@ -143,7 +143,9 @@ def _output(measured: Measured, key: str) -> OutputSpec:
     )
 
 
-def _shown(estimate: Estimate) -> str:
+def _shown(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "not measured"
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 

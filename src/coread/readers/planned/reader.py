@@ -1,0 +1,144 @@
+"""A reader that does what ``preprocessing.json`` in its package says: nothing of it is known to this code by name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coread.domain.cards import ReaderCard
+from coread.domain.codes import Code
+from coread.domain.findings import Finding, ImageReference, Measurement, Presence, Region, TrackingId
+from coread.domain.identifiers import derived_uid
+from coread.domain.images import Volume
+from coread.domain.reading import Arrays, ModelSession, Prepared, Reader, ReaderInputs
+from coread.domain.reasons import Reason, ReasonCode
+from coread.domain.results import ReadResult, Refusal
+from coread.imaging.plan import BadPlan, PlanarPlan, VolumePlan, plan_from_json, planned_array
+from coread.readers.planar import Gathered, call, gather
+
+PLAN_FILE = "preprocessing.json"
+_SURE = 1e-6
+VOLUME = Code("118565006", "SCT", "Volume")
+MILLILITRE = Code("ml", "UCUM", "milliliter")
+_STRUCTURE = Code("91723000", "SCT", "Anatomical structure")
+
+
+def planned_reader(card: ReaderCard, model_folder: Path) -> Reader:
+    """Build the reader of a package; raises BadPlan when plan and card do not fit each other."""
+    try:
+        plan = plan_from_json((model_folder / PLAN_FILE).read_bytes())
+    except OSError as problem:
+        raise BadPlan(f"{model_folder / PLAN_FILE} cannot be read: {problem.strerror}.") from problem
+    keys = {item.key for item in (plan.outputs if isinstance(plan, PlanarPlan) else plan.regions)}
+    declared = {output.key for output in card.outputs}
+    if keys != declared:
+        raise BadPlan(f"the plan answers {sorted(keys)}, the card declares {sorted(declared)}.")
+    wanted = "planar" if isinstance(plan, PlanarPlan) else "volume"
+    if card.input.presentation != wanted:
+        raise BadPlan(f"the plan is for {wanted} input, the card says {card.input.presentation}.")
+    return PlannedPlanar(card, plan) if isinstance(plan, PlanarPlan) else PlannedVolume(card, plan)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPlanar:
+    """Classifies single images as the plan says; the highest probability over the images counts."""
+
+    card: ReaderCard
+    plan: PlanarPlan
+
+    def prepare(self, inputs: ReaderInputs) -> Prepared | Refusal:
+        """Check every image against the card and make the network's input."""
+        found = gather(self.card, inputs, lambda image: planned_array(self.plan, image))
+        return found if isinstance(found, Refusal) else Prepared({self.plan.input: found.batch}, found)
+
+    def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
+        """Run the graph one image at a time: a graph may have been written for one only."""
+        (name,) = prepared.arrays
+        batch = prepared.arrays[name]
+        each = [session.run(self.plan.graph, {name: batch[k : k + 1]}) for k in range(len(batch))]
+        return {key: np.concatenate([outputs[key] for outputs in each]) for key in each[0]}
+
+    def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
+        """Take each output of the card from its place."""
+        gathered: Gathered = prepared.context
+        findings = []
+        for item in self.plan.outputs:
+            logits = _logits(self.plan, np.asarray(outputs[item.output], dtype=np.float64)[:, item.index])
+            findings.append(call(session, self.card.output(item.key), logits, gathered.seen))
+        return ReadResult(tuple(findings), skipped=gathered.skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedVolume:
+    """Segments a volume as the plan says: a structure is present when its region is large enough."""
+
+    card: ReaderCard
+    plan: VolumePlan
+
+    def prepare(self, inputs: ReaderInputs) -> Prepared | Refusal:
+        """Check the volume against the card."""
+        if not inputs.volumes:
+            return Refusal(Reason(ReasonCode.NO_ELIGIBLE, "the study has no volume"))
+        volume = inputs.volumes[0]
+        modality = volume.headers[0].modality
+        if self.card.input.modalities and modality not in self.card.input.modalities:
+            return Refusal(Reason(ReasonCode.WRONG_MODALITY, modality or "none stated"))
+        if not np.isfinite(volume.voxels).all():
+            return Refusal(Reason(ReasonCode.PIXELS_NOT_FINITE))
+        if float(np.ptp(volume.voxels)) == 0.0:
+            return Refusal(Reason(ReasonCode.PIXELS_CONSTANT))
+        return Prepared({self.plan.input: volume.voxels, "affine": volume.geometry.matrix()}, volume)
+
+    def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
+        """Run the segmentation; the label map must come back on the grid that was given."""
+        return session.run(self.plan.graph, prepared.arrays)
+
+    def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
+        """Turn labels into regions, their volumes, and present or absent."""
+        volume: Volume = prepared.context
+        labels = np.asarray(outputs["labels"])
+        findings, regions, measured = [], [], []
+        for item in self.plan.regions:
+            spec = self.card.output(item.key)
+            mask = labels == item.label
+            millilitres = float(mask.sum()) * abs(float(np.linalg.det(volume.geometry.matrix()[:3, :3]))) / 1000.0
+            present = bool(mask.any()) and millilitres >= item.least_ml
+            tracking = TrackingId(spec.name, derived_uid("planned region", session.digest, _names(volume), item.key))
+            references = _references(volume)
+            if present:
+                regions.append(Region(spec.name, _STRUCTURE, spec.concept, mask, references, tracking, volume.geometry))
+                measured.append(Measurement(VOLUME, millilitres, MILLILITRE, tracking=tracking))
+            findings.append(
+                Finding(
+                    key=item.key,
+                    concept=spec.concept,
+                    presence=Presence.PRESENT if present else Presence.ABSENT,
+                    site=spec.site,
+                    tracking=tracking if present else None,
+                    urgent=present and spec.urgent,
+                )
+            )
+        return ReadResult(tuple(findings), tuple(measured), tuple(regions))
+
+
+def _logits(plan: PlanarPlan, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    if plan.scores == "logit":
+        return scores
+    sure = np.clip(scores, _SURE, 1.0 - _SURE)
+    return np.asarray(np.log(sure / (1.0 - sure)), dtype=np.float64)
+
+
+def _references(volume: Volume) -> tuple[ImageReference, ...]:
+    headers = volume.headers
+    if len(headers) == 1:
+        one = headers[0]
+        frames = range(1, volume.voxels.shape[0] + 1)
+        return tuple(
+            ImageReference(one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid, k) for k in frames
+        )
+    return tuple(ImageReference(h.sop_class_uid, h.sop_instance_uid, h.series_instance_uid) for h in headers)
+
+
+def _names(volume: Volume) -> str:
+    return " ".join(header.sop_instance_uid for header in volume.headers)
