@@ -112,7 +112,7 @@ done = run_cohort(reader, cohort, freeze(cohort), out, settings=RunSettings(thre
 
 
 def test_a_run_that_was_killed_goes_on_where_it_was(tiny: InstalledReader, cohort_folder: Path, tmp_path: Path) -> None:
-    cohort = square_cohort(cohort_folder, 400)
+    cohort = square_cohort(cohort_folder, 200)
     freeze(cohort)
     words = [sys.executable, "-c", SCRIPT, str(tiny.folder), str(cohort_folder), str(tmp_path / "run")]
     process = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(Path.cwd())})
@@ -123,8 +123,8 @@ def test_a_run_that_was_killed_goes_on_where_it_was(tiny: InstalledReader, cohor
     process.send_signal(signal.SIGKILL)
     assert process.wait(timeout=30) == -signal.SIGKILL
     _, finished = read_journal(journal)
-    assert 4 < len(finished) < 400
+    assert 4 < len(finished) < 200
     done = run_cohort(tiny, cohort, freeze(cohort), tmp_path / "run", settings=RunSettings(threads=1))
     assert done.resumed >= len(finished)
     assert [record.case_id for record in done.records] == [case.case_id for case in cohort.cases]
-    assert len({json.loads(line)["case_id"] for line in journal.read_bytes().splitlines()[1:]}) == 400
+    assert len({json.loads(line)["case_id"] for line in journal.read_bytes().splitlines()[1:]}) == 200

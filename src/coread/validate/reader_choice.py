@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from coread.readers.registry import InstalledReader, inspect_reader, reader_listing
+from coread.readers.registry import InstalledReader, inspect_reader, reader_listing, reader_of_package
 from coread.validate.errors import NoSuchReader
 
 _PACKAGE_MARK = "__init__.py"
@@ -16,6 +16,8 @@ def chosen_reader(name: str | Path) -> InstalledReader:
         if reader.card.reader_id == str(name):
             return reader
     folder = Path(name)
+    if (folder / "card.toml").is_file() and not (folder / "reader.py").is_file():
+        return reader_of_package(folder.resolve(), listing.readers)
     if (folder / "card.toml").is_file():
         return inspect_reader(_module_of(folder.resolve()), folder.resolve())
     broken = [item.problem for item in listing.problems if item.name.rsplit(".", 1)[-1] == str(name)]
