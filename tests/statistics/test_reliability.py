@@ -60,6 +60,12 @@ def test_the_sweep_stops_before_the_first_fall(seed: int) -> None:
     assert sweep_calibration_error(truth, chance) == pytest.approx(ece_by_loop(truth, chance, bins))
 
 
+def test_a_constant_probability_errs_by_its_distance_from_the_share() -> None:
+    truth = np.tile([True, False, False, False], 50)
+    assert expected_calibration_error(truth, np.full(200, 0.25), bins=1) == pytest.approx(0.0)
+    assert expected_calibration_error(truth, np.full(200, 0.75), bins=1) == pytest.approx(0.5)
+
+
 def test_the_debiased_error_is_near_nothing_where_the_plain_one_is_not() -> None:
     plain, square = [], []
     for seed in range(150):

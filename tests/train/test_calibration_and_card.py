@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from coread.domain.cards import Estimate, InputContract, OperatingPoint, OutputSpec, ReaderCard, ReaderKind, Resources
 from coread.domain.codes import Code
 from coread.readers.card_file import read_card
-from coread.train.calibration import fit_platt
+from coread.statistics.calibration import fit_platt
 from coread.train.card_text import card_toml
 from coread.train.measure import OutOfFold, measure_output
 
@@ -33,7 +33,7 @@ def test_a_useless_score_gets_the_base_rate_and_keeps_its_order() -> None:
     truth = np.tile([True, False, False, False], 25)
     fitted = fit_platt(np.where(truth, -1.0, 1.0), truth)
     assert fitted.a > 0
-    assert fitted(np.array([0.0]))[0] == pytest.approx(0.25, abs=0.02)
+    assert fitted.probabilities(np.array([0.0]))[0] == pytest.approx(0.25, abs=0.02)
 
 
 def test_a_measured_output_judges_thresholds_on_patients_that_did_not_choose_them() -> None:
@@ -45,8 +45,11 @@ def test_a_measured_output_judges_thresholds_on_patients_that_did_not_choose_the
     assert 0.75 < found.auc.value < 0.95
     assert found.auc_inside.n == int(cases.inside.sum())
     assert [point.name for point in found.points] == ["screening", "balanced", "specific"]
-    assert found.points[0].sensitivity.n == int(truth.sum())
-    assert found.points[2].specificity.value == pytest.approx(0.9, abs=0.06)
+    first, last = found.points[0].sensitivity, found.points[2].specificity
+    assert first is not None
+    assert last is not None
+    assert first.n == int(truth.sum())
+    assert last.value == pytest.approx(0.9, abs=0.06)
     assert found.calibration_error < 0.1
 
 

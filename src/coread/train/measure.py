@@ -13,15 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.cards import Estimate, OperatingPoint
-from coread.train.calibration import Platt, fit_platt
-from coread.train.metrics import (
-    auc_estimate,
-    expected_calibration_error,
-    proportion,
-    threshold_for_sensitivity,
-    threshold_for_specificity,
-    threshold_of_youden,
-)
+from coread.statistics.calibration import Platt, cross_fitted, fit_platt
+from coread.statistics.intervals import clopper_pearson
+from coread.statistics.reliability import expected_calibration_error
+from coread.statistics.roc import auc_estimate
+from coread.statistics.thresholds import threshold_for_sensitivity, threshold_for_specificity, threshold_of_youden
 
 Logits = NDArray[np.floating[Any]]
 Truth = NDArray[np.bool_]
@@ -63,8 +59,8 @@ class OutputMeasurement:
 def measure_output(key: str, truth: Truth, logits: Logits, cases: OutOfFold, *, measured_on: str) -> OutputMeasurement:
     """Measure one output over all images and inside the subset."""
     platt = fit_platt(logits, truth)
-    probabilities = platt(logits)
-    crossed = _cross_calibrated(truth, logits, cases.folds)
+    probabilities = platt.probabilities(logits)
+    crossed = cross_fitted(logits, truth, fit_platt, cases.folds)
     names = list(cases.patients)
     inside = np.flatnonzero(cases.inside)
     return OutputMeasurement(
@@ -79,14 +75,6 @@ def measure_output(key: str, truth: Truth, logits: Logits, cases: OutOfFold, *, 
             _point(name, truth, logits, probabilities, cases.folds, measured_on=measured_on) for name in RULES
         ),
     )
-
-
-def _cross_calibrated(truth: Truth, logits: Logits, folds: NDArray[np.int64]) -> NDArray[np.float64]:
-    crossed = np.empty(len(truth))
-    for fold in np.unique(folds):
-        here = folds == fold
-        crossed[here] = fit_platt(logits[~here], truth[~here])(logits[here])
-    return crossed
 
 
 def _point(
@@ -109,7 +97,7 @@ def _point(
         # Rounded down, so that the image that set the threshold is still called.
         threshold=math.floor(rule(truth, probabilities) * 1e6) / 1e6,
         rule=words,
-        sensitivity=proportion(int((called & truth).sum()), positives),
-        specificity=proportion(int((~called & ~truth).sum()), negatives),
+        sensitivity=clopper_pearson(int((called & truth).sum()), positives),
+        specificity=clopper_pearson(int((~called & ~truth).sum()), negatives),
         measured_on=measured_on,
     )

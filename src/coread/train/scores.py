@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.imaging.detections import intersection_over_union
-from coread.train.metrics import auc
+from coread.statistics.roc import auc
 
 Floats = NDArray[np.floating[Any]]
 
@@ -18,7 +18,9 @@ def mean_auc(targets: Floats, logits: Floats) -> tuple[float, list[float]]:
     for k in range(targets.shape[1]):
         known = np.isfinite(targets[:, k])
         truth = targets[known, k] >= 0.5
-        each.append(auc(truth, logits[known, k]) if 0 < truth.sum() < len(truth) else float("nan"))
+        said = logits[known, k]
+        defined_here = 0 < truth.sum() < len(truth) and not np.isnan(said).any()
+        each.append(auc(truth, said) if defined_here else float("nan"))
     defined = [value for value in each if np.isfinite(value)]
     return (float(np.mean(defined)) if defined else float("nan")), each
 

@@ -12,11 +12,12 @@ from coread.readers.chest_xray.cohort import BOX_NAMES, Cohort, GateImages
 from coread.readers.chest_xray.outputs import FINDINGS, GATE, SIDE
 from coread.readers.chest_xray.places import Place, place_of
 from coread.readers.chest_xray.preprocess import Window, display_of_bytes, network_image
-from coread.train.calibration import Platt, fit_platt
+from coread.statistics.calibration import Platt, fit_platt
+from coread.statistics.intervals import clopper_pearson
+from coread.statistics.roc import auc_estimate
 from coread.train.export import fold_and_round
 from coread.train.fitting import Predictions, predict, single
 from coread.train.measure import OutOfFold, OutputMeasurement, measure_output
-from coread.train.metrics import auc_estimate, proportion
 from coread.train.network import Member
 
 MEASURED_ON = "out-of-fold, NIH ChestX-ray14 subset"
@@ -130,7 +131,7 @@ def _passed(
     for fold in np.unique(folds):
         limit = float(np.quantile(good[good_folds != fold], 1 - PASS_SHARE))
         passed += int((margins[folds == fold] >= limit).sum())
-    return proportion(passed, len(margins))
+    return clopper_pearson(passed, len(margins))
 
 
 def _refused(
@@ -175,7 +176,7 @@ def _places(cohort: Cohort, maps: NDArray[np.float32], key: str) -> PlaceMeasure
             box.row_min <= row_share <= box.row_max and box.column_min <= column_share <= box.column_max
             for box in boxes
         )
-    return PlaceMeasurement(key, proportion(hits, len(overlaps)), float(np.median(overlaps)))
+    return PlaceMeasurement(key, clopper_pearson(hits, len(overlaps)), float(np.median(overlaps)))
 
 
 def _overlap(place: Place, box: Any) -> float:
