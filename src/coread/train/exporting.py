@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from coread.train.efficientnet_lite import LiteEncoder
 from coread.train.errors import BadPlan
 from coread.train.export import export_onnx, store_small, worst_difference
 from coread.train.fit import Fitted, said
 from coread.train.networks import ReadingNetwork
+from coread.train.own_weights import given_to_lite, require_trained
 
 Storage = Literal["float32", "float16", "int8"]
 """How large weights are stored; they are widened to float32 when the graph is loaded. int8 has one step per channel."""
@@ -66,6 +68,10 @@ def export(
     members = [fitted] if isinstance(fitted, Fitted) else list(fitted)
     if any((member.plan, member.heads) != (members[0].plan, members[0].heads) for member in members[1:]):
         members = _same_or_refuse(members)
+    for member in members:
+        if isinstance(member.network.encoder, LiteEncoder):
+            encoder = member.network.encoder
+            require_trained(encoder.state_dict(), given_to_lite(len(encoder.taps)))
     network = MeanNetwork(members, flips=flips).eval()
     plan = members[0].plan
     random = np.random.default_rng(0)
