@@ -74,6 +74,7 @@ def assertions(events: Sequence[Event]) -> tuple[list[Assertion], list[Assertion
         step = _STEPS.get(event.kind)
         if step is not None:
             step(machine, event)
+    _headings(machine)
     _hedge_alternatives(machine)
     _hedge_versus(machine)
     return machine.asserted, machine.states
@@ -312,13 +313,13 @@ def _chain(machine: _Machine, cue: Event, *, across_complements: bool) -> list[A
     for made in reversed(machine.asserted):
         if made.event.first < start or made.event.last > cue.first:
             break
-        if chain and not _linked(machine, made.event, chain[-1].event, across_complements):
+        if chain and not _linked(machine, made.event, chain[-1].event, across_complements, listed=len(chain) > 1):
             break
         chain.append(made)
     return chain
 
 
-def _linked(machine: _Machine, left: Event, right: Event, across_complements: bool) -> bool:
+def _linked(machine: _Machine, left: Event, right: Event, across_complements: bool, *, listed: bool) -> bool:
     """Whether two findings are items of one list: "and", "or" between them and nothing that makes a statement."""
     if left.first == right.first:
         return True
@@ -329,10 +330,21 @@ def _linked(machine: _Machine, left: Event, right: Event, across_complements: bo
         if event.kind == "complement":
             linked = linked or across_complements
         elif event.kind in ("or", "and"):
-            linked = linked or event.word != ","
+            linked = linked or listed or event.word != ","
         elif event.kind not in MODIFIERS or event.kind == "verb":
             return False
     return linked
+
+
+def _headings(machine: _Machine) -> None:
+    """ "PNEUMOTHORAX: No pneumothorax": a finding before a colon is a heading where a denial follows."""
+    colons = [event for event in machine.events if event.kind == "colon"]
+    for made in machine.asserted if colons else ():
+        if not any(colon.first == made.event.last for colon in colons) or made.status is not Status.PRESENT:
+            continue
+        if any(event.kind == "negation_before" and event.first >= made.event.last for event in machine.events):
+            later = any(other.event.first > made.event.first for other in machine.asserted)
+            made.status = None if later else Status.ABSENT
 
 
 def _hedge_alternatives(machine: _Machine) -> None:

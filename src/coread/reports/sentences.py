@@ -101,10 +101,12 @@ def _alone_on_a_line(text: str, low: str) -> Iterator[tuple[int, Section]]:
     """Headings that fill a line; one that starts small counts only after a line that has ended."""
     headers = lexicon().headers
     start = 0
-    ended = True
+    ended = False
     for line in low.split("\n")[:-1]:
         plain = line.strip(" .*_#-") if len(line) < _LONGEST_LINE else ""
         kind = headers.get(plain)
+        if kind is Section.TITLE and " " not in plain:
+            kind = None  # "patient", "study": words of any line
         if kind is not None and (ended or text[start + line.index(plain)].isupper()):
             yield start + len(line), kind
         ended = not plain or line.rstrip().endswith((".", ":", ";"))
