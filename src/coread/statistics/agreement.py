@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from coread.domain.cards import Estimate
 from coread.statistics.arrays import Floats, Groups, finite, same_length
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import (
     USUAL,
     Resampling,
@@ -64,7 +65,7 @@ class Repeatability:
 
 def bland_altman(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, coverage: float = 0.95) -> BlandAltman:
     """Return bias and limits of agreement; the limits' intervals are exact (Carkeet 2015, noncentral t)."""
-    from scipy.stats import t as student
+    student = scipy_part("stats").t
 
     one, other = finite(first, what="first"), finite(second, what="second")
     n = same_length(one, other)
@@ -89,7 +90,7 @@ def bland_altman(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, co
 
 def _limit_factors(n: int, width: float, level: float) -> tuple[float, float]:
     """Return by how many standard deviations from the bias the interval of a limit begins and ends."""
-    from scipy.stats import nct
+    nct = scipy_part("stats").nct
 
     if n > _LARGE:
         half = two_sided(level) * np.sqrt(1 / n + width**2 / (2 * (n - 1)))
@@ -99,7 +100,7 @@ def _limit_factors(n: int, width: float, level: float) -> tuple[float, float]:
 
 
 def _slope(x: Floats, y: Floats, level: float) -> tuple[Estimate, float]:
-    from scipy.stats import t as student
+    student = scipy_part("stats").t
 
     n = len(x)
     centred = x - x.mean()
@@ -152,7 +153,7 @@ def _mean_squares(table: Floats) -> tuple[float, float, float, float]:
 
 
 def _f_bounds(between: float, error: float, degrees: tuple[int, int], raters: int, level: float) -> tuple[float, float]:
-    from scipy.stats import f
+    f = scipy_part("stats").f
 
     ratio, upper = between / error, 0.5 + level / 2
     low = ratio / float(f.ppf(upper, *degrees))
@@ -164,7 +165,7 @@ def _icc2_bounds(
     between: float, raters: float, error: float, value: float, shape: tuple[int, int], level: float
 ) -> tuple[float, float]:
     """Return the interval of ICC(2, 1) with Satterthwaite's degrees of freedom (Shrout and Fleiss 1979, p. 424)."""
-    from scipy.stats import f
+    f = scipy_part("stats").f
 
     n, k = shape
     if error <= 0:
@@ -186,7 +187,7 @@ def _stepped(single: float, k: int) -> float:
 
 def repeatability(measurements: ArrayLike, *, level: float = 0.95) -> Repeatability:
     """Return within-subject standard deviation and repeatability coefficient of measurements (subjects, repeats)."""
-    from scipy.stats import chi2
+    chi2 = scipy_part("stats").chi2
 
     table = _rectangle(measurements, least=(1, 2), what="repeatability")
     subjects, repeats = table.shape

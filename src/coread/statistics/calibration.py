@@ -24,6 +24,7 @@ from coread.statistics.arrays import (
     same_length,
 )
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 from coread.statistics.logistic import fit_logistic, sigmoid
 
 FLATTEST = 1e-3
@@ -138,7 +139,7 @@ def fit_isotonic(logits: ArrayLike, truth: ArrayLike) -> Isotonic:
 
     Values stay 1 / (n + 2) away from 0 and 1: n cases cannot teach certainty.
     """
-    from scipy.optimize import isotonic_regression
+    isotonic_regression = scipy_part("optimize").isotonic_regression
 
     values, known, _ = _prepared(logits, truth)
     levels, member, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -274,8 +275,8 @@ def shifted(curve: Curve, *, from_prevalence: float, to_prevalence: float) -> Cu
 
 def fit_multiclass_temperature(logits: ArrayLike, truth: ArrayLike) -> float:
     """Return the temperature that minimises the log loss of softmax(logits / temperature), logits (N, K)."""
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
+    minimize_scalar = scipy_part("optimize").minimize_scalar
+    logsumexp = scipy_part("special").logsumexp
 
     table, classes = np.asarray(logits, dtype=np.float64), np.asarray(truth, dtype=np.int64)
     if table.ndim != 2 or len(table) != len(classes) or not np.isfinite(table).all():

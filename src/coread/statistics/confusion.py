@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from coread.domain.cards import Estimate
 from coread.statistics.arrays import Floats, Groups, Integers, flags, same_length
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import clopper_pearson, estimate, proportion, two_sided, wilson_bounds
 from coread.statistics.roc import truth_and_scores
 
@@ -171,7 +172,7 @@ def _agreement_weights(classes: int, weights: Weights) -> Floats:
 
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
     """Compare two readers case by case (McNemar 1947): exact and mid-p, both two-sided."""
-    from scipy.stats import binom
+    binom = scipy_part("stats").binom
 
     one, other = flags(first_right, what="first_right"), flags(second_right, what="second_right")
     same_length(one, other)
@@ -234,7 +235,7 @@ def _newcombe_paired(table: Floats, value: float, level: float) -> tuple[float, 
 
 
 def _tango(table: Floats, value: float, level: float) -> tuple[float, float]:
-    from scipy.optimize import brentq
+    brentq = scipy_part("optimize").brentq
 
     n, b, c = float(table.sum()), float(table[0, 1]), float(table[1, 0])
     z = two_sided(level)

@@ -4,9 +4,11 @@ Refused
 |-- NotEstimable     the data are sound but do not hold the number (one class only, no cases, a single reader ...)
 |-- UnsuitableData   the arrays contradict themselves (lengths, NaN, probabilities outside [0, 1])
 `-- UnreadableStudy  a reader-study file does not follow its format
+Misconfigured
+`-- MissingExtra     a library that this statistic needs is not installed
 """
 
-from coread.domain.errors import Refused
+from coread.domain.errors import Misconfigured, Refused
 
 
 class NotEstimable(Refused):
@@ -19,3 +21,7 @@ class UnsuitableData(Refused):
 
 class UnreadableStudy(Refused):
     """A file of a reader study breaks the format; the message names the line."""
+
+
+class MissingExtra(Misconfigured):
+    """A statistic needs a library of an extra; the message says how to install it."""

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from coread.domain.cards import Estimate
 from coread.statistics.arrays import Floats, Groups, Indices, flags, members_of
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 
 Progress = Callable[[int, int], None]
 """Called with the resamples done and the resamples wanted."""
@@ -47,7 +48,7 @@ SHORT = Resampling(repeats=1000)
 
 def normal_quantile(probability: float) -> float:
     """Return the quantile of the standard normal distribution."""
-    from scipy.special import ndtri
+    ndtri = scipy_part("special").ndtri
 
     return float(ndtri(probability))
 
@@ -67,7 +68,7 @@ def estimate(value: float, low: float, high: float, n: int) -> Estimate:
 
 def clopper_pearson(successes: int, n: int, *, level: float = 0.95) -> Estimate:
     """Return a proportion with its exact interval (Clopper and Pearson 1934)."""
-    from scipy.special import betaincinv
+    betaincinv = scipy_part("special").betaincinv
 
     check_level(level)
     _check_counts(successes, n)
@@ -205,7 +206,8 @@ def bootstrap_bounds(value: float, drawn: Floats, left_out: Floats, plan: Resamp
     """Return percentile or BCa bounds (Efron 1987) of resampled values; ``left_out``: values of the jackknife."""
     tails = np.array([(1 - plan.level) / 2, (1 + plan.level) / 2])
     if plan.method == "bca" and len(left_out) > 2 and np.ptp(drawn) > 0:
-        from scipy.special import ndtr, ndtri
+        part = scipy_part("special")
+        ndtr, ndtri = part.ndtr, part.ndtri
 
         below = (np.count_nonzero(drawn < value) + 0.5 * np.count_nonzero(drawn == value)) / len(drawn)
         shift = float(ndtri(min(max(below, 0.5 / len(drawn)), 1 - 0.5 / len(drawn))))

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from coread.domain.cards import Estimate
 from coread.statistics.arrays import Floats, finite, same_length
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import estimate, two_sided
 
 
@@ -81,7 +82,7 @@ def _deming(x: Floats, y: Floats, ratio: float) -> tuple[float, float]:
 
 
 def _jackknifed(values: Floats, left: Floats, level: float) -> Line:
-    from scipy.stats import t as student
+    student = scipy_part("stats").t
 
     n = len(left)
     pseudo = n * values - (n - 1) * left

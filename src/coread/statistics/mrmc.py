@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from coread.domain.cards import Estimate
 from coread.statistics.arrays import Flags, Floats, both_classes
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import estimate, two_sided
 from coread.statistics.power import MrmcVariances
 from coread.statistics.roc import delong_covariance, placements
@@ -173,7 +174,7 @@ class _Tests:
     components: Components
 
     def random_both(self) -> StudyTest:
-        from scipy.stats import f
+        f = scipy_part("stats").f
 
         modalities, readers = self.aucs.shape
         square_modality, interaction = self.squares
@@ -197,7 +198,7 @@ class _Tests:
         )
 
     def fixed_readers(self) -> StudyTest:
-        from scipy.special import chdtrc
+        chdtrc = scipy_part("special").chdtrc
 
         modalities, readers = self.aucs.shape
         c = self.components
@@ -220,7 +221,7 @@ class _Tests:
         )
 
     def fixed_cases(self) -> StudyTest:
-        from scipy.stats import f
+        f = scipy_part("stats").f
 
         modalities, readers = self.aucs.shape
         square_modality, interaction = self.squares
@@ -256,7 +257,8 @@ class _Tests:
         return float(self.aucs[i].var(ddof=1)), float((own.sum() - np.trace(own)) / (readers * (readers - 1)))
 
     def _pairs(self, spread: float, degrees: float, values: Floats | None = None) -> tuple[PairwiseDifference, ...]:
-        from scipy.stats import norm, t
+        part = scipy_part("stats")
+        norm, t = part.norm, part.t
 
         means = self.aucs.mean(axis=1) if values is None else values
         names = self.study.modalities
@@ -278,7 +280,7 @@ class _Tests:
         return tuple(answers)
 
     def _interval(self, value: float, spread: float, degrees: float, *, bounded: bool = True) -> Estimate:
-        from scipy.stats import t
+        t = scipy_part("stats").t
 
         factor = two_sided(self.level) if np.isinf(degrees) else float(t.ppf(0.5 + self.level / 2, degrees))
         low, high = value - factor * spread, value + factor * spread
@@ -289,7 +291,7 @@ class _Tests:
 
 def analyse_pseudovalues(study: ReaderStudy) -> PseudovalueAnalysis:
     """Analyse jackknife pseudovalues by a modality x reader x case ANOVA."""
-    from scipy.stats import f
+    f = scipy_part("stats").f
 
     _check_design(study)
     modalities, readers, cases = study.scores.shape

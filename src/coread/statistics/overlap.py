@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from coread.statistics.arrays import Flags, Floats
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,8 @@ def _spacing(spacing_mm: Sequence[float], dimensions: int) -> tuple[float, ...]:
 
 def _border_distances(one: Flags, other: Flags, spacing_mm: Sequence[float]) -> tuple[Floats, Floats]:
     """Return the distance of each border voxel of either mask to the border of the other."""
-    from scipy.ndimage import binary_erosion, distance_transform_edt
+    part = scipy_part("ndimage")
+    binary_erosion, distance_transform_edt = part.binary_erosion, part.distance_transform_edt
 
     spacing = _spacing(spacing_mm, one.ndim)
     if not one.any() or not other.any():

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import normal_quantile, two_sided, wilson_bounds
 
 _MOST = 10_000_000
@@ -89,7 +90,7 @@ def cases_for_proportion(
     expected: float, width: float, *, level: float = 0.95, method: Literal["wilson", "exact"] = "wilson"
 ) -> int:
     """Return the cases needed for an interval of the whole ``width`` around an expected proportion."""
-    from scipy.special import betaincinv
+    betaincinv = scipy_part("special").betaincinv
 
     if not (0.0 <= expected <= 1.0 and 0.0 < width < 1.0):
         raise UnsuitableData("a proportion lies in [0, 1] and a width between 0 and 1.")
@@ -109,7 +110,7 @@ def cases_for_proportion(
 
 def proportion_power(expected: float, null: float, n: int, *, alpha: float = 0.025) -> float:
     """Return the chance that an exact one-sided binomial test shows a proportion above (or below) ``null``."""
-    from scipy.stats import binom
+    binom = scipy_part("stats").binom
 
     if not (0.0 < null < 1.0 and 0.0 <= expected <= 1.0) or expected == null:
         raise UnsuitableData("the null proportion lies between 0 and 1 and differs from the expected one.")
@@ -134,7 +135,7 @@ def cases_for_proportion_test(expected: float, null: float, *, power: float = 0.
 def paired_power(only_first: float, only_second: float, n: int, *, alpha: float = 0.05) -> float:
     """Return the power of McNemar's test when so many pairs are right in one reader only (Connor 1987)."""
     discordant, gap = _discordance(only_first, only_second)
-    from scipy.special import ndtr
+    ndtr = scipy_part("special").ndtr
 
     z = two_sided(1 - alpha)
     return float(ndtr((gap * np.sqrt(n) - z * np.sqrt(discordant)) / np.sqrt(discordant - gap**2)))
@@ -164,7 +165,8 @@ def paired_auc_power(
 
 def mrmc_power(variances: MrmcVariances, difference: float, *, readers: int, cases: int, alpha: float = 0.05) -> float:
     """Return the power of a study of two modalities, readers and cases random (Hillis, Obuchowski, Berbaum 2011)."""
-    from scipy.stats import f, ncf
+    part = scipy_part("stats")
+    f, ncf = part.f, part.ncf
 
     if readers < 2 or cases < 2 or variances.cases < 2:
         raise NotEstimable("a reader study needs at least two readers and two cases.")
@@ -201,7 +203,7 @@ def mrmc_cases(
 
 
 def _normal_power(gap: float, under_null: float, under_truth: float, alpha: float) -> float:
-    from scipy.special import ndtr
+    ndtr = scipy_part("special").ndtr
 
     z = two_sided(1 - alpha)
     return float(ndtr((gap - z * under_null) / under_truth))

@@ -11,6 +11,7 @@ from coread.domain.cards import Estimate
 from coread.statistics.arrays import Flags, Floats, Groups, both_classes, flags, probabilities_of, same_length
 from coread.statistics.calibration import loss
 from coread.statistics.errors import NotEstimable
+from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import SHORT, Progress, Resampling, bootstrap, estimate, two_sided, wilson
 from coread.statistics.logistic import fit_logistic
 
@@ -176,7 +177,7 @@ def calibration_line(truth: ArrayLike, probabilities: ArrayLike, *, level: float
 
 def spiegelhalter(truth: ArrayLike, probabilities: ArrayLike) -> Spiegelhalter:
     """Test calibration by the Brier score's distance from what the probabilities promise."""
-    from scipy.special import ndtr
+    ndtr = scipy_part("special").ndtr
 
     known, chance = _checked(truth, probabilities)
     variance = float(((1 - 2 * chance) ** 2 * chance * (1 - chance)).sum())

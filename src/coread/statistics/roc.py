@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from coread.domain.cards import Estimate
 from coread.statistics.arrays import Flags, Floats, Groups, both_classes, flags, members_of, numbers, same_length
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import (
     SHORT,
     USUAL,
@@ -119,7 +120,7 @@ def auc_newcombe(area: float, positives: int, negatives: int, *, level: float = 
 
     The bounds solve |area - t| = z sqrt(V(t)) with the variance of Hanley and McNeil and the mean of both counts in it.
     """
-    from scipy.optimize import brentq
+    brentq = scipy_part("optimize").brentq
 
     z = two_sided(level)
     if positives < 1 or negatives < 1:
@@ -258,7 +259,7 @@ def difference_test(
     first: Estimate, second: Estimate, difference: float, variance: float, *, method: str, level: float
 ) -> Comparison:
     """Build a Comparison from a difference and its variance by the normal distribution."""
-    from scipy.special import ndtr
+    ndtr = scipy_part("special").ndtr
 
     n = max(first.n, second.n)
     if variance <= 1e-15:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from coread.domain.cards import Estimate
 from coread.statistics.arrays import Floats, Indices, finite, flags, numbers, same_length
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import two_sided
 from coread.statistics.logistic import fit_logistic
 
@@ -75,7 +76,7 @@ def by_stratum(
 
 def heterogeneity(values: ArrayLike, standard_errors: ArrayLike) -> Heterogeneity:
     """Test whether estimates of several strata differ by more than chance (Cochran 1954)."""
-    from scipy.special import chdtrc
+    chdtrc = scipy_part("special").chdtrc
 
     found, errors = finite(values), finite(standard_errors, what="standard errors")
     count = same_length(found, errors)
@@ -102,7 +103,7 @@ def heterogeneity_of(estimates: Sequence[Estimate], *, level: float = 0.95, scal
 
 def interaction_test(truth: ArrayLike, scores: ArrayLike, strata: Sequence[str]) -> LikelihoodRatio:
     """Test whether the score means something else in different strata: logistic models with and without interaction."""
-    from scipy.special import chdtrc
+    chdtrc = scipy_part("special").chdtrc
 
     known, given = flags(truth), numbers(scores)
     same_length(known, given, strata)

@@ -10,6 +10,7 @@ from coread.domain.cards import Estimate
 from coread.statistics.arrays import Flags, Floats, Groups, both_classes, members_of
 from coread.statistics.confusion import Accuracy, accuracy_at
 from coread.statistics.errors import NotEstimable, UnsuitableData
+from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import estimate
 from coread.statistics.precision_recall import PredictiveValues, predictive_values
 from coread.statistics.roc import truth_and_scores
@@ -179,7 +180,7 @@ def _independent(truth: Flags, groups: Groups | None, *, of: bool) -> int:
 
 def _lower_bounds(shares: Floats, n: int, confidence: float) -> Floats:
     """Return one-sided exact lower bounds; images of one patient count as one case."""
-    from scipy.special import betaincinv
+    betaincinv = scipy_part("special").betaincinv
 
     hits = shares * n
     bounds = np.zeros(len(shares))
