@@ -183,7 +183,7 @@ def test_a_folder_is_replayed_without_a_store(code: Path, settings: Settings, im
     limits.write_text("[limits]\nmax_lost_urgent = 0\n")
     words = ("models", "replay", "tiny_square", "tiny_square@1.1.0", "--cohort", images, "--out", tmp_path / "out")
     done = command(code, settings, *words, "--limits", limits, "--json")
-    assert done.code == 1, done.err
+    assert done.code == 8, done.err
     assert done.json()["accepted"] is False
     assert done.json()["measured"]["studies"] == STUDIES
     assert done.json()["measured"]["lost_urgent"] == 1

@@ -24,11 +24,13 @@ def release(folder: Path, *, version: str = "1.1.0", a: float = 1.0, b: float = 
 def validation(folder: Path, digest: str, *, passed: bool | None = None) -> Path:
     """Write what ``coread validate`` leaves, for one digest."""
     folder.mkdir(parents=True)
-    body: dict[str, object] = {"package_digest": digest, "cohort": {"name": "generated squares"}}
+    body: dict[str, object] = {"package_digest": digest, "cohorts": [{"name": "generated squares"}]}
     if passed is not None:
-        body["acceptance"] = {"passed": passed}
+        body["criteria"] = {"passed": passed}
     (folder / "report.json").write_text(json.dumps(body), encoding="utf-8")
-    write_record(folder, "validate", inputs={"package": digest}, outputs=["report.json"])
+    (folder / "predictions.parquet").write_bytes(b"case by case")
+    outputs = ["report.json", "predictions.parquet"]
+    write_record(folder, "validate", inputs={"package": digest}, outputs=outputs)
     return folder
 
 

@@ -121,6 +121,8 @@ def test_a_validation_that_was_edited_or_failed_or_is_none_is_refused(site: Site
     failed = validation(tmp_path / "failed", installed.digest, passed=False)
     with pytest.raises(NotValidated, match="did not meet the criteria"):
         site.switch(installed, Request("tests", rule=SignatureRule.OFF, validation=failed))
+    kept = attach_validation(installed.folder, installed.digest, validation(tmp_path / "v", installed.digest))
+    assert sorted(path.name for path in kept.folder.iterdir()) == ["record.json", "report.json"]
     (tmp_path / "split").mkdir()
     write_record(tmp_path / "split", "split", inputs={}, outputs=[])
     with pytest.raises(NotValidated, match="step 'split'"):

@@ -6,21 +6,13 @@ change on disk.
 
 import logging
 import threading
-from pathlib import Path
 
 from coread.app.settings import Settings
 from coread.domain.errors import Misconfigured
 from coread.models.journal import BUILT_IN, Switch
 from coread.models.trust import SignatureRule, SignatureStatus
 from coread.models.versions import Release, SiteModels
-from coread.readers.registry import (
-    InstalledReader,
-    ReaderListing,
-    ReaderProblem,
-    planned_reader,
-    reader_listing,
-    with_package,
-)
+from coread.readers.registry import ReaderListing, ReaderProblem, reader_listing, reader_of_package
 from coread.store import Store
 
 log = logging.getLogger(__name__)
@@ -74,7 +66,7 @@ class SiteReaders:
             base = found.pop(reader_id, None)
             try:
                 folder = self.models.folder / reader_id / digest
-                found[reader_id] = active_reader(base, folder)
+                found[reader_id] = reader_of_package(folder, [base] if base else [])
                 warnings += self._prove(Release(reader_id, found[reader_id].card.version, digest, folder))
             except Misconfigured as problem:
                 found.pop(reader_id, None)
@@ -97,11 +89,6 @@ class SiteReaders:
         problems = tuple(ReaderProblem(name, str(self.models.folder / name), told) for name in sorted(named))
         log.error("%s", told)
         return ReaderListing(kept, (*self._base.problems, *problems))
-
-
-def active_reader(base: InstalledReader | None, package: Path) -> InstalledReader:
-    """Return the reader that a version makes: with the installed code, or from the plan in the package."""
-    return planned_reader(package) if base is None else with_package(base, package)
 
 
 def record_switches(store: Store, models: SiteModels) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coread.app.settings import Settings
-from coread.app.site_models import active_reader, record_switches
+from coread.app.site_models import record_switches
 from coread.domain.errors import CoreadError, Misconfigured
 from coread.models.golden import GoldenReport, check_golden
 from coread.models.locking import CARD, MODEL, claimed_identity, packed_records
@@ -17,7 +17,7 @@ from coread.models.package import PROCESS
 from coread.models.trust import SignatureStatus
 from coread.models.validations import validations_of
 from coread.models.versions import Release, SiteModels
-from coread.readers.registry import InstalledReader, reader_listing
+from coread.readers.registry import InstalledReader, reader_listing, reader_of_package
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,10 @@ def prove_with_code(release: Release, programs: tuple[Path, ...] = ()) -> None:
 
 def reader_with(release: Release) -> InstalledReader:
     """Return the reader that this version makes with the installed code, or from its plan."""
-    bases = {item.card.reader_id: item for item in reader_listing().readers}
-    return active_reader(bases.get(release.reader_id), release.folder)
+    listed = reader_listing().readers
+    if release.built_in:
+        return next(item for item in listed if item.card.reader_id == release.reader_id)
+    return reader_of_package(release.folder, listed)
 
 
 def tell_history(settings: Settings, models: SiteModels) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coread.models.errors import NotValidated
-from coread.models.lineage import RECORD, read_record
+from coread.models.errors import BrokenLineage, NotValidated
+from coread.models.lineage import RECORD, read_record, sha256_of
 from coread.models.writing import sync_folder
 
 FOLDER = "validation"
@@ -45,8 +45,8 @@ def attach_validation(release: Path, package_digest: str, source: Path) -> Valid
     incoming.parent.mkdir(parents=True, exist_ok=True)
     try:
         incoming.mkdir()
-        for name in (RECORD, *read_record(source).outputs):
-            (incoming / name).parent.mkdir(parents=True, exist_ok=True)
+        # Pictures and predictions of single cases stay where they were made: a package travels, patients do not.
+        for name in (RECORD, REPORT):
             shutil.copyfile(source / name, incoming / name)
         incoming.rename(target)
         sync_folder(target.parent)
@@ -57,11 +57,15 @@ def attach_validation(release: Path, package_digest: str, source: Path) -> Valid
 
 def read_validation(folder: Path) -> ValidationRecord:
     """Read and prove one validation folder; raises NotValidated or BrokenLineage."""
-    record = read_record(folder)
+    record = read_record(folder, check_outputs=False)
     if record.step != "validate":
         raise NotValidated(f"{folder} is the record of the step {record.step!r}, not of a validation.")
     if REPORT not in record.outputs:
         raise NotValidated(f"{folder / RECORD} does not cover {REPORT}. Run `coread validate` again.")
+    for name, wanted in record.outputs.items():
+        absent = not (folder / name).is_file()
+        if (absent and name == REPORT) or (not absent and sha256_of(folder / name) != wanted):
+            raise BrokenLineage(f"{folder / name} is not the file that the validation made. Run it again.")
     body = _report(folder / REPORT)
     return ValidationRecord(folder, record.digest, *_facts(body))
 
@@ -71,8 +75,6 @@ def validations_of(release: Path, package_digest: str) -> tuple[ValidationRecord
     found = [read_validation(path.parent) for path in sorted((release / FOLDER).glob(f"*/{RECORD}"))]
     shipped = release / SHIPPED
     if shipped.is_file():
-        from coread.models.lineage import sha256_of
-
         found.append(ValidationRecord(release, sha256_of(shipped), *_facts(_report(shipped))))
     return tuple(item for item in found if item.package_digest == package_digest)
 
@@ -117,7 +119,8 @@ def _report(path: Path) -> Mapping[str, Any]:
 
 def _facts(body: Mapping[str, Any]) -> tuple[str, str, bool | None]:
     """Return (package digest, cohort, criteria met) of a report."""
-    cohort, acceptance = body.get("cohort", ""), body.get("acceptance")
-    name = cohort.get("name", "") if isinstance(cohort, dict) else cohort
-    passed = acceptance.get("passed") if isinstance(acceptance, dict) else None
-    return str(body.get("package_digest", "")), str(name), passed if isinstance(passed, bool) else None
+    cohorts, criteria = body.get("cohorts", []), body.get("criteria")
+    listed = cohorts if isinstance(cohorts, list) else []
+    names = ", ".join(str(item.get("name", "")) for item in listed if isinstance(item, dict))
+    passed = criteria.get("passed") if isinstance(criteria, dict) else None
+    return str(body.get("package_digest", "")), names, passed if isinstance(passed, bool) else None

@@ -116,6 +116,13 @@ def planned_reader(package: Path) -> InstalledReader:
     return InstalledReader(card, package, _claimed_digest(package / MODEL_FOLDER / _MANIFEST, card), PLANNED, package)
 
 
+def reader_of_package(package: Path, installed: Iterable[InstalledReader]) -> InstalledReader:
+    """Return the reader that a package without code makes: with the installed code of its reader, or from its plan."""
+    wanted = read_card(package / CARD_FILE).reader_id
+    base = next((reader for reader in installed if reader.card.reader_id == wanted), None)
+    return planned_reader(package) if base is None else with_package(base, package)
+
+
 def load_reader(installed: InstalledReader) -> Reader:
     """Import the reader's code and build it with its card; raises BrokenReader when that cannot be done.
 

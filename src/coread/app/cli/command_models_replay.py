@@ -62,7 +62,7 @@ def replay(context: typer.Context, flags: Flags) -> None:
     else:
         _tell(found, flags.out)
     if found.accepted is False:
-        raise typer.Exit(ExitCode.FAILED)
+        raise typer.Exit(ExitCode.NOT_MET)
 
 
 def _plan(front: Front, flags: Flags) -> "ReplayPlan":
