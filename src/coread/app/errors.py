@@ -3,7 +3,9 @@
 AppError
 |-- BadSettings    the settings file or an environment variable is wrong (Misconfigured)
 |-- IncompleteRetrieval  an archive named objects that it did not deliver (Failed)
+|-- MissingExtra   a library that this command needs is not installed (Misconfigured)
 |-- NothingFound   no study, reader or file answers to that name
+|-- VideoRefused   a film or capture device cannot be read, or the reader reads no video (Misconfigured)
 `-- ViewerRefused  the viewer could not be fetched, or is not the one that we know (Misconfigured)
 """
 
@@ -24,6 +26,14 @@ class IncompleteRetrieval(AppError, Failed):
 
 class NothingFound(AppError):
     """No study, reader or file answers to that name."""
+
+
+class MissingExtra(AppError, Misconfigured):
+    """A library that this command needs is not installed; the message names the extra."""
+
+
+class VideoRefused(AppError, Misconfigured):
+    """A film or capture device cannot be read, or the reader reads no video."""
 
 
 class ViewerRefused(AppError, Misconfigured):

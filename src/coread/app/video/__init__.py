@@ -1,0 +1,1 @@
+"""Reading live: frames of a film or a capture device, one reader, its marks drawn over them."""
