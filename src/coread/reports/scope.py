@@ -56,6 +56,8 @@ class _Machine:
     negation: str = ""
     negated_something: bool = False
     cue: Event | None = None
+    closed: bool = False
+    """A verb has stood after what was negated: a list would have ended before it."""
     hedged: bool = False
     hypothetical: Event | None = None
     historical: bool = False
@@ -174,7 +176,8 @@ def _negate(machine: _Machine, event: Event) -> None:
 
 
 def _begin(machine: _Machine, negation: str, event: Event) -> None:
-    machine.negation, machine.cue, machine.negated_something = negation, event, False
+    machine.negation, machine.cue = negation, event
+    machine.negated_something = machine.closed = False
     if machine.hypothetical is not None and machine.hypothetical.word not in _CONDITIONS:
         machine.hypothetical = None
 
@@ -214,6 +217,8 @@ def _stop(machine: _Machine, _event: Event) -> None:
 def _separate(machine: _Machine, event: Event) -> None:
     comma = event.word == ","
     statement = _statement_follows(machine)
+    if machine.closed and not _or_stands_next(machine):
+        machine.negation = ""
     if machine.negation and (statement or (comma and machine.cue is not None and machine.cue.word == "not")):
         machine.negation = ""
     if comma and not _or_ahead(machine):
@@ -221,6 +226,15 @@ def _separate(machine: _Machine, event: Event) -> None:
         machine.historical = False
     if comma and machine.hypothetical is not None and (statement or machine.hypothetical.word.startswith(_CONDITIONS)):
         machine.hypothetical = None
+
+
+def _or_stands_next(machine: _Machine) -> bool:
+    following = machine.events[machine.number + 1 : machine.number + 2]
+    return bool(following) and following[0].kind == "or"
+
+
+def _close(machine: _Machine, _event: Event) -> None:
+    machine.closed = machine.negated_something
 
 
 def _statement_follows(machine: _Machine) -> bool:
@@ -393,4 +407,5 @@ _STEPS: dict[str, Callable[[_Machine, Event], None]] = {
     "affirm": _affirm,
     "stop": _stop,
     "and": _separate,
+    "verb": _close,
 }

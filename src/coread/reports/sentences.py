@@ -69,12 +69,15 @@ def _headings(text: str, low: str) -> tuple[list[int], list[Section]]:
         return [0], [Section.FINDINGS]
     starts = [0, *(start for start, _ in found)]
     kinds = [Section.FINDINGS, *(kind for _, kind in found)]
-    short = _SHORT if Section.FINDINGS in kinds[1:] else _SHORT | {Section.COMPARISON, Section.TECHNIQUE}
+    headed = Section.FINDINGS in kinds[1:]
+    short = _SHORT if headed else _SHORT | {Section.COMPARISON, Section.TECHNIQUE}
     all_starts: list[int] = []
     all_kinds: list[Section] = []
     for number, (start, kind) in enumerate(zip(starts, kinds, strict=True)):
         limit = starts[number + 1] if number + 1 < len(starts) else len(low)
         close = _closes(low, start, limit, kind, first_sentence=kind in short)
+        if not headed and kind in _PARAGRAPH_ENDS and kind not in short:
+            close = _first_line_end(text, low, start, close)
         all_starts += [start, close] if close < limit else [start]
         all_kinds += [kind, Section.FINDINGS] if close < limit else [kind]
     return all_starts, all_kinds
@@ -116,6 +119,19 @@ def _alone_on_a_line(text: str, low: str) -> Iterator[tuple[int, Section]]:
 _LONGEST_HEADING = 48
 _LONGEST_LINE = 120
 _MOST_WORDS = 5
+
+
+def _first_line_end(text: str, low: str, start: int, limit: int) -> int:
+    """Where an indication ends in a report without a heading for its findings: at the first line that is complete."""
+    newline = low.find("\n", start, limit)
+    while newline >= 0:
+        line = low[max(start, low.rfind("\n", start, newline) + 1) : newline].rstrip()
+        if line and (line.endswith((".", "?", "!")) or _line_stands_alone(text, low, newline)):
+            return newline + 1
+        newline = low.find("\n", newline + 1, limit)
+    return limit
+
+
 _SHORT = frozenset({Section.TITLE})
 _SENTENCE_END = re.compile(r"\n|\.(?=\s)")
 
