@@ -1,0 +1,132 @@
+"""Reads contrast-enhanced T1 slices of the head: marks the tumour and says which of three types it looks like."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from coread.domain.cards import OutputSpec, ReaderCard
+from coread.domain.findings import Box, Finding, ImageReference, Presence, TrackingId
+from coread.domain.identifiers import derived_uid
+from coread.domain.images import FloatPixels, PlanarImage
+from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
+from coread.domain.results import ReadResult, Refusal
+from coread.imaging.stretch import Part
+from coread.readers.brain_mr_tumor.outputs import BOX, GRAPH, INPUT, SIDE, TUMOUR, TYPE, TYPES
+from coread.readers.brain_mr_tumor.places import mark_of
+from coread.readers.brain_mr_tumor.preprocess import network_image
+from coread.readers.planar import Seen, Skipped, gather, one_against_rest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """What ``interpret`` needs from ``prepare``: of each row of the batch its image and the part it shows."""
+
+    seen: tuple[Seen, ...]
+    parts: tuple[Part, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A slice with its probability of a tumour and the box."""
+
+    reference: ImageReference
+    probability: float
+    box: Box | None
+
+
+@dataclass(frozen=True, slots=True)
+class BrainTumorReader:
+    """The brain tumour reader; see README.md for what it was measured on and when not to trust it."""
+
+    card: ReaderCard
+
+    def prepare(self, inputs: ReaderInputs) -> Prepared | Refusal:
+        """Check every slice against the card; refuse only when none is left."""
+        parts: list[Part] = []
+
+        def made(image: PlanarImage) -> FloatPixels:
+            pixels, part = network_image(image)
+            parts.append(part)
+            return pixels
+
+        gathered = gather(self.card, inputs, made)
+        if isinstance(gathered, Refusal):
+            return gathered
+        return Prepared({INPUT: gathered.batch}, Context(gathered.seen, tuple(parts), gathered.skipped))
+
+    def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
+        """Run the network over the slices of the study."""
+        return session.run(GRAPH, prepared.arrays)
+
+    def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
+        """Mark every slice above the threshold; the type is that of the marked slices together."""
+        context: Context = prepared.context
+        slices = [self._marked(session, context, number, outputs) for number in range(len(context.seen))]
+        spec = self.card.output(TUMOUR)
+        threshold = spec.operating_point().threshold
+        shown = [item for item in slices if item.probability >= threshold and item.box is not None]
+        weights = np.array([item.probability for item in slices])
+        mean = np.average(outputs[TYPE].astype(np.float64), axis=0, weights=weights + 1e-6)
+        logits = one_against_rest(mean[np.newaxis])[0]
+        findings = [_tumour(session, spec, slices, shown)]
+        findings += [
+            _typed(session, self.card.output(key), float(logit), shown or slices)
+            for key, logit in zip(TYPES, logits, strict=True)
+        ]
+        return ReadResult(tuple(findings), skipped=context.skipped, notes=_notes(bool(shown)))
+
+    def _marked(self, session: ModelSession, context: Context, number: int, outputs: Arrays) -> Marked:
+        mark = mark_of(outputs[BOX][number])
+        place = context.parts[number].box(mark.box, SIDE)
+        reference = context.seen[number].reference
+        return Marked(reference, session.calibrate(TUMOUR, mark.logit), Box(reference, *place) if place else None)
+
+
+def reader(card: ReaderCard) -> BrainTumorReader:
+    """Build the reader with its card."""
+    return BrainTumorReader(card)
+
+
+def _tumour(session: ModelSession, spec: OutputSpec, slices: list[Marked], shown: list[Marked]) -> Finding:
+    point = spec.operating_point()
+    best = max(shown or slices, key=lambda item: item.probability)
+    present = bool(shown)
+    # A slice whose box is empty cannot be marked, so it cannot be called either.
+    probability = best.probability if present else min(best.probability, float(np.nextafter(point.threshold, 0.0)))
+    return Finding(
+        key=spec.key,
+        concept=spec.concept,
+        presence=Presence.PRESENT if present else Presence.ABSENT,
+        probability=probability,
+        threshold=point.threshold,
+        operating_point=point.name,
+        site=spec.site,
+        tracking=TrackingId(f"{spec.key} 1", derived_uid(best.reference.sop_instance_uid, session.digest, spec.key)),
+        images=tuple(item.reference for item in shown or slices),
+        locations=tuple(item.box for item in shown if item.box is not None),
+        urgent=present and spec.urgent,
+    )
+
+
+def _typed(session: ModelSession, spec: OutputSpec, logit: float, slices: list[Marked]) -> Finding:
+    point = spec.operating_point()
+    probability = session.calibrate(spec.key, logit)
+    present = probability >= point.threshold
+    return Finding(
+        key=spec.key,
+        concept=spec.concept,
+        presence=Presence.PRESENT if present else Presence.ABSENT,
+        probability=probability,
+        threshold=point.threshold,
+        operating_point=point.name,
+        site=spec.site,
+        images=tuple(item.reference for item in slices),
+        urgent=present and spec.urgent,
+    )
+
+
+def _notes(marked: bool) -> tuple[str, ...]:
+    told = "The type is one of three that the reader knows, given that there is a tumour; it is no histology"
+    nothing = "No tumour was marked: how often that is right was never measured (no tumour-free slices were at hand)"
+    return (told,) if marked else (told, nothing)

@@ -1,0 +1,1 @@
+"""Mammograms: suspicious area with a box, and breast density (research use)."""
