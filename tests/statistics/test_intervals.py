@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from scipy.stats import bootstrap as scipy_bootstrap
+from scipy.stats import t as student
 from statsmodels.regression.linear_model import OLS
 
 from coread.statistics.errors import NotEstimable, UnsuitableData
@@ -42,7 +43,8 @@ def test_a_clustered_proportion_uses_the_cluster_robust_variance_of_statsmodels(
     )
     share = hits.mean()
     variance = float(fitted.cov_params()[0, 0]) * 40 / 39
-    low, high = wilson_bounds(share, share * (1 - share) / variance)
+    few = (norm.ppf(0.975) / student.ppf(0.975, 39)) ** 2  # Korn and Graubard's factor for 40 patients
+    low, high = wilson_bounds(share, few * share * (1 - share) / variance)
     found = clustered_proportion(hits, groups)
     assert (found.low, found.high) == pytest.approx((low, high))
     assert found.high - found.low > wilson(int(hits.sum()), 160).high - wilson(int(hits.sum()), 160).low
@@ -55,6 +57,25 @@ def test_a_proportion_is_exact_for_single_images_and_clustered_otherwise() -> No
     assert proportion(hits, [str(k) for k in range(40)]) == exact
     paired = [str(k // 2) for k in range(40)]
     assert proportion(hits, paired) == clustered_proportion(hits, paired)
+
+
+def test_a_clustered_proportion_covers_as_often_as_it_says_with_few_patients() -> None:
+    random = np.random.default_rng(7)
+    held = 0
+    for _ in range(400):
+        rate = random.beta(4, 1, 15)  # 0.8 on average, different in each of 15 patients
+        sizes = random.integers(1, 6, 15)
+        groups = np.repeat(np.arange(15), sizes).astype(str)
+        found = clustered_proportion(random.random(sizes.sum()) < np.repeat(rate, sizes), groups)
+        held += found.low <= 0.8 <= found.high
+    assert 0.92 <= held / 400 <= 0.99
+
+
+def test_images_of_one_patient_count_as_one_case() -> None:
+    found = clustered_proportion([1, 1, 0, 1], ["a", "a", "a", "a"])
+    assert (found.low, found.high) == wilson_bounds(0.75, 1.0)
+    alternating = clustered_proportion([1, 0] * 20, [str(k // 2) for k in range(40)])
+    assert alternating.high - alternating.low >= wilson(20, 40).high - wilson(20, 40).low
 
 
 def test_where_all_images_agree_patients_are_counted_once() -> None:

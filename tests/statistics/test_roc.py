@@ -243,6 +243,15 @@ def test_one_class_is_said_never_nan() -> None:
         auc_delong([1, 0, 0], [1.0, 2.0, 3.0])
 
 
+def test_infinite_scores_are_an_order_like_any_other() -> None:
+    truth = np.array([1, 1, 1, 0, 0, 0])
+    endless = np.array([np.inf, np.inf, 0.0, 0.0, -np.inf, -np.inf])
+    finite = np.array([9.0, 9.0, 0.0, 0.0, -9.0, -9.0])
+    assert auc(truth, endless) == auc(truth, finite)
+    assert roc_curve(truth, endless).sensitivity.tolist() == roc_curve(truth, finite).sensitivity.tolist()
+    assert auc_bootstrap(truth, endless) == auc_bootstrap(truth, finite)
+
+
 def test_unknown_truth_and_nan_scores_are_refused() -> None:
     with pytest.raises(UnsuitableData, match="unknown truth"):
         auc([1.0, np.nan, 0.0], [1.0, 2.0, 3.0])

@@ -78,3 +78,26 @@ def members_of(groups: Groups | None, n: int) -> tuple[Integers, int]:
     same_length(groups, range(n))
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     return member.astype(np.int64), len(names)
+
+
+def starts_of_levels(ordered: Floats) -> Indices:
+    """Return where each run of equal values begins in an ordered array (infinite values are equal to themselves)."""
+    return np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(ordered) else np.empty(0, dtype=np.intp)
+
+
+def ends_of_levels(ordered: Floats) -> Indices:
+    """Return where each run of equal values ends in an ordered array."""
+    return np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) if len(ordered) else np.empty(0, dtype=np.intp)
+
+
+def images_of_groups(member: Integers, groups: int) -> tuple[Indices, Indices, Indices]:
+    """Return images in the order of their groups, where each group starts in that order, and its size."""
+    sizes = np.bincount(member, minlength=groups)
+    return np.argsort(member, kind="stable"), np.cumsum(sizes) - sizes, sizes
+
+
+def gathered(order: Indices, starts: Indices, sizes: Indices, chosen: Indices) -> Indices:
+    """Return the images of the chosen groups, group by group, as often as each group was chosen."""
+    lengths = sizes[chosen]
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.asarray(order[np.repeat(starts[chosen], lengths) + within])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coread.domain.cards import Estimate
-from coread.statistics.arrays import Floats, Groups, Integers, members_of, same_length
+from coread.statistics.arrays import Floats, Groups, Integers, ends_of_levels, members_of, same_length
 from coread.statistics.errors import NotEstimable, UnsuitableData
 from coread.statistics.intervals import SHORT, Progress, Resampling, bootstrap, estimate, two_sided
 from coread.statistics.matching import Marks, MatchRule, assign, box_array, closeness, match
@@ -56,7 +56,7 @@ def froc_curve(marks: Marks) -> FrocCurve:
     _need_lesions(marks)
     order = np.argsort(-marks.score, kind="stable")
     score, false = marks.score[order], marks.lesion[order] < 0
-    ends = np.flatnonzero(np.r_[np.diff(score) != 0, True]) if len(score) else np.empty(0, dtype=np.intp)
+    ends = ends_of_levels(score)
     wrong, right = np.cumsum(false)[ends], np.cumsum(~false)[ends]
     return FrocCurve(np.r_[np.inf, score[ends]], np.r_[0.0, wrong / marks.images], np.r_[0.0, right / marks.lesions])
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coread.domain.cards import Estimate
-from coread.statistics.arrays import Floats, Groups, Indices, flags, members_of
+from coread.statistics.arrays import Floats, Groups, Indices, flags, gathered, images_of_groups, members_of
 from coread.statistics.errors import NotEstimable, UnsuitableData
 from coread.statistics.extras import scipy_part
 
@@ -96,8 +96,9 @@ def wilson_bounds(share: float, n: float, *, level: float = 0.95) -> tuple[float
 def clustered_proportion(successes: ArrayLike, groups: Groups, *, level: float = 0.95) -> Estimate:
     """Return a proportion over images whose patients give several.
 
-    Wilson's interval at the effective number of images, n / design effect (Rao and Scott 1992). Where all images agree
-    the design effect is unknown: patients are counted as if each gave one image.
+    Wilson's interval at the effective number of images, n / design effect (Rao and Scott 1992), at most n and lessened
+    for few patients (Korn and Graubard 1998). Where all images agree, or one patient gave them all, the design effect
+    is unknown: each patient counts as one image.
     """
     hits = flags(successes, what="successes")
     n = len(hits)
@@ -108,11 +109,12 @@ def clustered_proportion(successes: ArrayLike, groups: Groups, *, level: float =
         bounds = clopper_pearson(round(share * patients), patients, level=level)
         return estimate(share, bounds.low, bounds.high, n)
     if patients < 2:
-        raise NotEstimable("the spread between patients needs at least two patients.")
+        return estimate(share, *wilson_bounds(share, 1.0, level=level), n)
     residual = np.bincount(member, weights=hits - share, minlength=patients)
     variance = patients / (patients - 1) * float((residual**2).sum()) / n**2
-    effect = max(variance / (share * (1 - share) / n), 1.0 / n)
-    low, high = wilson_bounds(share, n / effect, level=level)
+    effective = n / max(variance / (share * (1 - share) / n), 1.0)
+    student = scipy_part("special").stdtrit(patients - 1, 0.5 + level / 2)
+    low, high = wilson_bounds(share, effective * (two_sided(level) / float(student)) ** 2, level=level)
     return estimate(share, low, high, n)
 
 
@@ -138,14 +140,13 @@ def bootstrap(
     when that happens more often than not, the statistic is not estimable.
     """
     member, patients, n = _grouping(groups)
-    order = np.argsort(member, kind="stable")
-    images_of = np.split(order, np.cumsum(np.bincount(member, minlength=patients))[:-1])
+    order, starts, sizes = images_of_groups(member, patients)
     value = statistic(np.arange(n))
     random = np.random.default_rng(plan.seed)
     drawn: list[float] = []
     failed = 0
     while len(drawn) < plan.repeats:
-        chosen = np.concatenate([images_of[i] for i in random.integers(0, patients, patients)])
+        chosen = gathered(order, starts, sizes, random.integers(0, patients, patients))
         try:
             drawn.append(statistic(chosen))
         except NotEstimable:

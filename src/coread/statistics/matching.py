@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from coread.statistics.arrays import Floats, Indices, Integers, same_length
+from coread.statistics.arrays import Floats, Indices, Integers, gathered, images_of_groups, same_length
 from coread.statistics.errors import UnsuitableData
 
 Boxes = Sequence[ArrayLike]
@@ -60,13 +60,9 @@ class Marks:
 
     def of_images(self, chosen: Indices) -> "Marks":
         """Return the marks of a resample: image k of the answer is ``chosen[k]``; an image may come several times."""
-        order = np.argsort(self.image, kind="stable")
-        counts = np.bincount(self.image, minlength=self.images)
-        starts = np.r_[0, np.cumsum(counts)[:-1]]
-        lengths = counts[chosen]
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        taken = order[np.repeat(starts[chosen], lengths) + within]
-        image = np.repeat(np.arange(len(chosen)), lengths)
+        order, starts, counts = images_of_groups(self.image, self.images)
+        taken = gathered(order, starts, counts, chosen)
+        image = np.repeat(np.arange(len(chosen)), counts[chosen])
         return Marks(self.score[taken], image, self.lesion[taken], self.lesions_per_image[chosen])
 
 

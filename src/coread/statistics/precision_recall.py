@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coread.domain.cards import Estimate
-from coread.statistics.arrays import Floats, Groups
+from coread.statistics.arrays import Floats, Groups, ends_of_levels, starts_of_levels
 from coread.statistics.errors import NotEstimable, UnsuitableData
 from coread.statistics.intervals import USUAL, Progress, Resampling, bootstrap_weighted, estimate, two_sided
 from coread.statistics.roc import truth_and_scores
@@ -37,7 +37,7 @@ def precision_recall_curve(truth: ArrayLike, scores: ArrayLike) -> PrecisionReca
     known, given = truth_and_scores(truth, scores)
     positives = _positives(known)
     order = np.argsort(-given, kind="stable")
-    ends = np.flatnonzero(np.r_[np.diff(given[order]) != 0, True])
+    ends = ends_of_levels(given[order])
     hits = np.cumsum(known[order])[ends]
     return PrecisionRecallCurve(given[order][ends], hits / (ends + 1), hits / positives, positives / len(known))
 
@@ -60,7 +60,7 @@ def average_precision_estimate(
     known, given = truth_and_scores(truth, scores)
     _positives(known)
     order = np.argsort(-given, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(given[order]) != 0])
+    starts = starts_of_levels(given[order])
     positive = known[order]
 
     def weighted(weights: Floats) -> Floats:

@@ -6,7 +6,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coread.domain.cards import Estimate
-from coread.statistics.arrays import Flags, Floats, Groups, both_classes, flags, members_of, numbers, same_length
+from coread.statistics.arrays import (
+    Flags,
+    Floats,
+    Groups,
+    both_classes,
+    ends_of_levels,
+    flags,
+    members_of,
+    numbers,
+    same_length,
+    starts_of_levels,
+)
 from coread.statistics.errors import NotEstimable, UnsuitableData
 from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import (
@@ -62,7 +73,7 @@ def midranks(values: Floats) -> Floats:
     """Return ranks from 1; tied values share the mean of their ranks."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    first = starts_of_levels(ordered)
     last = np.r_[first[1:], len(values)]
     ranks = np.empty(len(values))
     ranks[order] = np.repeat((first + last + 1) / 2, last - first)
@@ -74,7 +85,7 @@ def roc_curve(truth: ArrayLike, scores: ArrayLike) -> RocCurve:
     known, given = truth_and_scores(truth, scores)
     positives, negatives = both_classes(known, what="an ROC curve")
     order = np.argsort(-given, kind="stable")
-    ends = np.flatnonzero(np.r_[np.diff(given[order]) != 0, True])
+    ends = ends_of_levels(given[order])
     hits = np.cumsum(known[order])[ends]
     return RocCurve(
         thresholds=np.r_[np.inf, given[order][ends]],
@@ -200,7 +211,7 @@ def auc_bootstrap(
     known, given = truth_and_scores(truth, scores)
     both_classes(known)
     order = np.argsort(given, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(given[order]) != 0])
+    starts = starts_of_levels(given[order])
     positive = known[order]
 
     def weighted(weights: Floats) -> Floats:
