@@ -291,5 +291,5 @@ def test_truth_of_outputs_that_the_reader_lacks_is_refused(
 def test_a_thinned_curve_keeps_its_ends(values: list[float], points: int) -> None:
     rows = thinned(values, points=points)
     assert len(rows) <= max(points, 1)
-    assert rows[0][0] == pytest.approx(values[0], abs=1e-6)
-    assert rows[-1][0] == pytest.approx(values[-1], abs=1e-6)
+    assert rows[0][0] == pytest.approx(values[0], abs=1e-4)
+    assert rows[-1][0] == pytest.approx(values[-1], abs=1e-4)

@@ -22,8 +22,8 @@ def answers_of_report(report: Plain) -> dict[str, str]:
         "training_data": "; ".join(reader["training_data"]) or NOT_STATED,
         "training_licence": reader["training_licence"] or NOT_STATED,
         "eligibility": _eligibility(cases),
-        "wrapping": f"read by the engine of the clinic; pictures wrapped as DICOM ({_joined(report, 'wrapped_as')})",
-        "inputs": f"images of modality {_joined(report, 'wrapped_as')}",
+        "wrapping": f"read by the engine of the clinic as DICOM objects of modality {_modalities(report)}",
+        "inputs": f"images of modality {_modalities(report)}",
         "outputs": ", ".join(body["name"] for body in report["outputs"].values()) or NOT_STATED,
         "refusals": _refusals(report),
         "package": f"locked package, SHA-256 {report['package_digest']}",
@@ -61,8 +61,9 @@ def answers_of_report(report: Plain) -> dict[str, str]:
 
 def output_lines(report: Plain) -> list[str]:
     """Return one sentence for each measure of boxes, masks, numbers and types."""
+    names = {key: body["name"] for key, body in report["outputs"].items()}
     lines = [
-        f"Boxes of {key}: AP at IoU 0.5 {estimate_text(body['ap50'])}; centre of the lesion hit "
+        f"Boxes of {names.get(key, key)}: AP at IoU 0.5 {estimate_text(body['ap50'])}; centre of the lesion hit "
         f"{estimate_text(body.get('found_centre'), share=True)}."
         for key, body in report["boxes"].items()
     ]
@@ -83,6 +84,10 @@ def output_lines(report: Plain) -> list[str]:
 
 def _joined(report: Plain, key: str) -> str:
     return "; ".join(dict.fromkeys(str(item[key]) for item in report["cohorts"])) or NOT_STATED
+
+
+def _modalities(report: Plain) -> str:
+    return ", ".join(dict.fromkeys(name for item in report["cohorts"] for name in item["modalities"])) or NOT_STATED
 
 
 def _summary(report: Plain) -> str:

@@ -9,7 +9,8 @@ from coread.domain.cards import Estimate
 from coread.statistics.errors import NotEstimable
 
 _DIGITS = 6
-MAX_POINTS = 200
+_CURVE_DIGITS = 4
+MAX_POINTS = 120
 """Points of a curve in the report; more cannot be seen."""
 
 Plain = dict[str, Any]
@@ -59,4 +60,4 @@ def thinned(*columns: Sequence[float] | Any, points: int = MAX_POINTS) -> list[l
     table = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
     if len(table) > points:
         table = table[np.unique(np.linspace(0, len(table) - 1, points).round().astype(int))]
-    return [[rounded(value) for value in row] for row in table]
+    return [[round(float(value), _CURVE_DIGITS) for value in row] for row in table]

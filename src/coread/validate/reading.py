@@ -81,6 +81,7 @@ def _recorded(
         reading.outcome().value,
         seconds=round(seconds, 6),
         input_digest=reading.provenance.input_digest,
+        modality=wrapped.sources[0][1].modality,
     )
     if isinstance(ending, Refusal):
         reason = ending.reason

@@ -65,6 +65,8 @@ class CaseRecord:
     seconds: float = 0.0
     """Wall-clock time of the reading itself, without wrapping."""
     input_digest: str = ""
+    modality: str = ""
+    """As the header of its first image says it."""
 
     @property
     def was_read(self) -> bool:
@@ -89,4 +91,5 @@ def record_of(body: Mapping[str, Any]) -> CaseRecord:
         masks={key: MaskRecord(**item) for key, item in body["masks"].items()},
         numbers=dict(body["numbers"]),
         notes=tuple(body["notes"]),
+        modality=body.get("modality", ""),
     )

@@ -193,12 +193,13 @@ def _about(report: Plain) -> list[Block]:
         ages = cohort["ages"]
         age = f"{ages['least']:g} to {ages['most']:g} years, median {ages['median']:g}" if ages else "not stated"
         sexes = ", ".join(f"{name} {count:,}" for name, count in cohort["sexes"].items())
+        modalities = ", ".join(f"{name} {count:,}" for name, count in cohort["modalities"].items())
         pairs = (
             ("data", cohort["data"]), ("kept apart from training", cohort["split"]),
             ("reference standard", cohort["reference_standard"]), ("licence", cohort["licence"]),
             ("citation", cohort["citation"]),
             ("cases", f"{cohort['cases']:,} of {counted(cohort['patients'], 'patient')}"),
-            ("age", age), ("sex", sexes), ("pictures read as", f"DICOM, modality {cohort['wrapped_as']}"),
+            ("age", age), ("sex", sexes), ("modalities", modalities),
         )  # fmt: skip
         blocks += [Heading(f"Cohort: {cohort['name']}", 2), _pairs(pairs)]
     return blocks

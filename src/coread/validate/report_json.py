@@ -13,9 +13,7 @@ from typing import Any
 
 import coread
 from coread.models.lineage import sha256_of
-from coread.validate.cohort import Cohort
 from coread.validate.errors import BadRun
-from coread.validate.freezing import Frozen
 from coread.validate.measure_outputs import MeasureSettings
 from coread.validate.plain import Plain
 from coread.validate.running import CohortRun
@@ -58,7 +56,7 @@ def report_document(runs: Sequence[CohortRun], body: Plain, how: Circumstances, 
         },
         "package_digest": reader.package_digest,
         "card_sha256": sha256_of(reader.card_path),
-        "cohorts": [cohort_document(run.cohort, run.frozen) for run in runs],
+        "cohorts": [cohort_document(run) for run in runs],
         "run": {
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "coread_version": coread.__version__,
@@ -76,8 +74,9 @@ def report_document(runs: Sequence[CohortRun], body: Plain, how: Circumstances, 
     }
 
 
-def cohort_document(cohort: Cohort, frozen: Frozen) -> Plain:
+def cohort_document(run: CohortRun) -> Plain:
     """Return what a report says of a cohort; no path of this machine is in it."""
+    cohort, frozen = run.cohort, run.frozen
     return {
         "name": cohort.name,
         "digest": frozen.digest,
@@ -91,7 +90,7 @@ def cohort_document(cohort: Cohort, frozen: Frozen) -> Plain:
         "citation": cohort.citation,
         "reference_standard": cohort.reference_standard,
         "simulated": cohort.simulated,
-        "wrapped_as": cohort.wrapping.modality,
+        "modalities": _counts([record.modality for record in run.records]),
         "ages": _range([case.age_years for case in cohort.cases if case.age_years is not None]),
         "sexes": _counts([case.sex for case in cohort.cases]),
     }

@@ -34,6 +34,7 @@ td { vertical-align: top; }
 td small, dd small { color: var(--quiet); font-weight: 400; font-size: 0.82rem; display: block; }
 th.number, td.number { text-align: right; padding-left: 0.6rem; }
 table.narrow { width: auto; min-width: min(100%, 34rem); }
+table.narrow td:nth-child(2):not(.number) { min-width: min(16rem, 30vw); }
 td.number { white-space: nowrap; }
 td.number.quiet { white-space: normal; min-width: 8rem; }
 table.pairs td:first-child { width: 13rem; }
