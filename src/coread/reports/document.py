@@ -16,7 +16,7 @@ from coread.reports.records import (
 )
 from coread.reports.sentences import Sentence, lowered, sentences
 
-_RANKS = {Section.PRELIMINARY: 0, Section.FINDINGS: 1, Section.IMPRESSION: 2, Section.ADDENDUM: 3}
+_RANKS = {Section.PRELIMINARY: 0, Section.FINDINGS: 1, Section.BODY: 1, Section.IMPRESSION: 2, Section.ADDENDUM: 3}
 """Sections that make labels; a higher one outranks a lower one."""
 _ANY_SECTION = "support_devices"
 """A device that one section names is there, whatever another says of another device."""

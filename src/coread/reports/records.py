@@ -61,11 +61,13 @@ class Side(StrEnum):
 
 
 class Section(StrEnum):
-    """Part of a report; only the first four make labels."""
+    """Part of a report; only the first five make labels."""
 
     ADDENDUM = "addendum"
     IMPRESSION = "impression"
     FINDINGS = "findings"
+    BODY = "body"
+    """Text under no heading."""
     PRELIMINARY = "preliminary"
     INDICATION = "indication"
     COMPARISON = "comparison"

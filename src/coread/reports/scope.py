@@ -247,7 +247,7 @@ def _statement_follows(machine: _Machine) -> bool:
         if event.kind in _CHANGES or event.kind == "severity":
             changed = True
         elif event.kind == "finding":
-            return not listed and (changed or event.payload.lasting)
+            return not listed and (changed or (event.payload.lasting and machine.negation != "removed"))
         elif event.kind in ("subject", "state"):
             return not listed
         elif event.kind in ("and", "or") and changed:

@@ -63,14 +63,16 @@ def sentences(text: str, low: str) -> Iterator[Sentence]:
 
 
 def _headings(text: str, low: str) -> tuple[list[int], list[Section]]:
-    """Return where sections begin (after their heading) and which they are; text before any counts as findings."""
+    """Return where sections begin (after their heading) and which they are; text under none is body."""
     found = sorted((*_before_colons(low), *_alone_on_a_line(text, low)))
     if not found:
-        return [0], [Section.FINDINGS]
+        return [0], [Section.BODY]
     starts = [0, *(start for start, _ in found)]
-    kinds = [Section.FINDINGS, *(kind for _, kind in found)]
-    headed = Section.FINDINGS in kinds[1:]
+    kinds = [Section.BODY, *(kind for _, kind in found)]
+    headed = Section.FINDINGS in kinds
     short = _SHORT if headed else _SHORT | {Section.COMPARISON, Section.TECHNIQUE}
+    if "\n" not in low and not _LABELLING.intersection(kinds):
+        short = _PARAGRAPH_ENDS
     all_starts: list[int] = []
     all_kinds: list[Section] = []
     for number, (start, kind) in enumerate(zip(starts, kinds, strict=True)):
@@ -79,7 +81,7 @@ def _headings(text: str, low: str) -> tuple[list[int], list[Section]]:
         if not headed and kind in _PARAGRAPH_ENDS and kind not in short:
             close = _first_line_end(text, low, start, close)
         all_starts += [start, close] if close < limit else [start]
-        all_kinds += [kind, Section.FINDINGS] if close < limit else [kind]
+        all_kinds += [kind, Section.BODY] if close < limit else [kind]
     return all_starts, all_kinds
 
 
@@ -132,6 +134,7 @@ def _first_line_end(text: str, low: str, start: int, limit: int) -> int:
     return limit
 
 
+_LABELLING = frozenset({Section.FINDINGS, Section.IMPRESSION, Section.ADDENDUM, Section.PRELIMINARY})
 _SHORT = frozenset({Section.TITLE})
 _SENTENCE_END = re.compile(r"\n|\.(?=\s)")
 
