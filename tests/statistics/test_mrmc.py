@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 from coread.statistics.errors import NotEstimable, UnreadableStudy, UnsuitableData
 from coread.statistics.imrmc import read_imrmc, write_imrmc
-from coread.statistics.mrmc import ReaderStudy, analyse_pseudovalues, analyse_readers
+from coread.statistics.mrmc import Figure, ReaderStudy, analyse_pseudovalues, analyse_readers
 from coread.statistics.power import mrmc_cases, mrmc_power
 from tests.statistics import van_dyke
 
@@ -119,6 +120,29 @@ def test_power_for_the_next_study_is_the_published_table() -> None:
         assert mrmc_cases(variances, difference, readers=readers) == cases
     with pytest.raises(NotEstimable, match="more readers"):
         mrmc_cases(variances, difference, readers=3)
+
+
+@pytest.mark.parametrize("figure", ["sensitivity", "specificity"])
+def test_calls_of_readers_are_analysed_by_the_same_model(figure: Figure) -> None:
+    study = van_dyke.study()
+    calls = ReaderStudy(study.modalities, study.readers, study.cases, study.truth, (study.scores >= 4).astype(float))
+    found = analyse_readers(calls, figure=figure)
+    among = study.truth if figure == "sensitivity" else ~study.truth
+    right = calls.scores[..., among] if figure == "sensitivity" else 1 - calls.scores[..., among]
+    assert found.aucs == pytest.approx(right.mean(axis=2))
+    paired = ttest_rel(found.aucs[0], found.aucs[1])  # readers random, cases fixed: a paired t-test over readers
+    assert found.fixed_cases.statistic == pytest.approx(float(paired.statistic) ** 2)
+    assert found.fixed_cases.p_value == pytest.approx(float(paired.pvalue))
+    first = right[0, 0], right[1, 0]  # one reader: the variance of a paired difference of shares
+    spread = np.sqrt(np.var(first[0] - first[1], ddof=1) / among.sum())
+    assert found.by_reader[0][0].standard_error == pytest.approx(float(spread))
+    drawn = analyse_readers(calls, figure=figure, covariance="bootstrap", repeats=4000).components
+    assert drawn.error == pytest.approx(found.components.error, rel=0.08)
+
+
+def test_sensitivity_of_scores_is_refused() -> None:
+    with pytest.raises(UnsuitableData, match="calls, 0 or 1"):
+        analyse_readers(van_dyke.study(), figure="sensitivity")
 
 
 @pytest.mark.parametrize("view", ["random_both", "fixed_readers"])

@@ -1,7 +1,8 @@
 """Reader studies: several readers read the same cases with several modalities (with and without the AI reader).
 
 Obuchowski and Rockette (1995) with the degrees of freedom of Hillis (2007), and the pseudovalue analysis of Dorfman,
-Berbaum and Metz (1992) as unified by Hillis, Berbaum and Metz (2008). The figure of merit is the empirical AUC.
+Berbaum and Metz (1992) as unified by Hillis, Berbaum and Metz (2008). The figure of merit is the empirical AUC, or the
+sensitivity or specificity of calls (scores 0 and 1).
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from coread.statistics.roc import delong_covariance, placements
 _NOTHING = 1e-14
 """A variance this small is rounding."""
 CovarianceMethod = Literal["delong", "jackknife", "bootstrap"]
+Figure = Literal["auc", "sensitivity", "specificity"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +91,7 @@ class StudyAnalysis:
 
     study: ReaderStudy
     aucs: Floats
-    """(modalities, readers)."""
+    """(modalities, readers): the figure of merit of each reader with each modality."""
     mean_square_modality: float
     mean_square_reader: float
     mean_square_interaction: float
@@ -99,6 +101,7 @@ class StudyAnalysis:
     fixed_cases: StudyTest
     by_reader: tuple[tuple[PairwiseDifference, ...], ...]
     """For each reader, differences between modalities by the normal distribution."""
+    figure: Figure = "auc"
 
     def variances(self) -> MrmcVariances:
         """Return what the power of the next study is computed from."""
@@ -132,15 +135,23 @@ def analyse_readers(
     study: ReaderStudy,
     *,
     covariance: CovarianceMethod = "delong",
+    figure: Figure = "auc",
     level: float = 0.95,
     repeats: int = 2000,
     seed: int = 0,
 ) -> StudyAnalysis:
-    """Analyse a reader study; ``repeats`` and ``seed`` are for the bootstrap covariance."""
+    """Analyse a reader study; ``repeats`` and ``seed`` are for the bootstrap covariance.
+
+    For sensitivity and specificity the scores are calls, 0 or 1; only the positive or the negative cases enter.
+    """
     _check_design(study)
     modalities, readers = len(study.modalities), len(study.readers)
     flat = study.scores.reshape(modalities * readers, -1)
-    areas, spread = _areas_and_covariance(study.truth, flat, covariance, repeats=repeats, seed=seed)
+    if figure == "auc":
+        areas, spread = _areas_and_covariance(study.truth, flat, covariance, repeats=repeats, seed=seed)
+    else:
+        right = _right_calls(study, flat, figure)
+        areas, spread = right.mean(axis=1), _covariance_of_means(right, covariance, repeats=repeats, seed=seed)
     aucs = areas.reshape(modalities, readers)
     table = spread.reshape(modalities, readers, modalities, readers)
     square_modality, square_reader, square_interaction = _mean_squares(aucs)
@@ -159,6 +170,7 @@ def analyse_readers(
         fixed_readers=tests.fixed_readers(),
         fixed_cases=tests.fixed_cases(),
         by_reader=tests.by_reader(),
+        figure=figure,
     )
 
 
@@ -358,6 +370,22 @@ def _areas_and_covariance(
                 [float(above.mean()) for above, _ in (placements(truth[chosen], row[chosen]) for row in scores)]
             )
     return areas, np.asarray(np.cov(np.array(drawn).T))
+
+
+def _right_calls(study: ReaderStudy, calls: Floats, figure: Figure) -> Floats:
+    """Return which calls are right among the cases of one class, (readers x modalities, cases)."""
+    if not np.isin(calls, (0.0, 1.0)).all():
+        raise UnsuitableData(f"{figure} needs calls, 0 or 1, not scores: apply each reader's threshold first.")
+    return calls[:, study.truth] if figure == "sensitivity" else 1.0 - calls[:, ~study.truth]
+
+
+def _covariance_of_means(values: Floats, method: CovarianceMethod, *, repeats: int, seed: int) -> Floats:
+    """Return the covariance of means over cases; for means DeLong's and the jackknife's are the sample covariance."""
+    n = values.shape[1]
+    if method != "bootstrap":
+        return np.asarray(np.cov(values) / n)
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=repeats) / n
+    return np.asarray(np.cov(values @ weights.T))
 
 
 def _pseudovalues(truth: Flags, scores: Floats) -> tuple[Floats, Floats]:
