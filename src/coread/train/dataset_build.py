@@ -20,6 +20,7 @@ from coread.models.lineage import sha256_of
 from coread.train.adapters import ADAPTERS
 from coread.train.adapters.contract import Draft, DrawMask, ReadOptions
 from coread.train.datasets import OWN, ImageIndex, ImageRow, write_index
+from coread.train.deidentified import REPORT, REPORT_PAGE, Deidentifier, DeidentifyPlan, HeldBack
 from coread.train.errors import DataMissing, DatasetExists
 from coread.train.pictures import PictureStore
 
@@ -44,6 +45,8 @@ class BuildPlan:
     """Decode every image, not only digest its bytes: finds damage now instead of while training."""
     leave_out: bool = False
     """Leave out rows whose image is missing or damaged and list them, instead of stopping."""
+    deidentify: DeidentifyPlan | None = None
+    """Write de-identified copies into the set instead of pointing to the source."""
     threads: int = 0
 
 
@@ -56,24 +59,44 @@ def build_dataset(plan: BuildPlan, progress: Progress = lambda _done, _total: No
         drafts = list(adapter.read(plan.source, plan.options))
         if not drafts:
             raise DataMissing(f"{plan.source} holds no image that {plan.adapter} knows: {adapter.layout}")
+        cleaner = Deidentifier.of(plan.deidentify, plan.source, partial) if plan.deidentify is not None else None
         with PictureStore(plan.source, partial) as store, _Journal(partial / JOURNAL) as journal:
-            opened = _Opener(plan, store, journal).open_all(drafts, progress)
+            opened = _Opener(plan, store, journal, cleaner).open_all(drafts, progress)
         (partial / JOURNAL).unlink(missing_ok=True)
-        masks = sorted(path.relative_to(partial).as_posix() for path in (partial / "masks").glob("*.png"))
+        rows = tuple(row for row, problem in opened if not problem)
+        if cleaner is not None:
+            cleaner.write_held_back(plan.folder.with_name(plan.folder.name + ".held_back.json"))
+            cleaner.write_reports(rows)
+            cleaner.forget_key()
         index = ImageIndex(
             name=plan.name or plan.adapter,
-            root=plan.source,
-            rows=tuple(row for row, problem in opened if not problem),
+            root=plan.source if cleaner is None else partial,
+            rows=rows,
             folder=partial,
             licence=adapter.licence,
             citation=adapter.citation,
             adapter=plan.adapter,
-            left_out=tuple((row.image_id, problem) for row, problem in opened if problem),
+            left_out=() if cleaner is not None else tuple((row.image_id, text) for row, text in opened if text),
         )
         written = write_index(
-            index, step="dataset build", inputs=_inputs(index.rows, plan), settings=_settings(plan), outputs=masks
+            index,
+            step="dataset build",
+            inputs=_inputs(rows, plan),
+            settings=_settings(plan),
+            outputs=[*_own_files(partial, rows), *((REPORT, REPORT_PAGE) if cleaner is not None else ())],
         )
-    return replace(written, folder=plan.folder, root=plan.source.resolve())
+    root = plan.source.resolve() if plan.deidentify is None else plan.folder.resolve()
+    return replace(written, folder=plan.folder, root=root)
+
+
+def _own_files(folder: Path, rows: Sequence[ImageRow]) -> list[str]:
+    """Return the files that the build made for these rows; others, of rows that were left out, are removed."""
+    used = {path.removeprefix(OWN) for row in rows for path in (row.path, row.mask) if path.startswith(OWN)}
+    for kind in ("masks", "images"):
+        for path in sorted((folder / kind).rglob("*")):
+            if path.is_file() and path.relative_to(folder).as_posix() not in used:
+                path.unlink()
+    return sorted(used)
 
 
 @contextlib.contextmanager
@@ -101,8 +124,8 @@ def partial_folder(folder: Path) -> Iterator[Path]:
 class _Opener:
     """Opens the image of every draft, draws its mask, and says what is wrong with it."""
 
-    def __init__(self, plan: BuildPlan, store: PictureStore, journal: "_Journal") -> None:
-        self._plan, self._store, self._journal = plan, store, journal
+    def __init__(self, plan: BuildPlan, store: PictureStore, journal: "_Journal", cleaner: Deidentifier | None) -> None:
+        self._plan, self._store, self._journal, self._cleaner = plan, store, journal, cleaner
 
     def open_all(self, drafts: Sequence[Draft], progress: Progress) -> list[tuple[ImageRow, str]]:
         """Return every row with its digest, and with a problem where there is one."""
@@ -112,7 +135,13 @@ class _Opener:
             for result in pool.map(self._open, drafts):
                 opened.append(result)
                 progress(len(opened), len(drafts))
-        problems = [f"{row.image_id}: {problem}" for row, problem in opened if problem]
+        held = self._cleaner.held_back if self._cleaner is not None else {}
+        problems = [f"{row.image_id}: {text}" for row, text in opened if text and row.image_id not in held]
+        if len(held) == len(opened):
+            raise HeldBack(
+                f"all {len(held)} images were held back, e.g. {opened[0][1]}; look at them and list those "
+                "that show nobody in the accept_file of the rules"
+            )
         if problems and (not self._plan.leave_out or len(problems) == len(opened)):
             raise DataMissing(
                 f"{len(problems)} of {len(opened)} images cannot be used: "
@@ -130,6 +159,9 @@ class _Opener:
                 row = replace(row, mask=self._drawn(row.image_id, draft.draw))
             elif row.mask:
                 self._digest(row.mask)
+            if self._cleaner is not None:
+                row = self._cleaner.row(row)
+                digest = self._store.sha256(row.path)
         except DataMissing as problem:
             return row, str(problem)
         return replace(row, sha256=digest), ""
@@ -152,6 +184,8 @@ class _Opener:
     def _drawn(self, image_id: str, draw: DrawMask) -> str:
         from PIL import Image
 
+        if self._cleaner is not None:
+            image_id = self._cleaner.profile.pseudonyms.name("mask", image_id)
         name = f"masks/{image_id.replace('/', '_')}.png"
         target = self._store.file(OWN) / name
         if not target.is_file():
@@ -203,8 +237,14 @@ def _inputs(rows: Sequence[ImageRow], plan: BuildPlan) -> dict[str, str]:
 
 
 def _settings(plan: BuildPlan) -> dict[str, Any]:
-    options = plan.options
+    options, rules = plan.options, plan.deidentify
     return {
-        "adapter": plan.adapter, "source": str(plan.source), "decode": plan.decode, "leave_out": plan.leave_out,
-        "table": str(options.table or ""), "labels": list(options.labels), "columns": dict(options.columns),
-    }  # fmt: skip
+        "adapter": plan.adapter,
+        "source": "" if rules else str(plan.source),
+        "decode": plan.decode,
+        "leave_out": plan.leave_out,
+        "table": options.table.name if options.table else "",
+        "labels": list(options.labels),
+        "columns": dict(options.columns),
+        "deidentify": rules.settings if rules is not None else None,
+    }

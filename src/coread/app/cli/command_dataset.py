@@ -60,16 +60,21 @@ def build(
     query: Annotated[
         Path | None, typer.Option(help="TOML file: first fetch from an archive (C-MOVE, DICOMweb) into SOURCE")
     ] = None,
+    deidentify: Annotated[
+        Path | None, typer.Option(help="TOML file of rules: write de-identified copies (PS3.15 annex E) into OUT")
+    ] = None,
     leave_out: Annotated[bool, typer.Option("--leave-out", help="leave missing or damaged images out")] = False,
     json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Read a set through its adapter, open every image, and write its index. Goes on where it was stopped."""
     from coread.train.dataset_build import BuildPlan, build_dataset
+    from coread.train.deidentified import read_rules
 
     if query is not None:
         _fetch(query, source, leave_out=leave_out, quiet=json)
     name, options = _options(setting or [])
-    plan = BuildPlan(adapter, source, out, name=name, options=options, leave_out=leave_out)
+    rules = read_rules(deidentify) if deidentify is not None else None
+    plan = BuildPlan(adapter, source, out, name=name, options=options, leave_out=leave_out, deidentify=rules)
     with _progress(f"{adapter}: opening images", quiet=json) as step:
         index = build_dataset(plan, step)
     _answer(index, json=json)

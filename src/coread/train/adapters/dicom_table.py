@@ -95,6 +95,11 @@ def row_of_header(path: str, header: InstanceHeader) -> ImageRow:
         age=_years(header.patient_age),
         sex=header.patient_sex if header.patient_sex in ("F", "M", "O") else "",
         source="dicom",
+        covariates={
+            name: value
+            for name, value in (("modality", header.modality), ("body_part", header.body_part_examined))
+            if value
+        },
     )
 
 

@@ -1,0 +1,72 @@
+"""Replacements that are the same for the same input and key, and tell nothing without the key."""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+_STANDARD = "1.2.840.10008."
+"""UIDs of the standard itself (SOP classes, syntaxes, well-known frames of reference) are not identities."""
+_DATE = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})(.*)", re.DOTALL)
+_FARTHEST_DAYS = 3650
+_NEAREST_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonymizer:
+    """Makes pseudonyms with a secret key; who has the key can make the same ones again, nobody can go back."""
+
+    key: bytes
+
+    def uid(self, uid: str) -> str:
+        """Return the replacement of an instance's or frame's UID (root 2.25, 122 bits)."""
+        if not uid or uid.startswith(_STANDARD):
+            return uid
+        return f"2.25.{int.from_bytes(self._digest('uid', uid)[:16], 'big') >> 6}"
+
+    def patient(self, patient_id: str, issuer: str = "") -> str:
+        """Return the pseudonym of a patient."""
+        return "P" + self._digest("patient", f"{issuer}\x1f{patient_id}").hex()[:16].upper()
+
+    def days(self, patient_id: str, issuer: str = "") -> int:
+        """Return by how many days the dates of a patient move: one month to ten years into the past."""
+        drawn = int.from_bytes(self._digest("days", f"{issuer}\x1f{patient_id}")[:8], "big")
+        return -(_NEAREST_DAYS + drawn % (_FARTHEST_DAYS - _NEAREST_DAYS))
+
+    def name(self, what: str, text: str) -> str:
+        """Return a short pseudonym of anything else, e.g. a group."""
+        return self._digest(what, text).hex()[:16]
+
+    def _digest(self, what: str, text: str) -> bytes:
+        return hmac.new(self.key, f"{what}\x1f{text}".encode(), hashlib.sha256).digest()
+
+
+def shifted(text: str, days: int) -> str:
+    """Return a DICOM date (DA, or DT with its time) moved by days; empty where there is no such day."""
+    found = _DATE.fullmatch(text.strip())
+    if found is None:
+        return ""
+    try:
+        moved = date(int(found[1]), int(found[2]), int(found[3])) + timedelta(days=days)
+    except (ValueError, OverflowError):
+        return ""
+    return f"{moved:%Y%m%d}{found[4].strip()}"
+
+
+def capped_age(text: str) -> str:
+    """Return a DICOM age, 90 years and more as ``090Y``: the very old are few enough to be found."""
+    number, unit = text.strip()[:-1], text.strip()[-1:].upper()
+    return "090Y" if unit == "Y" and number.isdigit() and int(number) >= 90 else text
+
+
+def clean_words(text: str, allowed: frozenset[str], identifiers: frozenset[str]) -> str:
+    """Return the words of free text that are allowed, and numbers below 1,000 with or without a unit."""
+    kept = []
+    for word in re.split(r"[\s,;:/()\[\]_+]+", text):
+        plain = word.strip(".-*'\"").casefold()
+        if plain in identifiers:
+            continue
+        if plain in allowed or re.fullmatch(r"\d{1,3}(\.\d{1,2})?(mm|cm|ml|s|ms|kv|deg|d|f)?", plain):
+            kept.append(word)
+    return " ".join(kept)
