@@ -79,15 +79,37 @@ class PlannedRegion:
 
 @dataclass(frozen=True, slots=True)
 class VolumePlan:
-    """Whole volumes: modality values go to ``graph`` with their affine; it gives a label map on the same grid."""
+    """Whole volumes. Without ``roi`` the modality values go to ``graph`` with their affine, and it gives a label map on
+    the same grid. With it they are turned, resampled and scaled, and the graph reads them window by window."""
 
     regions: tuple[PlannedRegion, ...]
     graph: str = "process"
     input: str = "volume"
+    output: str = "scores"
+    """Of the graph: (1, classes, *roi); the class with the highest mean score is the label."""
+    orientation: str = "RAS"
+    """Where the three axes of the network's input lead to, as letters of R L A P S I."""
+    spacing_mm: tuple[float, ...] = ()
+    """Along the axes of ``orientation``; empty: as it comes."""
+    window: tuple[float, ...] = ()
+    """(low, high, new low, new high): values are clipped to low and high and scaled; empty: as they are."""
+    roi: tuple[int, ...] = ()
+    """Size of a window along the axes of ``orientation``."""
+    overlap: float = 0.25
+    """Share of a window that the next one repeats."""
 
     def __post_init__(self) -> None:
         if not self.regions or any(item.label < 1 or item.least_ml < 0 for item in self.regions):
             raise BadPlan("a volume plan needs regions with labels >= 1 and least_ml >= 0.")
+        groups = [next((pair for pair in ("RL", "AP", "SI") if letter in pair), "") for letter in self.orientation]
+        if sorted(groups) != ["AP", "RL", "SI"]:
+            raise BadPlan("orientation needs one letter each of R or L, A or P, S or I.")
+        if len(self.spacing_mm) not in (0, 3) or min(self.spacing_mm, default=1.0) <= 0:
+            raise BadPlan("spacing_mm needs three numbers above 0, or none.")
+        if len(self.roi) not in (0, 3) or min(self.roi, default=1) < 1 or not 0.0 <= self.overlap < 1.0:
+            raise BadPlan("roi needs three sizes, or none, and overlap lies in [0, 1).")
+        if self.window and not (len(self.window) == 4 and self.window[0] < self.window[1]):
+            raise BadPlan("window needs low < high and the two new values.")
 
 
 Plan = PlanarPlan | VolumePlan
@@ -163,8 +185,10 @@ def _value(name: str, value: Any) -> Any:
         return tuple(PlannedOutput(**_exact(item)) for item in value)
     if name == "regions":
         return tuple(PlannedRegion(**_exact(item)) for item in value)
-    if name in ("mean", "std"):
+    if name in ("mean", "std", "spacing_mm", "window"):
         return tuple(float(item) for item in value)
+    if name == "roi":
+        return tuple(int(item) for item in value)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError(f"{name} must be text or a number")
     return value

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coread.domain.cards import (
     InputContract,
@@ -23,7 +24,7 @@ from coread.domain.cards import (
 )
 from coread.domain.codes import COREAD_SCHEME, Code
 from coread.domain.errors import Misconfigured
-from coread.imaging.plan import Plan, PlanarPlan, plan_to_json
+from coread.imaging.plan import Plan, PlanarPlan, VolumePlan, plan_to_json
 from coread.models.calibration import Calibration, Platt, calibration_to_json
 from coread.models.card_text import card_toml
 from coread.models.errors import BadImport
@@ -90,6 +91,30 @@ def write_graph_package(
     curves = Calibration(tuple((item.key, Platt(1.0, 0.0)) for item in outputs))
     (model / "calibration.json").write_text(calibration_to_json(curves), encoding="utf-8")
     _write_goldens(model, graph, plan)
+    write_texts(folder, _card(about, outputs, plan), about)
+
+
+def write_volume_package(
+    folder: Path,
+    graph: bytes,
+    plan: VolumePlan,
+    about: Described,
+    outputs: Sequence[ImportedOutput],
+    image: NDArray[np.float32],
+) -> None:
+    """Write graph, plan, one golden case of a generated window, card and texts into an empty folder."""
+    model = folder / MODEL
+    model.mkdir(parents=True)
+    (model / f"{plan.graph}.onnx").write_bytes(graph)
+    (model / PLAN).write_text(plan_to_json(plan), encoding="utf-8")
+    (model / "calibration.json").write_text(calibration_to_json(Calibration()), encoding="utf-8")
+    found = load_graph("onnxruntime", graph, 1).run({plan.input: image})
+    scores = found.get(plan.output)
+    if scores is None or scores.ndim != 5 or scores.shape[1] <= max(item.label for item in plan.regions):
+        raise BadImport(
+            f"the network gives {None if scores is None else scores.shape}, too few classes for the labels."
+        )
+    save_golden_case(model, "generated0", {plan.input: image}, found, graph=plan.graph)
     write_texts(folder, _card(about, outputs, plan), about)
 
 

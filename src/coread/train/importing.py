@@ -105,7 +105,9 @@ def exported(
     graph = folder / "graph.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of itself and of every constant; the proof is what counts
-        export_onnx(OneOutput(network), example, graph, output_names=output_names)
+        # A scripted network cannot be called from a traced one; it is exported as it is.
+        traced = network if isinstance(network, torch.jit.ScriptModule) else OneOutput(network)
+        export_onnx(traced, example, graph, output_names=output_names)
     worst_difference(OneOutput(network), graph, example, limit=1e-3)
     data = graph.read_bytes()
     graph.unlink()

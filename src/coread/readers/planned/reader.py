@@ -15,6 +15,7 @@ from coread.domain.reading import Arrays, ModelSession, Prepared, Reader, Reader
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
 from coread.imaging.plan import BadPlan, PlanarPlan, VolumePlan, plan_from_json, planned_array
+from coread.imaging.windows import labels_by_windows
 from coread.readers.planar import Gathered, call, gather
 
 PLAN_FILE = "preprocessing.json"
@@ -92,7 +93,14 @@ class PlannedVolume:
 
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
         """Run the segmentation; the label map must come back on the grid that was given."""
-        return session.run(self.plan.graph, prepared.arrays)
+        if not self.plan.roi:
+            return session.run(self.plan.graph, prepared.arrays)
+        plan = self.plan
+
+        def scores_of(window: NDArray[np.float32]) -> NDArray[np.float32]:
+            return np.asarray(session.run(plan.graph, {plan.input: window[None, None]})[plan.output][0])
+
+        return {"labels": labels_by_windows(plan, prepared.context, scores_of)}
 
     def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
         """Turn labels into regions, their volumes, and present or absent."""
