@@ -20,7 +20,8 @@ _ALIKE = {
         strict=True,
     )
 }
-_BORDER = re.compile(r"[.?!;]+|\n")
+_BORDER = re.compile(r"[.?!;]+|\n|\)")
+_NUMBERED = re.compile(r"\s\d{1,2}$")
 _ITEM = re.compile(r" *(?:\n|[-*\u2022>]|\d{1,2}[.)]\s)")
 _ABBREVIATION = re.compile(r"(?:\b(?:vs|dr|mr|mrs|approx|e\.g|i\.e|eg|ie|st|ca|cf|incl|resp|est|min|max|avg|pt|dx))$")
 _OPEN_END = re.compile(
@@ -159,13 +160,23 @@ def _ends(text: str, low: str, starts: list[int]) -> Iterator[int]:
         while number < len(borders) and borders[number] <= end:
             yield borders[number]
             number += 1
-        if low[start] == "\n":
+        if low[start] == ")":
+            if _is_item_number(low, start):
+                yield end
+        elif low[start] == "\n":
             if _ITEM.match(low, end) or _line_stands_alone(text, low, start):
                 yield end
         elif _ends_here(low, start, end):
             yield end
     yield from borders[number:]
     yield len(low)
+
+
+def _is_item_number(low: str, bracket: int) -> bool:
+    """Whether a bracket closes the number of an item ("1) ... 2) ...") and nothing that was opened."""
+    if not _NUMBERED.search(low, max(0, bracket - 4), bracket) or low[bracket + 1 : bracket + 2] != " ":
+        return False
+    return "(" not in low[max(0, bracket - 40) : bracket].rpartition(")")[2]
 
 
 def _ends_here(low: str, start: int, end: int) -> bool:
