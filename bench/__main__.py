@@ -15,6 +15,7 @@ MEASUREMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("index search", ("bench/qido.py",)),
     ("DICOMweb", ("bench/web.py",)),
     ("inference", ("bench/inference.py",)),
+    ("training", ("bench/train.py",)),
     ("report labels", ("bench/reports.py",)),
     ("last image to worklist and PACS", ("bench/latency.py",)),
 )
