@@ -260,6 +260,11 @@ def test_a_table_is_joined_to_dicom_by_whatever_it_names(tmp_path: Path) -> None
     assert len(built("dicom_folder", source, tmp_path / "all")) == 2
 
 
+def test_the_reference_page_names_every_adapter() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "datasets.md").read_text(encoding="utf-8")
+    assert not [name for name, adapter in ADAPTERS.items() if f"| `{name}` | {adapter.title} |" not in page]
+
+
 def test_every_adapter_says_what_it_is_and_misses_its_files_by_name(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name, adapter in ADAPTERS.items():
