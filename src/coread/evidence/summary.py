@@ -34,7 +34,8 @@ _WORDS: dict[Presence, tuple[str, p.Colour]] = {
 }
 _ORDER = tuple(_WORDS)
 _UNPAIRED = frozenset(
-    {"ABDOMEN", "BRAIN", "CHEST", "CSPINE", "HEAD", "HEART", "LIVER", "LSPINE", "NECK", "PELVIS", "SKULL", "TSPINE"}
+    {"ABDOMEN", "BRAIN", "CHEST", "COLON", "CSPINE", "HEAD", "HEART", "LARGEINTESTINE", "LIVER", "LSPINE", "NECK"}
+    | {"PELVIS", "PITUITARY", "RECTUM", "SKULL", "TSPINE"}
 )
 """Body parts (PS3.16 annex L) that have no side."""
 

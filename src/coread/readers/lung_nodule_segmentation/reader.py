@@ -7,6 +7,7 @@ import numpy as np
 from coread.domain.cards import OutputSpec, ReaderCard
 from coread.domain.codes import Code
 from coread.domain.findings import Box, Finding, ImageReference, Measurement, Presence, Region, TrackingId
+from coread.domain.geometry import Geometry
 from coread.domain.identifiers import derived_uid
 from coread.domain.images import FloatPixels, PlanarImage
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
@@ -30,6 +31,7 @@ class Crop:
 
     part: Part
     spacing_mm: tuple[float, float] | None
+    geometry: Geometry | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +65,7 @@ class NoduleSegmentationReader:
 
         def made(image: PlanarImage) -> FloatPixels:
             pixels, part = stretched_image(image, SIDE)
-            crops.append(Crop(part, image.spacing_mm))
+            crops.append(Crop(part, image.spacing_mm, image.geometry))
             return pixels
 
         gathered = gather(self.card, inputs, made)
@@ -123,7 +125,7 @@ def _present(session: ModelSession, spec: OutputSpec, item: Drawn, number: int) 
         urgent=spec.urgent,
     )
     tracking = TrackingId(f"{spec.key} {number} outline", derived_uid(uid, "outline"))
-    return finding, Region(LABEL, _ABNORMAL, spec.concept, mask, (image,), tracking)
+    return finding, Region(LABEL, _ABNORMAL, spec.concept, mask, (image,), tracking, item.crop.geometry)
 
 
 def _measured(item: Drawn, region: Region) -> list[Measurement]:
