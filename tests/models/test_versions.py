@@ -20,7 +20,7 @@ from coread.models.errors import (
     NotValidated,
     UntrustedPackage,
 )
-from coread.models.journal import BUILT_IN, JOURNAL
+from coread.models.journal import BUILT_IN, JOURNAL, NONE
 from coread.models.lineage import StepRecord, write_record
 from coread.models.locking import LockPlan, lock_release, packed_records
 from coread.models.package import verify_package
@@ -296,3 +296,36 @@ def test_locking_again_removes_a_signature_over_other_bytes(tmp_path: Path) -> N
     assert (tmp_path / "r/signature.json").exists()
     lock_release(tmp_path / "r")
     assert not (tmp_path / "r/signature.json").exists()
+
+
+def test_with_a_replay_the_switch_needs_its_acceptance(site: SiteModels, tmp_path: Path) -> None:
+    installed = ready(site, tmp_path / "a", "1.1.0")
+
+    def replayed(name: str, digest: str, accepted: bool | None) -> Path:
+        (tmp_path / name).mkdir()
+        inputs = {"package before": "0" * 64, "package after": digest}
+        write_record(tmp_path / name, "replay", inputs=inputs, outputs=[], settings={"accepted": accepted})
+        return tmp_path / name
+
+    for name, digest, accepted in (
+        ("other", "1" * 64, True),
+        ("no", installed.digest, False),
+        ("un", installed.digest, None),
+    ):
+        with pytest.raises(NotValidated):
+            site.switch(installed, Request("tests", rule=SignatureRule.OFF, replay=replayed(name, digest, accepted)))
+    assert site.journal.entries() == ()
+    good = replayed("good", installed.digest, True)
+    done = site.switch(installed, Request("tests", rule=SignatureRule.OFF, replay=good))
+    assert done.change.replay
+
+
+def test_taking_back_the_first_switch_of_an_imported_reader_leaves_none(tmp_path: Path) -> None:
+    site = SiteModels(tmp_path / "site", {})
+    installed = ready(site, tmp_path / "a", "1.1.0")
+    assert site.active("tiny_square") == NONE
+    site.switch(installed, ASK)
+    done = site.rollback("tiny_square", ASK)
+    assert (done.change.from_digest, done.change.to_digest) == (installed.digest, NONE)
+    assert site.active("tiny_square") == NONE
+    site.switch(installed, ASK)

@@ -120,3 +120,11 @@ def test_every_change_moves_the_token(store: Store) -> None:
     store.add_history(uid, "test.note", "hello", "me")
     tokens.append(store.change_token())
     assert tokens == sorted(set(tokens))
+
+
+def test_the_latest_studies_are_the_settled_ones_last_received_first(store: Store) -> None:
+    uids = [receive(store, name) for name in "abc"]
+    for uid in uids[:2]:
+        store.settle(uid, SettledReason.MANUAL)
+    assert store.latest_studies(10) == (uids[1], uids[0])
+    assert store.latest_studies(1, 1) == (uids[0],)

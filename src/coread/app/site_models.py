@@ -9,7 +9,7 @@ import threading
 
 from coread.app.settings import Settings
 from coread.domain.errors import Misconfigured
-from coread.models.journal import BUILT_IN, Switch
+from coread.models.journal import BUILT_IN, NONE, Switch
 from coread.models.trust import SignatureRule, SignatureStatus
 from coread.models.versions import Release, SiteModels
 from coread.readers.registry import ReaderListing, ReaderProblem, reader_listing, reader_of_package
@@ -57,7 +57,7 @@ class SiteReaders:
 
     def _resolve(self) -> tuple[ReaderListing, tuple[tuple[str, str], ...]]:
         try:
-            active = {name: to for name, to in self.models.journal.active().items() if to != BUILT_IN}
+            active = {name: to for name, to in self.models.journal.active().items() if to not in (BUILT_IN, NONE)}
         except Misconfigured as problem:
             return self._without(str(problem)), ()
         found = {item.card.reader_id: item for item in self._base.readers}

@@ -19,6 +19,8 @@ from coread.models.writing import canonical, write_json
 JOURNAL = "journal.json"
 BUILT_IN = "built-in"
 """Stands for the version that came with the installed code."""
+NONE = "none"
+"""Stands for no version at all: an imported reader before its first switch, or after that was taken back."""
 SCHEMA = 1
 
 
@@ -33,17 +35,19 @@ class Switch:
     reader_id: str
     from_digest: str
     to_digest: str
-    """A digest, or ``built-in``."""
+    """A digest, ``built-in`` or ``none``."""
     validation: str
     """Digest of the validation record that allowed it; empty for a rollback."""
     signature: str
+    replay: str
+    """Digest of the record of the replay that was accepted before it; empty: none was asked."""
     reason: str
     previous: str = ""
     digest: str = ""
 
     def sentence(self) -> str:
         """Say it in one line for the history."""
-        names = [digest if digest == BUILT_IN else digest[:16] for digest in (self.from_digest, self.to_digest)]
+        names = [digest[:16] for digest in (self.from_digest, self.to_digest)]
         why = f": {self.reason}" if self.reason else ""
         return f"{self.reader_id}: {self.action} from {names[0]} to {names[1]}{why} [{self.digest[:16]}]"
 

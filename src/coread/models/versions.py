@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from coread.models.errors import DamagedPackage, NoSuchVersion
-from coread.models.journal import BUILT_IN, Journal, Switch
+from coread.models.errors import DamagedPackage, NoSuchVersion, NotValidated
+from coread.models.journal import BUILT_IN, NONE, Journal, Switch
+from coread.models.lineage import read_record
 from coread.models.locking import CARD, MODEL, claimed_identity
 from coread.models.package import ModelPackage, verify_package
 from coread.models.signing import SIGNATURE
@@ -56,6 +57,8 @@ class Request:
     reason: str = ""
     rule: SignatureRule = SignatureRule.ON
     validation: Path | None = None
+    replay: Path | None = None
+    """Folder of a replay that was accepted: what the change may do was written down before."""
     check: Callable[[Release], None] | None = None
     """Proves the package with the reader's code before it is switched on; raises when it does not fit."""
 
@@ -115,12 +118,8 @@ class SiteModels:
         raise NoSuchVersion(f"{reader_id} has no version {wanted!r} here; installed: {names}.")
 
     def active(self, reader_id: str) -> str:
-        """Return the digest of the active version, or ``built-in``."""
-        return self.journal.active().get(reader_id, BUILT_IN)
-
-    def active_folder(self, reader_id: str, name: str) -> Path | None:
-        """Return where a journalled version lies; None: with the code."""
-        return None if name == BUILT_IN else self.folder / reader_id / name
+        """Return the digest of the active version, ``built-in``, or ``none``."""
+        return self.journal.active().get(reader_id, BUILT_IN if reader_id in self._built_in else NONE)
 
     def install(self, source: Path) -> Release:
         """Copy a locked release into its place; raises DamagedPackage before anything is there. Twice is once."""
@@ -163,6 +162,7 @@ class SiteModels:
         standing = self.standing(release, package)
         standing.require(request.rule)
         validation = require_validation(release.folder, release.digest, request.validation)
+        replay = accepted_replay(request.replay, release.digest) if request.replay is not None else ""
         if request.check is not None:
             request.check(release)
         with self.journal.held():
@@ -170,7 +170,9 @@ class SiteModels:
             if before == release.name:
                 raise NoSuchVersion(f"{release.reader_id} {release.version} ({release.name[:16]}) is active already.")
             entry = _entry("switch", release.reader_id, before, release.name, request)
-            change = self.journal.append(Switch(**entry, validation=validation.digest, signature=standing.status.value))
+            change = self.journal.append(
+                Switch(**entry, validation=validation.digest, signature=standing.status.value, replay=replay)
+            )
         return Switched(change, release, standing, validation)
 
     def rollback(self, reader_id: str, request: Request) -> Switched:
@@ -179,12 +181,17 @@ class SiteModels:
             undo = self.journal.undo_of(reader_id)
             if not undo:
                 raise NoSuchVersion(f"{reader_id} was never switched here, so there is nothing to go back to.")
+            if undo[0] == NONE:
+                entry = _entry("rollback", reader_id, self.active(reader_id), NONE, request)
+                change = self.journal.append(Switch(**entry, validation="", signature="", replay=""))
+                nothing = SignatureStanding(SignatureStatus.NONE, "the reader is not used any more")
+                return Switched(change, Release(reader_id, NONE, NONE, self.folder), nothing, None)
             release = self.find(reader_id, undo[0])
             package = self.prove(release, SignatureRule.OFF)
             standing = self.standing(release, package)
             standing.require(request.rule, running=True)
             entry = _entry("rollback", reader_id, self.active(reader_id), release.name, request)
-            change = self.journal.append(Switch(**entry, validation="", signature=standing.status.value))
+            change = self.journal.append(Switch(**entry, validation="", signature=standing.status.value, replay=""))
         return Switched(change, release, standing, None)
 
 
@@ -192,6 +199,16 @@ def _entry(action: str, reader_id: str, before: str, after: str, request: Reques
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     words = {"at": now, "actor": request.actor, "action": action, "reader_id": reader_id, "reason": request.reason}
     return words | {"from_digest": before, "to_digest": after}
+
+
+def accepted_replay(folder: Path, digest: str) -> str:
+    """Return the digest of the record of a replay that accepted exactly this package; raises NotValidated."""
+    record = read_record(folder)
+    if record.step != "replay" or record.inputs.get("package after") != digest:
+        raise NotValidated(f"{folder} is no replay of package {digest[:16]}. Run `coread models replay` with it.")
+    if record.settings.get("accepted") is not True:
+        raise NotValidated(f"the replay in {folder} did not accept the change. It is not switched on.")
+    return record.digest
 
 
 def _installed(folder: Path) -> Release:

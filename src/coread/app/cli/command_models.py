@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="answer as one JSON document"
 
 def register(app: typer.Typer) -> None:
     """Add the command group with its subgroups."""
-    from coread.app.cli import command_models_import, command_models_replay, command_models_trust
+    from coread.app.cli import command_models_import, command_models_pack, command_models_replay, command_models_trust
 
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Model packages: lock, verify, switch, undo.")
     app.add_typer(group, name="models")
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     command_models_trust.register(group)
     command_models_replay.register(group)
     command_models_import.register(group)
+    command_models_pack.register(group)
 
 
 def lock(
@@ -228,6 +229,7 @@ def switch(
     reader_id: Annotated[str, typer.Argument(help="which reader")],
     version: Annotated[str, typer.Argument(help="version, digest (or its first digits), or built-in")],
     validation: Annotated[Path | None, typer.Option(help="folder of its validation, unless it is attached")] = None,
+    replay: Annotated[Path | None, typer.Option(help="folder of a replay that must have accepted it")] = None,
     reason: Annotated[str, typer.Option(help="why, for the history")] = "",
     json: Json = False,
 ) -> None:
@@ -240,7 +242,7 @@ def switch(
     settings = front.settings()
     models = site_models(settings)
     release = models.find(reader_id, version)
-    request = Request(actor_name(), reason, settings.require_signature, validation, code_check(settings))
+    request = Request(actor_name(), reason, settings.require_signature, validation, replay, code_check(settings))
     _tell(front, models, models.switch(release, request), json)
 
 
@@ -289,6 +291,7 @@ def _tell(front: Front, models: "SiteModels", done: "Switched", as_json: bool) -
                 "version": done.release.version,
                 "signature": done.standing.status.value,
                 "validation": change.validation,
+                "replay": change.replay,
                 "actor": change.actor,
                 "at": change.at,
                 "in_history": in_history,

@@ -1,0 +1,195 @@
+"""A training run and its calibration as a release: graph, plan, curves, golden cases and a card, without writing code.
+
+The card's thresholds are those of the calibration. Its numbers are those of a validation run where one is given, and
+otherwise absent: what was measured where the thresholds were chosen is no performance.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from coread.domain.cards import Estimate, InputContract, OperatingPoint, OutputSpec, ReaderCard, ReaderKind, Resources
+from coread.domain.codes import COREAD_SCHEME, Code
+from coread.imaging.plan import PlanarPlan, PlannedOutput
+from coread.models.calibration import Calibration, calibration_from_json, calibration_to_json
+from coread.models.errors import BadImport
+from coread.models.importing import Described, ImportedOutput, whole_folder, write_graph_package, write_texts
+from coread.models.lineage import read_record, sha256_of
+from coread.models.locking import MODEL, Locked, LockPlan, lock_release
+
+NETWORK, PLAN, CALIBRATION, POINTS = "network.onnx", "plan.json", "calibration.json", "operating_points.toml"
+_NOT_MEASURED = "nothing yet: run coread validate and pack again with --numbers"
+
+
+@dataclass(frozen=True, slots=True)
+class PointNumbers:
+    """Measured sensitivity and specificity at one operating point; None where the cases do not give it."""
+
+    sensitivity: Estimate | None
+    specificity: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredNumbers:
+    """What a validation run says of a package: by output the AUC and by operating point what was measured there."""
+
+    measured_on: str
+    validation: str
+    auc: Mapping[str, Estimate | None]
+    points: Mapping[str, Mapping[str, PointNumbers]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the person who packs says beyond the files."""
+
+    about: Described
+    not_for: str = "Diagnosis, ruling anything out, images unlike those it learnt from."
+    min_age_years: float | None = None
+    views: tuple[str, ...] = ()
+    codes: Mapping[str, Code] | None = None
+    """By output key; an output without one gets a code of scheme 99COREAD."""
+    urgent: frozenset[str] = frozenset()
+    default_point: str = ""
+    """Name of the operating point that makes the call; empty: the first of the calibration."""
+
+
+def pack_run(
+    run: Path,
+    calibrated: Path,
+    out: Path,
+    wanted: Wanted,
+    *,
+    numbers: MeasuredNumbers | None = None,
+    records: Sequence[Path] = (),
+) -> Locked:
+    """Make and lock a release in ``out`` (which must not exist); raises BadImport, BrokenLineage or BadCalibration.
+
+    ``records`` are folders of the steps before the run (build, split), whose records are packed too.
+    """
+    _require_made_from(run, calibrated)
+    labels, plan = _plan_of(run)
+    points = tomllib.loads((calibrated / POINTS).read_text(encoding="utf-8")).get("outputs", {})
+    keys = {label: key_of(label) for label in labels}
+    outputs = [
+        _output(keys[label], label, points.get(label, {}).get("operating_points", []), wanted, numbers)
+        for label in labels
+    ]
+    imported = [ImportedOutput(item.key, item.name, item.concept) for item in outputs]
+    with whole_folder(out) as folder:
+        write_graph_package(folder, (run / NETWORK).read_bytes(), plan, wanted.about, imported)
+        (folder / MODEL / CALIBRATION).write_text(_curves(calibrated, keys), encoding="utf-8")
+        write_texts(folder, _card(outputs, plan, wanted, numbers), wanted.about)
+    return lock_release(out, LockPlan(records=(*records, run, calibrated)))
+
+
+def key_of(label: str) -> str:
+    """Return a label as the key of an output: lower case, words joined by underscores."""
+    key = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+    if not key:
+        raise BadImport(f"the label {label!r} gives no key: name it with letters")
+    return key
+
+
+def _require_made_from(run: Path, calibrated: Path) -> None:
+    made, fitted = read_record(run), read_record(calibrated)
+    if made.digest not in fitted.parents:
+        raise BadImport(f"{calibrated} was not made from {run}: calibrate this run first")
+    if sha256_of(run / NETWORK) != made.outputs.get(NETWORK):
+        raise BadImport(f"{run} has no {NETWORK} among its outputs: train it to its end first")
+
+
+def _plan_of(run: Path) -> tuple[list[str], PlanarPlan]:
+    body: dict[str, Any] = json.loads((run / PLAN).read_text(encoding="utf-8"))
+    heads = [entry["head"] | {"task": entry["task"]} for entry in body["heads"]]
+    side = body["images"]["side"]
+    if len(heads) != 1 or heads[0]["task"] != "MultiLabel" or len(side) != 2 or body.get("covariates"):
+        raise BadImport(
+            "only a run with one MultiLabel head over flat images can be packed without code; for anything else write a "
+            "reader (docs/how-to/write-a-reader.md)"
+        )
+    if body["images"]["window"] is not None:
+        raise BadImport("a run with images.window reads stored values, a planned reader reads display values")
+    labels = [str(name) for name in heads[0]["classes"]]
+    if len({key_of(label) for label in labels}) < len(labels):
+        raise BadImport(f"two of the labels {labels} have the same key")
+    planned = tuple(PlannedOutput(key_of(name), heads[0]["name"], k) for k, name in enumerate(labels))
+    channels = 3 if body["images"]["colour"] else 1
+    return labels, PlanarPlan(planned, rows=int(side[0]), columns=int(side[1]), channels=channels)
+
+
+def _curves(calibrated: Path, keys: Mapping[str, str]) -> str:
+    curves = dict(calibration_from_json((calibrated / CALIBRATION).read_bytes()).curves)
+    if missing := sorted(set(keys) - set(curves)):
+        raise BadImport(f"{calibrated} has no curve for {missing[0]!r}")
+    return calibration_to_json(Calibration(tuple((keys[label], curves[label]) for label in keys)))
+
+
+def _output(
+    key: str, label: str, points: Sequence[Mapping[str, Any]], wanted: Wanted, numbers: MeasuredNumbers | None
+) -> OutputSpec:
+    if not points:
+        raise BadImport(f"the calibration found no operating point for {label!r}: give it a rule that can be kept")
+    made = tuple(_point(key, point, numbers) for point in points)
+    default = wanted.default_point or made[0].name
+    if default not in {point.name for point in made}:
+        raise BadImport(f"{label!r} has no operating point {default!r}; it has {', '.join(p.name for p in made)}")
+    code = (wanted.codes or {}).get(key) or Code(key.upper()[:16], COREAD_SCHEME, label[:64])
+    return OutputSpec(
+        key, label, code, None, key in wanted.urgent, numbers.auc.get(key) if numbers else None, made, default
+    )
+
+
+def _point(key: str, body: Mapping[str, Any], numbers: MeasuredNumbers | None) -> OperatingPoint:
+    chosen = OperatingPoint(str(body["name"]), float(body["threshold"]), str(body["rule"]), None, None, _NOT_MEASURED)
+    if numbers is None:
+        return chosen
+    measured = numbers.points.get(key, {}).get(chosen.name)
+    if measured is None:
+        raise BadImport(f"the validation did not measure {key!r} at {chosen.name!r}: validate this very calibration")
+    return replace(
+        chosen,
+        sensitivity=measured.sensitivity,
+        specificity=measured.specificity,
+        measured_on=numbers.measured_on,
+    )
+
+
+def _card(
+    outputs: Sequence[OutputSpec], plan: PlanarPlan, wanted: Wanted, numbers: MeasuredNumbers | None
+) -> ReaderCard:
+    about = wanted.about
+    contract = InputContract(
+        modalities=(about.modality,),
+        sop_class_uids=(),
+        body_parts=(about.body_part,) if about.body_part else (),
+        views=wanted.views,
+        min_age_years=wanted.min_age_years,
+        max_age_years=None,
+        min_rows=min(plan.rows, 64),
+        min_columns=min(plan.columns, 64),
+        max_pixels=64_000_000,
+        min_images=1,
+        max_images=8,
+    )
+    unproven = () if numbers else ("Nothing was measured with this package yet.",)
+    return ReaderCard(
+        reader_id=about.reader_id,
+        name=about.name or about.reader_id,
+        version=about.version,
+        kind=ReaderKind.DETECTION,
+        intended_use=about.intended_use,
+        not_for=wanted.not_for,
+        research_use=True,
+        input=contract,
+        outputs=tuple(outputs),
+        training_data=(about.training_data,),
+        training_licence=about.licence,
+        validation=numbers.validation if numbers else _NOT_MEASURED,
+        limits=(*unproven, "Says whether, not where: it marks nothing in the image.", *about.limits),
+        resources=Resources(memory_mb=2048, seconds=60.0),
+    )
