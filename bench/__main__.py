@@ -16,6 +16,7 @@ MEASUREMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("DICOMweb", ("bench/web.py",)),
     ("inference", ("bench/inference.py",)),
     ("training", ("bench/train.py",)),
+    ("validation", ("bench/validate.py",)),
     ("report labels", ("bench/reports.py",)),
     ("last image to worklist and PACS", ("bench/latency.py",)),
 )
