@@ -76,9 +76,8 @@ def training(data: ArraySet, plan: FitPlan, folder: Path) -> None:
     print(f"training step   ours {a:8.1f} ms   PyTorch + MONAI {b:8.1f} ms   ratio {b / a:5.2f}")
     print(f"                network alone {c:8.1f} ms: {100 * c / a:.0f} % of our step, {100 * c / b:.0f} % of theirs")
     load, gap = (statistics.median(times) * 1000 for times in (loads, between))
-    print(
-        f"loading         {100 * load / a:.2f} % of our step reads the batch; {100 * gap / a:.2f} % with Lightning's loop"
-    )
+    share, around = 100 * load / a, 100 * gap / a
+    print(f"loading         {share:.2f} % of our step; {around:.2f} % with Lightning's loop around it")
 
 
 def loading_times() -> list[float]:
@@ -173,7 +172,9 @@ def inference(data: ArraySet, plan: FitPlan, folder: Path, threads: int) -> None
     wanted = fitted.predict(images)[HEAD.name]
     for batch in (1, 8):
         part = images[:batch]
-        eager = median_ms(lambda part=part: fitted.predict(part, batch=len(part)))  # type: ignore[misc]
+        tensor = torch.from_numpy(part)
+        with torch.inference_mode():
+            eager = median_ms(lambda tensor=tensor: fitted.network(tensor))  # type: ignore[misc]
         print(f"inference, batch {batch}: eager PyTorch {eager:7.2f} ms")
         for name, graph in graphs.items():
             taken = median_ms(lambda graph=graph, part=part: graph.run({"image": part}))  # type: ignore[misc]

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ from coread.models.errors import BrokenLineage
 from coread.models.graphs import load_graph
 from coread.models.lineage import read_record
 from coread.models.predictions import read_predictions
+from coread.train.augmenting import AugmentPlan
 from coread.train.errors import BadPlan, BadTarget, CorruptImage, DataMissing, Leak, OneClass
 from coread.train.fit import read_fitted
-from coread.train.recipes import read_recipe
+from coread.train.module import FitPlan
+from coread.train.recipes import ExportPlan, ImagePlan, Recipe, read_recipe
 from coread.train.running import run_recipe
 from tests.train.made_up import made_up_dataset, write_recipe
 
@@ -197,6 +201,17 @@ def test_damaged_images_can_be_skipped_and_are_listed(tmp_path: Path) -> None:
     assert summary.left_out == 2
     left_out = json.loads((tmp_path / "run" / "data.json").read_text())["left_out"]
     assert set(left_out) == {"image3", "image5"}
+
+
+def test_the_recipe_in_the_page_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "train-a-reader.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "shapes.toml").write_text(text, encoding="utf-8")
+    recipe = read_recipe(tmp_path / "shapes.toml")
+    assert [type(source.head).__name__ for source in recipe.heads] == ["Boxes", "Segmentation"]
+    for kind in (Recipe, ImagePlan, FitPlan, AugmentPlan, ExportPlan):
+        missing = [field.name for field in fields(kind) if f"`{field.name}`" not in page.replace("[`", "`")]
+        assert not set(missing) - {"fit", "heads", "images", "export", "network", "augment", "share"}, kind
 
 
 def test_the_command_answers_as_json_and_with_exit_codes(tmp_path: Path) -> None:
