@@ -40,6 +40,14 @@ class Sentence(NamedTuple):
     section: Section
 
 
+class _Page(NamedTuple):
+    """A report as it was written, in lower case, and whether it is all in capitals."""
+
+    text: str
+    low: str
+    capitals: bool
+
+
 def lowered(text: str) -> str:
     """Lower case and plain marks, one character for one character."""
     plain = text if text.isascii() else text.translate(_ALIKE)
@@ -55,24 +63,26 @@ _CONTROLS = {ord(mark): " " for mark in "\t\r\x0b\x0c"}
 
 def sentences(text: str, low: str) -> Iterator[Sentence]:
     """Yield the sentences of a report in order; ``low`` is ``lowered(text)``."""
-    starts, headings = _headings(text, low)
+    page = _Page(text, low, text.isupper())
+    starts, headings = _headings(page)
     position = 0
-    for end in _ends(text, low, starts):
+    for end in _ends(page, starts):
         number = bisect_right(starts, position) - 1
         yield from _cut(low, position, end, headings[number])
         position = end
 
 
-def _headings(text: str, low: str) -> tuple[list[int], list[Section]]:
+def _headings(page: _Page) -> tuple[list[int], list[Section]]:
     """Return where sections begin (after their heading) and which they are; text under none is body."""
-    found = sorted((*_before_colons(low), *_alone_on_a_line(text, low)))
+    low = page.low
+    found = sorted({*_before_colons(page), *_alone_on_a_line(page), *_without_colons(page)})
     if not found:
         return [0], [Section.BODY]
     starts = [0, *(start for start, _ in found)]
     kinds = [Section.BODY, *(kind for _, kind in found)]
     headed = Section.FINDINGS in kinds
     short = _SHORT if headed else _SHORT | {Section.COMPARISON, Section.TECHNIQUE}
-    if "\n" not in low and not _LABELLING.intersection(kinds):
+    if "\n" not in low.strip() and not headed:
         short = _PARAGRAPH_ENDS
     all_starts: list[int] = []
     all_kinds: list[Section] = []
@@ -80,31 +90,62 @@ def _headings(text: str, low: str) -> tuple[list[int], list[Section]]:
         limit = starts[number + 1] if number + 1 < len(starts) else len(low)
         close = _closes(low, start, limit, kind, first_sentence=kind in short)
         if not headed and kind in _PARAGRAPH_ENDS and kind not in short:
-            close = _first_line_end(text, low, start, close)
+            close = _first_line_end(page, start, close)
         all_starts += [start, close] if close < limit else [start]
         all_kinds += [kind, Section.BODY] if close < limit else [kind]
     return all_starts, all_kinds
 
 
-def _before_colons(low: str) -> Iterator[tuple[int, Section]]:
-    """Headings with a colon: the longest known name that ends right before it."""
+def _before_colons(page: _Page) -> Iterator[tuple[int, Section]]:
+    """Headings with a colon: the longest known name that ends right before it and stands like a heading."""
+    low = page.low
     headers = lexicon().headers
     colon = low.find(":")
     previous = 0
     while colon >= 0:
-        begin = max(previous, colon - _LONGEST_HEADING)
-        line = low[begin:colon].rpartition("\n")[2].split()
+        begin = max(previous, colon - _LONGEST_HEADING, low.rfind("\n", previous, colon) + 1)
+        line = low[begin:colon].split()
         for first in range(max(0, len(line) - _MOST_WORDS), len(line)):
-            kind = headers.get(" ".join(line[first:]).lstrip("*_#([-."))
-            if kind is not None:
+            name = " ".join(line[first:]).lstrip("*_#([-.")
+            kind = headers.get(name)
+            if kind is not None and _stands_as_heading(page, name, begin, colon):
                 yield colon + 1, kind
                 break
         previous = colon + 1
         colon = low.find(":", previous)
 
 
-def _alone_on_a_line(text: str, low: str) -> Iterator[tuple[int, Section]]:
+def _without_colons(page: _Page) -> Iterator[tuple[int, Section]]:
+    """The two headings that also stand without a colon: "... SOB Findings The heart ..."."""
+    for found in () if page.capitals else _BARE_HEADING.finditer(page.text):
+        yield found.end(1), Section(found.group(1).lower())
+
+
+_BARE_HEADING = re.compile(r"\b(F(?:INDINGS|indings)|I(?:MPRESSION|mpression)) +(?=[A-Z])")
+
+
+def _stands_as_heading(page: _Page, name: str, begin: int, colon: int) -> bool:
+    """Whether a name begins a line or a sentence, or is written as headings are ("... pain FINDINGS: ...")."""
+    text, low = page.text, page.low
+    start = colon
+    for word in reversed(name.split()):
+        start = low.rfind(word, begin, start)
+    before = text[max(0, start - 40) : start].rstrip(" \t*#([")
+    if not before or before[-1] in _BEFORE_HEADINGS:
+        return True
+    capital = text[start:colon].isupper() and not before.split()[-1].isupper()
+    return capital or (text[start].isupper() and name in _STRONG)
+
+
+_BEFORE_HEADINGS = ".\n:;)?!_-\r"
+_STRONG = frozenset(
+    {"findings", "impression", "comparison", "indication", "technique", "conclusion", "clinical history", "addendum"}
+)
+
+
+def _alone_on_a_line(page: _Page) -> Iterator[tuple[int, Section]]:
     """Headings that fill a line; one that starts small counts only after a line that has ended."""
+    text, low = page.text, page.low
     headers = lexicon().headers
     start = 0
     ended = False
@@ -124,18 +165,18 @@ _LONGEST_LINE = 120
 _MOST_WORDS = 5
 
 
-def _first_line_end(text: str, low: str, start: int, limit: int) -> int:
+def _first_line_end(page: _Page, start: int, limit: int) -> int:
     """Where an indication ends in a report without a heading for its findings: at the first line that is complete."""
+    low = page.low
     newline = low.find("\n", start, limit)
     while newline >= 0:
         line = low[max(start, low.rfind("\n", start, newline) + 1) : newline].rstrip()
-        if line and (line.endswith((".", "?", "!")) or _line_stands_alone(text, low, newline)):
+        if line and (line.endswith((".", "?", "!")) or _line_stands_alone(page, newline)):
             return newline + 1
         newline = low.find("\n", newline + 1, limit)
     return limit
 
 
-_LABELLING = frozenset({Section.FINDINGS, Section.IMPRESSION, Section.ADDENDUM, Section.PRELIMINARY})
 _SHORT = frozenset({Section.TITLE})
 _SENTENCE_END = re.compile(r"\n|\.(?=\s)")
 
@@ -151,8 +192,9 @@ def _closes(low: str, start: int, limit: int, kind: Section, *, first_sentence: 
     return limit if found is None else found.end()
 
 
-def _ends(text: str, low: str, starts: list[int]) -> Iterator[int]:
+def _ends(page: _Page, starts: list[int]) -> Iterator[int]:
     """Yield the ends of sentences, section borders among them, in order."""
+    low = page.low
     borders = starts[1:]
     number = 0
     for found in _BORDER.finditer(low):
@@ -164,7 +206,7 @@ def _ends(text: str, low: str, starts: list[int]) -> Iterator[int]:
             if _is_item_number(low, start):
                 yield end
         elif low[start] == "\n":
-            if _ITEM.match(low, end) or _line_stands_alone(text, low, start):
+            if _ITEM.match(low, end) or _line_stands_alone(page, start):
                 yield end
         elif _ends_here(low, start, end):
             yield end
@@ -189,8 +231,9 @@ def _ends_here(low: str, start: int, end: int) -> bool:
     return low[start:end] != "." or not _ABBREVIATION.search(low, max(0, start - 8), start)
 
 
-def _line_stands_alone(text: str, low: str, newline: int) -> bool:
+def _line_stands_alone(page: _Page, newline: int) -> bool:
     """Whether a line without punctuation at its end is a statement of its own, not one that was wrapped."""
+    text, low = page.text, page.low
     begin = low.rfind("\n", max(0, newline - 200), newline) + 1
     line = low[begin:newline].rstrip()
     if not line or len(line) >= _FULL_LINE or _OPEN_END.search(line):
@@ -199,7 +242,14 @@ def _line_stands_alone(text: str, low: str, newline: int) -> bool:
     while following < len(text) and text[following] == " ":
         following += 1
     after = text[following : following + 2]
-    return len(after) == 2 and after[0].isupper() and after[1].islower()
+    if len(after) < 2 or not after[0].isupper():
+        return False
+    return after[1].islower() or (page.capitals and low[following : following + 12].split(None, 1)[0] in _OPENERS)
+
+
+_OPENERS = frozenset(
+    {"the", "there", "no", "heart", "lungs", "cardiac", "mediastinum", "bones", "impression", "an", "a"}
+)
 
 
 def _cut(low: str, start: int, end: int, section: Section) -> Iterator[Sentence]:
