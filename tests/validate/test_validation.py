@@ -12,6 +12,8 @@ from pyarrow import parquet
 
 from coread.models.errors import DamagedPackage
 from coread.models.lineage import read_record
+from coread.models.predictions import read_predictions
+from coread.models.validations import require_validation
 from coread.readers.registry import InstalledReader
 from coread.validate.card_numbers import card_numbers, differences
 from coread.validate.cohort_writing import write_cohort
@@ -124,6 +126,21 @@ def test_predictions_are_a_table_in_long_form(finished: tuple[Path, dict[str, An
     positive = [value for value in table["truth"] if value == 1.0]
     assert len(positive) == report["outputs"]["square"]["positives"]
     assert all(isinstance(value, float) for value in table["logit"])
+
+
+def test_a_reader_can_be_recalibrated_from_the_predictions_of_a_run(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, report = finished
+    (found,) = read_predictions(folder / "run" / "predictions.parquet", ["Squares"])
+    assert found.output == "square"
+    assert int(found.truth.sum()) == report["outputs"]["square"]["positives"]
+
+
+def test_a_package_may_be_switched_on_with_this_validation(
+    tiny: InstalledReader, finished: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, report = finished
+    record = require_validation(tiny.folder, tiny.package_digest, folder / "run")
+    assert (record.package_digest, record.cohort, record.accepted) == (report["package_digest"], "Squares", None)
 
 
 def test_doing_it_again_changes_nothing_and_reads_nothing(

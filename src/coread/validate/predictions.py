@@ -4,18 +4,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from coread.domain.findings import Presence
 from coread.validate.errors import MissingExtra
 from coread.validate.observations import Observation
 
 PREDICTIONS_FILE = "predictions.parquet"
-COLUMNS = (
-    "case_id", "patient_id", "part", "output", "truth", "logit", "probability", "presence", "outcome", "reason",
-)  # fmt: skip
+COLUMNS = ("case_id", "patient_id", "part", "output", "truth", "logit", "probability", "presence")
 
 
 def write_predictions(path: Path, observations: Sequence[Observation]) -> None:
-    """Write one row for each case and output; unknown truth and missing scores are null, the part is the cohort."""
+    """Write one row for each score; unknown truth is null, the part is the cohort. Cases that were not read have none."""
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -33,16 +30,12 @@ def write_predictions(path: Path, observations: Sequence[Observation]) -> None:
 
 def _rows(item: Observation) -> list[dict[str, object]]:
     case, record = item.case, item.record
-    keys = dict.fromkeys([*case.truth, *record.outputs])
-    rows: list[dict[str, object]] = []
-    for key in keys:
-        output = record.outputs.get(key)
-        rows.append({
+    return [
+        {
             "case_id": case.case_id, "patient_id": case.patient_id, "part": item.cohort, "output": key,
             "truth": float(case.truth[key]) if key in case.truth else None,
-            "logit": output.logit if output else None,
-            "probability": output.probability if output else None,
-            "presence": output.presence if output else Presence.NOT_ASSESSED.value,
-            "outcome": record.outcome, "reason": record.reason,
-        })  # fmt: skip
-    return rows
+            "logit": output.logit, "probability": output.probability, "presence": output.presence,
+        }
+        for key, output in record.outputs.items()
+        if output.probability is not None
+    ]  # fmt: skip
