@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +19,7 @@ from coread.models.errors import BrokenLineage
 from coread.models.lineage import read_record
 from coread.train.dataset_build import JOURNAL, BuildPlan, build_dataset
 from coread.train.datasets import Box, ImageIndex, ImageRow, digest_of_rows, read_index, write_index
-from coread.train.errors import CorruptImage, DataMissing, DatasetExists
+from coread.train.errors import CorruptImage, DataMissing, DatasetExists, MissingExtra
 from coread.train.pictures import PictureStore, Pixels, Place
 from coread.train.splits import held_out
 
@@ -144,6 +146,29 @@ def test_a_build_that_was_stopped_goes_on_and_gives_the_same_set(
     assert len(opened) == 44
     assert built.digest == build_dataset(_plan(made_up_set, tmp_path / "again")).digest
     assert not (tmp_path / "set.partial").exists()
+
+
+def test_a_build_that_was_killed_leaves_nothing_that_looks_finished_and_goes_on(
+    made_up_set: Path, tmp_path: Path
+) -> None:
+    killing = (
+        "import os, signal, sys; from pathlib import Path; from coread.train.dataset_build import *\n"
+        "def stop(done, total):\n    if done == 42: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "build_dataset(BuildPlan('cxr_nih', Path(sys.argv[1]), Path(sys.argv[2])), stop)"
+    )
+    killed = subprocess.run([sys.executable, "-c", killing, str(made_up_set), str(tmp_path / "set")], check=False)
+    assert killed.returncode == -9
+    assert not (tmp_path / "set").exists()
+    with pytest.raises(DataMissing):
+        read_index(tmp_path / "set.partial")
+    built = build_dataset(_plan(made_up_set, tmp_path / "set"))
+    assert read_index(tmp_path / "set").digest == built.digest
+
+
+def test_without_the_extra_the_command_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtra, match=r"coread\[train\]"):
+        write_index(ImageIndex("made up", tmp_path, (ImageRow("1", "a.png"),), tmp_path), step="dataset build")
 
 
 def _copy_without(source: Path, target: Path, spoil: Callable[[str, bytes], bytes | None]) -> Path:

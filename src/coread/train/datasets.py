@@ -146,11 +146,12 @@ def read_index(folder: Path, *, root: Path | None = None) -> ImageIndex:
     read_record(folder)
     try:
         about = json.loads((folder / DATASET).read_text(encoding="utf-8"))
-        rows = tuple(_row(entry) for entry in _parquet_rows(folder / INDEX))
+        entries = _parquet_rows(folder / INDEX)
+        rows = tuple(_row(entry) for entry in entries)
         stored_root, digest = Path(about["root"]), str(about["digest"])
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise DataMissing(f"{folder} cannot be read as a data set: {type(problem).__name__}: {problem}") from problem
-    if digest_of_rows(rows) != digest:
+    if _digest(entries) != digest:
         raise BrokenLineage(f"the rows of {folder / INDEX} are not those that {DATASET} names: build it again")
     return ImageIndex(
         name=str(about["name"]),
@@ -208,18 +209,26 @@ def write_index(
 
 def digest_of_rows(rows: Iterable[ImageRow]) -> str:
     """Return the SHA-256 over all rows, sorted by their canonical text: the order of rows does not count."""
-    lines = sorted(json.dumps(_entry(row), sort_keys=True, ensure_ascii=False) for row in rows)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return _digest(_entry(row) for row in rows)
+
+
+def _digest(entries: Iterable[Mapping[str, Any]]) -> str:
+    """Join the columns as they stand in the Parquet file: text, JSON text, and age as the shortest exact decimal."""
+    names = sorted(item.name for item in fields(ImageRow))
+    lines = sorted("\x1f".join(str(entry[name]) for name in names) for entry in entries)
+    return hashlib.sha256("\x1e".join(lines).encode()).hexdigest()
 
 
 _JSON = ("labels", "label_uncertainty", "boxes", "covariates")
+_EMPTY = {"labels": "{}", "label_uncertainty": "{}", "boxes": "[]", "covariates": "{}"}
 _NUMBERS = ("age",)
 
 
 def _row(entry: Mapping[str, Any]) -> ImageRow:
     values = {item.name: entry[item.name] for item in fields(ImageRow)}
     for name in _JSON:
-        values[name] = json.loads(values[name])
+        text = values[name]
+        values[name] = {} if text == "{}" else json.loads(text)
     values["boxes"] = tuple(Box(str(box[0]), *(float(edge) for edge in box[1:5])) for box in values["boxes"])
     return ImageRow(**values)
 
@@ -229,7 +238,7 @@ def _entry(row: ImageRow) -> dict[str, Any]:
     values["boxes"] = [[box.label, float(box.x0), float(box.y0), float(box.x1), float(box.y1)] for box in row.boxes]
     values["age"] = None if row.age is None else float(row.age)
     for name in _JSON:
-        values[name] = json.dumps(values[name], sort_keys=True, ensure_ascii=False)
+        values[name] = json.dumps(values[name], sort_keys=True, ensure_ascii=False) if values[name] else _EMPTY[name]
     return values
 
 
