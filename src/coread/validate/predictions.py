@@ -12,7 +12,7 @@ COLUMNS = ("case_id", "patient_id", "part", "output", "truth", "logit", "probabi
 
 
 def write_predictions(path: Path, observations: Sequence[Observation]) -> None:
-    """Write one row for each score; unknown truth is null, the part is the cohort. Cases that were not read have none."""
+    """Write one row for each score; unknown truth is null, the part is the cohort. What was not read has none."""
     try:
         import pyarrow as arrow
         from pyarrow import parquet
