@@ -214,6 +214,16 @@ def test_too_little_or_unchanging_data_is_said() -> None:
     with pytest.raises(NotEstimable, match="no line"):
         deming([0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0])
     with pytest.raises(NotEstimable, match="four pairs"):
+        concordance([1.0, 2.0], [1.0, 2.0])
+    with pytest.raises(NotEstimable, match="four pairs"):
+        deming([1.0, 2.0], [1.0, 2.0])
+    with pytest.raises(NotEstimable, match="different pairs"):
+        passing_bablok([1.0] * 5, [1.0] * 5)
+    assert bland_altman([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]).slope_p_value == 1.0  # the means do not differ
+    consistent = intraclass_correlations([[1.0, 2.0], [2.0, 3.0], [5.0, 6.0]])
+    assert consistent.icc3.value == consistent.icc3.low == 1.0
+    assert consistent.icc2.value < 1.0
+    with pytest.raises(NotEstimable, match="four pairs"):
         passing_bablok([1.0, 2.0], [1.0, 2.0])
     with pytest.raises(UnsuitableData, match="positive"):
         deming([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0], variance_ratio=0)

@@ -220,6 +220,25 @@ def test_a_softmax_temperature_is_found_again() -> None:
     assert fit_multiclass_temperature(3.0 * logits, truth) == pytest.approx(3.0, rel=0.06)
 
 
+def test_logits_without_spread_give_the_base_rate_or_are_left_out() -> None:
+    truth = np.arange(40) % 4 == 0
+    found = fit_platt(np.full(40, 2.0), truth)
+    assert found.probabilities([2.0])[0] == pytest.approx(0.25, abs=0.03)
+    chosen = choose_calibration(np.zeros(40), truth)
+    assert "temperature" not in chosen.losses
+    assert chosen.curve.probabilities([0.0])[0] == pytest.approx(0.25, abs=0.03)
+    with pytest.raises(NotEstimable, match="no calibration method"):
+        choose_calibration(np.zeros(40), truth, methods=["temperature"])
+
+
+def test_beta_of_logits_that_saturate_is_platt_scaling() -> None:
+    random = np.random.default_rng(2)
+    logits = 60 + random.normal(size=80)  # ln s is zero for all of them
+    truth = random.random(80) < 1 / (1 + np.exp(-(logits - 60)))
+    beta, platt = fit_beta(logits, truth), fit_platt(logits, truth)
+    assert beta.probabilities(logits) == pytest.approx(platt.probabilities(logits), abs=1e-6)
+
+
 def test_one_class_and_unknown_methods_are_said() -> None:
     for fit in FITS.values():
         with pytest.raises(NotEstimable, match="both classes"):

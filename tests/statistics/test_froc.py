@@ -278,6 +278,20 @@ def test_no_lesions_and_broken_boxes_are_said() -> None:
         jafroc(match(lesion, empty, [np.empty(0)]))
     with pytest.raises(NotEstimable, match="no true boxes"):
         mean_average_precision([np.empty((0, 5))], [np.empty((0, 6))])
+    with pytest.raises(NotEstimable, match="three patients"):
+        jafroc_estimate(match([*lesion, *empty], [*lesion, *empty], [[0.3], []]))
+    with pytest.raises(NotEstimable, match="no true boxes"):
+        box_average_precision(empty, empty, [[]])
+    with pytest.raises(UnsuitableData, match="negative"):
+        sensitivity_at_rate(froc_curve(match(lesion, lesion, [[0.3]])), -1.0)
+    with pytest.raises(UnsuitableData, match=r"0.5 and 0.75"):
+        mean_average_precision([[[0, 0, 0, 1, 1]]], [np.empty((0, 6))], overlaps=[0.3])
+    with pytest.raises(UnsuitableData, match="at least 6 columns"):
+        mean_average_precision([[[0, 0, 0, 1, 1]]], [[[0, 0, 0, 1, 1]]])
+    with pytest.raises(UnsuitableData, match="dimensions"):
+        match(lesion, [np.array([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]])], [[0.3]])
+    with pytest.raises(UnsuitableData, match="distance"):
+        MatchRule("distance", -1.0)
     with pytest.raises(UnsuitableData, match="lower one first"):
         match(lesion, [np.array([[2.0, 2.0, 1.0, 1.0]])], [[0.3]])
     with pytest.raises(UnsuitableData, match="one score"):

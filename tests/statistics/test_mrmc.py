@@ -165,6 +165,9 @@ def test_a_single_reader_is_named_not_analysed() -> None:
     one = ReaderStudy(study.modalities[:1], study.readers, study.cases, study.truth, study.scores[:1])
     with pytest.raises(NotEstimable, match="two modalities"):
         analyse_readers(one)
+    few = ReaderStudy(("a", "b"), ("x", "y"), ("1", "2", "3"), np.array([True, False, False]), np.zeros((2, 2, 3)))
+    with pytest.raises(NotEstimable, match="two positives"):
+        analyse_readers(few)
     with pytest.raises(NotEstimable, match="both classes"):
         analyse_readers(ReaderStudy(("a", "b"), ("x", "y"), ("1", "2"), np.array([True, True]), np.zeros((2, 2, 2))))
     holes = study.scores.copy()
@@ -199,8 +202,8 @@ BEGIN DATA:
 -1 , case1 , modality does not matter , 0
 -1,2,0,1
  reader 1 ,2, film ,4.5
-reader 1,case1,film,1
-B,case1,film,2
+reader1,case1,film,1
+B,case 1,film,2
 B,2,film,3
 """
     study = read_imrmc(text)

@@ -148,5 +148,19 @@ def test_wishes_that_mean_nothing_are_refused() -> None:
         cases_for_paired(0.1, 0.2, power=1.0)
     with pytest.raises(UnsuitableData, match="width"):
         cases_for_proportion(0.9, 0.0)
+    with pytest.raises(UnsuitableData, match="width"):
+        positives_for_auc_width(0.9, 1.0)
+    with pytest.raises(UnsuitableData, match="differs"):
+        proportion_power(0.8, 0.8, 10)
+    with pytest.raises(UnsuitableData, match="correlation"):
+        paired_auc_power(0.9, 0.8, 10, 10, correlation=1.0)
+    with pytest.raises(UnsuitableData, match="per positive"):
+        positives_for_auc(0.9, 0.8, negatives_per_positive=0)
+    with pytest.raises(UnsuitableData, match="discordant"):
+        cases_for_paired(0.7, 0.6)
+    with pytest.raises(NotEstimable, match="enough"):
+        cases_for_proportion(0.5, 1e-5)
+    with pytest.raises(NotEstimable, match="no error"):
+        mrmc_power(MrmcVariances(0, 0, 0, 0, 0, 100), 0.05, readers=4, cases=100)
     with pytest.raises(NotEstimable, match="two readers"):
         mrmc_power(MrmcVariances(0, 0.001, 0, 0, 0, 100), 0.05, readers=1, cases=100)

@@ -234,6 +234,43 @@ def test_rates_at_a_wanted_rate_lie_on_the_curve() -> None:
         assert specificity_at_sensitivity(truth, scores, wanted, plan=plan).value == pytest.approx(spared)
 
 
+@given(st.integers(0, 1000))
+def test_an_area_depends_on_the_order_only_and_turns_with_the_truth(seed: int) -> None:
+    truth, scores = sample(seed, 40, 5)
+    moved = np.exp(scores / 2) + 3
+    assert auc(truth, moved) == pytest.approx(auc(truth, scores))
+    assert delong_covariance(truth, moved)[1] == pytest.approx(delong_covariance(truth, scores)[1])
+    assert auc(~truth, scores) == pytest.approx(1 - auc(truth, scores))
+    assert auc(truth, -scores) == pytest.approx(1 - auc(truth, scores))
+
+
+def test_perfect_separation_over_clusters_counts_patients() -> None:
+    truth = np.repeat(np.arange(12) < 6, 5)
+    groups = [f"p{k // 5}" for k in range(60)]
+    clustered = auc_clustered(truth, truth.astype(float), groups)
+    assert (clustered.value, clustered.high, clustered.n) == (1.0, 1.0, 60)
+    assert clustered.low == auc_newcombe(1.0, 6, 6).low
+    assert clustered.low < auc_delong(truth, truth.astype(float)).low
+    with pytest.raises(NotEstimable, match="two patients"):
+        auc_clustered([1, 1, 0, 0], [0.4, 0.3, 0.2, 0.1], ["a", "a", "b", "c"])
+
+
+def test_two_readers_that_never_vary_but_differ_cannot_be_tested() -> None:
+    truth = np.array([1, 1, 0, 0])
+    with pytest.raises(NotEstimable, match="no variance"):
+        compare_aucs(truth, [1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0])
+
+
+def test_partial_areas_and_wanted_rates_have_limits() -> None:
+    truth, scores = sample(16)
+    assert partial_auc(truth, scores, most_false_positives=1.0, standardised=False) == pytest.approx(auc(truth, scores))
+    with pytest.raises(UnsuitableData, match="false positive rate"):
+        partial_auc(truth, scores, most_false_positives=0.0)
+    with pytest.raises(UnsuitableData, match="wanted rate"):
+        sensitivity_at_specificity(truth, scores, 1.2)
+    assert sensitivity_at_specificity(truth, scores, 0.0, plan=Resampling(repeats=20)).value == 1.0
+
+
 def test_one_class_is_said_never_nan() -> None:
     for truth in (np.ones(3, dtype=np.bool_), np.zeros(3, dtype=np.bool_)):
         for measure in (auc, roc_curve, auc_delong, auc_bootstrap, partial_auc):

@@ -122,6 +122,8 @@ class Choice:
 def fit_platt(logits: ArrayLike, truth: ArrayLike) -> Platt:
     """Fit slope and offset with Platt's smoothed targets, which keep a separable fit finite."""
     values, known, target = _prepared(logits, truth)
+    if np.ptp(values) == 0:
+        return _base_rate(known, values)
     fitted = fit_logistic(np.column_stack([values, np.ones(len(values))]), target, what="Platt scaling")
     a, b = (float(c) for c in fitted.coefficients)
     return Platt(a, b) if a >= FLATTEST else _base_rate(known, values)
@@ -204,15 +206,26 @@ def choose_calibration(
     criterion: Criterion = "log_loss",
     seed: int = 0,
 ) -> Choice:
-    """Choose by loss on patients that a curve was not fitted on, then fit the chosen method on all of them."""
+    """Choose by loss on patients that a curve was not fitted on, then fit the chosen method on all of them.
+
+    A method that the patients of some fold do not determine is no candidate and has no loss.
+    """
     unknown = sorted(set(methods) - set(FITS))
     if unknown or not methods:
         raise UnsuitableData(f"unknown calibration methods {unknown}; choose from {sorted(FITS)}.")
     values, known, _ = _prepared(logits, truth)
     parts = patient_folds(known, groups, folds=folds, seed=seed)
-    crossed = {name: cross_fitted(values, known, FITS[name], parts) for name in methods}
+    crossed: dict[str, Floats] = {}
+    reasons: list[str] = []
+    for name in methods:
+        try:
+            crossed[name] = cross_fitted(values, known, FITS[name], parts)
+        except NotEstimable as problem:
+            reasons.append(str(problem))
+    if not crossed:
+        raise NotEstimable(f"no calibration method can be fitted: {'; '.join(reasons)}")
     losses = {name: loss(known, probabilities, criterion) for name, probabilities in crossed.items()}
-    best = min(methods, key=lambda name: losses[name])
+    best = min(losses, key=lambda name: losses[name])
     return Choice(FITS[best](values, known), best, criterion, losses, crossed[best])
 
 

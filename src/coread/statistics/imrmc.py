@@ -1,6 +1,7 @@
 """The text format of the iMRMC software: four fields per line (reader, case, modality, score); reader -1 is the truth.
 
-Everything before the line ``BEGIN DATA:`` is free text. Names may be any text without a comma.
+Everything before the line ``BEGIN DATA:`` is free text. Names may be any text without a comma; blanks in them do not
+count, so that ``reader 1`` and ``reader1`` are the same reader (the first spelling is kept).
 """
 
 import math
@@ -23,9 +24,10 @@ def read_imrmc(text: str) -> ReaderStudy:
         raise UnreadableStudy("there is no line 'BEGIN DATA:'; this is no iMRMC file.")
     truth: dict[str, bool] = {}
     scores: dict[tuple[str, str, str], float] = {}
+    spelled: dict[str, str] = {}
     for number, line in enumerate(lines[start + 1 :], start + 2):
         if line.strip():
-            _take(line, number, truth, scores)
+            _take(_fields(line, number, spelled), number, truth, scores)
     if not truth or not scores:
         raise UnreadableStudy("the file holds no truth rows (reader -1) or no scores.")
     return _crossed(truth, scores)
@@ -58,10 +60,17 @@ def write_imrmc(study: ReaderStudy, *, title: str = "Reader study") -> str:
     return "\n".join(head + rows) + "\n"
 
 
-def _take(line: str, number: int, truth: dict[str, bool], scores: dict[tuple[str, str, str], float]) -> None:
+def _fields(line: str, number: int, spelled: dict[str, str]) -> tuple[str, str, str, str]:
     fields = [field.strip() for field in line.split(",")]
     if len(fields) != _FIELDS or not all(fields):
         raise UnreadableStudy(f"line {number}: expected reader,case,modality,score, got {line.strip()!r}.")
+    reader, case, modality = (spelled.setdefault("".join(name.split()), name) for name in fields[:3])
+    return reader, case, modality, fields[3]
+
+
+def _take(
+    fields: tuple[str, str, str, str], number: int, truth: dict[str, bool], scores: dict[tuple[str, str, str], float]
+) -> None:
     reader, case, modality, given = fields
     try:
         value = float(given)

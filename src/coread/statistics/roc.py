@@ -32,6 +32,9 @@ from coread.statistics.intervals import (
     two_sided,
 )
 
+_NO_VARIANCE = 1e-15
+"""A variance of areas this small is rounding."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RocCurve:
@@ -153,7 +156,8 @@ def auc_clustered(truth: ArrayLike, scores: ArrayLike, groups: Groups, *, level:
     areas, covariance = clustered_covariance(truth, scores, groups)
     known = flags(truth)
     _, patients = members_of(groups, len(known))
-    if covariance[0, 0] <= 0:
+    if covariance[0, 0] <= _NO_VARIANCE:
+        # Nothing overlaps: patients, not images, are the independent cases behind that.
         shrunk = max(1, round(patients * known.mean()))
         bounds = auc_newcombe(float(areas[0]), shrunk, max(1, patients - shrunk), level=level)
         return estimate(float(areas[0]), bounds.low, bounds.high, len(known))
@@ -273,7 +277,7 @@ def difference_test(
     ndtr = scipy_part("special").ndtr
 
     n = max(first.n, second.n)
-    if variance <= 1e-15:
+    if variance <= _NO_VARIANCE:
         if abs(difference) > 1e-12:
             raise NotEstimable("the difference has no variance on these cases, so it cannot be tested.")
         return Comparison(first, second, estimate(0.0, 0.0, 0.0, n), 1.0, method)
@@ -355,7 +359,7 @@ def _rate_at(truth: Flags, scores: Floats, wanted: float, groups: Groups | None,
 
 def _logit_interval(area: float, variance: float, positives: int, negatives: int, *, level: float) -> Estimate:
     check_level(level)
-    if variance <= 1e-15 or not 0.0 < area < 1.0:
+    if variance <= _NO_VARIANCE or not 0.0 < area < 1.0:
         return auc_newcombe(area, positives, negatives, level=level)
     centre = np.log(area / (1 - area))
     half = two_sided(level) * np.sqrt(variance) / (area * (1 - area))
