@@ -1,5 +1,6 @@
 """Sets of projection radiographs and of the RSNA challenges, as they are distributed."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,8 @@ def test_chexpert_keeps_uncertain_apart_from_not_mentioned(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("ending", ["jpg", "dcm"])
-def test_mimic_cxr_joins_labels_split_and_report(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("place", ["files", "mimic-cxr-reports/files", "mimic-cxr-reports.zip"])
+def test_mimic_cxr_joins_labels_split_and_report(tmp_path: Path, ending: str, place: str) -> None:
     source = tmp_path / "mimic"
     image = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
     table(
@@ -107,7 +109,13 @@ def test_mimic_cxr_joins_labels_split_and_report(tmp_path: Path, ending: str) ->
     )
     folder = source / "files" / "p10" / "p10000032"
     (picture if ending == "jpg" else dicom)(folder / "s50414267" / f"{image}.{ending}")
-    (folder / "s50414267.txt").write_text("FINDINGS: no acute cardiopulmonary process.")
+    report, name = "FINDINGS: no acute cardiopulmonary process.", "p10/p10000032/s50414267.txt"
+    if place.endswith(".zip"):
+        with zipfile.ZipFile(source / place, "w") as archive:
+            archive.writestr(f"files/{name}", report)
+    else:
+        (source / place / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / place / name).write_text(report)
     row = built("mimic_cxr", source, tmp_path)[image]
     assert row.path.endswith(f"s50414267/{image}.{ending}")
     assert (row.patient_id, row.study_id, row.date, row.view) == ("10000032", "50414267", "2180-05-06", "PA")

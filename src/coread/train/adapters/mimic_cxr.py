@@ -1,6 +1,8 @@
 """MIMIC-CXR (DICOM) and MIMIC-CXR-JPG (PhysioNet): metadata, CheXpert labels, official split and reports."""
 
+import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from coread.train.adapters.chexpert import FINDINGS, stated_labels
@@ -9,6 +11,7 @@ from coread.train.adapters.dicom_table import iso_date
 from coread.train.adapters.files import first_file, optional_file
 from coread.train.adapters.tables import TableRow, read_table
 from coread.train.datasets import ImageRow
+from coread.train.errors import BadTable
 
 _VERSIONS = ("2.0.0", "2.1.0")
 
@@ -18,12 +21,14 @@ def _names(table: str) -> tuple[str, ...]:
 
 
 def read_mimic_cxr(source: Path, _options: ReadOptions) -> Iterator[Draft]:
-    """Join the tables by study and image; reports are read from ``files/p10/p10000032/s50414267.txt`` where present."""
+    """Join the tables by study and image; reports are read where they are present, unpacked or not."""
     metadata = first_file(source, *_names("metadata"))
     studies = _studies(source)
     splits = _splits(source)
-    for row in read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition")):
-        yield Draft(_row(row, source, studies.get(row.needed("study_id")), splits.get(row.needed("dicom_id"), "")))
+    with closing(_Reports(source)) as reports:
+        for row in read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition")):
+            study, split = studies.get(row.needed("study_id")), splits.get(row.needed("dicom_id"), "")
+            yield Draft(_row(row, source, reports, study=study, split=split))
 
 
 def _studies(source: Path) -> dict[str, TableRow]:
@@ -39,11 +44,37 @@ def _splits(source: Path) -> dict[str, str]:
     return {row.needed("dicom_id"): row.choice("split", ("train", "validate", "test")) for row in rows}
 
 
-def _row(row: TableRow, source: Path, study: TableRow | None, split: str) -> ImageRow:
+class _Reports:
+    """Reads reports from beside the images, from the unpacked ``mimic-cxr-reports``, or out of its zip archive."""
+
+    def __init__(self, source: Path) -> None:
+        self._folders = (source, source / "mimic-cxr-reports")
+        archive = optional_file(source, "mimic-cxr-reports.zip")
+        try:
+            self._archive = zipfile.ZipFile(archive) if archive is not None else None
+        except zipfile.BadZipFile as problem:
+            raise BadTable(f"{archive} is no zip archive: {problem}") from problem
+        self._members = frozenset(self._archive.namelist()) if self._archive is not None else frozenset[str]()
+
+    def text(self, path: str) -> str:
+        """Return a report, or empty where there is none."""
+        for folder in self._folders:
+            if (folder / path).is_file():
+                return (folder / path).read_text(encoding="utf-8")
+        if self._archive is not None and path in self._members:
+            return self._archive.read(path).decode("utf-8")
+        return ""
+
+    def close(self) -> None:
+        """Close the archive."""
+        if self._archive is not None:
+            self._archive.close()
+
+
+def _row(row: TableRow, source: Path, reports: _Reports, *, study: TableRow | None, split: str) -> ImageRow:
     subject, study_id, image = (row.needed(name) for name in ("subject_id", "study_id", "dicom_id"))
     folder = f"files/p{subject[:2]}/p{subject}/s{study_id}"
     dicom = (source / folder / f"{image}.dcm").is_file()
-    report = source / f"{folder}.txt"
     labels, uncertainty = stated_labels(study) if study is not None else (dict.fromkeys(FINDINGS), {})
     return ImageRow(
         image_id=image,
@@ -58,7 +89,7 @@ def _row(row: TableRow, source: Path, study: TableRow | None, split: str) -> Ima
         labels=labels,
         label_source="report text (CheXpert labeler)" if study is not None else "",
         label_uncertainty=uncertainty,
-        text=report.read_text(encoding="utf-8") if report.is_file() else "",
+        text=reports.text(f"{folder}.txt"),
         covariates={"official_split": split} if split else {},
     )
 
