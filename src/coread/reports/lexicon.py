@@ -62,6 +62,8 @@ class Lexicon:
     vocabulary: frozenset[str]
     corrections: Mapping[str, tuple[str, ...]]
     """A word with one letter left out -> long words of the findings that it may have been."""
+    anagrams: Mapping[str, str]
+    """The letters of a very long word in order -> the word, for several slips that only swap."""
     spelling: Mapping[str, str]
     headers: Mapping[str, Section]
     english: frozenset[str]
@@ -88,6 +90,7 @@ def lexicon() -> Lexicon:
         root,
         frozenset(vocabulary | set(language["english"]) | set(language["never_corrected"])),
         _shortened(corrected),
+        {"".join(sorted(word)): word for word in sorted(corrected) if len(word) >= _VERY_LONG},
         language["spelling"],
         {name: Section(kind) for kind, table in rules("sections").items() for name in table["names"]},
         frozenset(language["english"]),
@@ -96,6 +99,7 @@ def lexicon() -> Lexicon:
 
 
 _LONG = 7
+_VERY_LONG = 9
 
 
 def rules(name: str) -> dict[str, Any]:

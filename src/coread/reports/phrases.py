@@ -77,7 +77,8 @@ def corrected(word: str) -> str:
         for target in known.corrections.get(text, ()):
             if one_slip_apart(word, target):
                 return target
-    return word
+    swapped = known.anagrams.get("".join(sorted(word)), "")
+    return swapped if swapped[:1] == word[:1] and swapped else word
 
 
 def one_slip_apart(word: str, target: str) -> bool:

@@ -81,7 +81,7 @@ def read_sentence(sentence: str) -> Reading:
     return Reading(
         tuple(sorted(sized, key=lambda mention: mention.start)),
         regions.count("chest") + sum(m.finding in _ALWAYS_CHEST for m in mentions),
-        regions.count("head") + sum(m.finding in _HEAD and not m.region for m in mentions),
+        regions.count("head") + sum(m.finding in _HEAD and not (m.region and "chest" in regions) for m in mentions),
         hints.count("pulmonary_embolism")
         + sum("pulmonary_embolism" in made.event.payload.keys and not made.event.payload.either for made in findings),
         hints.count("pleural_effusion"),

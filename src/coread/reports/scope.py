@@ -162,7 +162,7 @@ def _narrowed(machine: _Machine, event: Event) -> bool:
 def _state(machine: _Machine, event: Event) -> None:
     dropped = machine.family or machine.historical or machine.hypothetical is not None
     status = None if dropped else Status.PRESENT
-    machine.states.append(Assertion(event, status, machine.negation == "negation", machine.hedged))
+    machine.states.append(Assertion(event, status, machine.negation in ("negation", "resolved"), machine.hedged))
     if machine.negation:
         machine.negated_something = True
 
@@ -315,6 +315,13 @@ def _hedge_back(machine: _Machine, event: Event) -> None:
             made.status, made.hedged = Status.UNCERTAIN, True
 
 
+def _unsettle(machine: _Machine, event: Event) -> None:
+    """ "Absence of pneumothorax cannot be confirmed" settles nothing either way."""
+    for made in _chain(machine, event, across_complements=False):
+        if made.status is not None:
+            made.status, made.hedged = Status.UNCERTAIN, True
+
+
 def _something_before(machine: _Machine) -> bool:
     start = machine.events[machine.clause].first if machine.events else 0
     return any(made.event.first >= start for made in machine.asserted)
@@ -401,6 +408,7 @@ _STEPS: dict[str, Callable[[_Machine, Event], None]] = {
     "uncertain_before": _hedge,
     "uncertain_before_verb": _hedge_statement,
     "uncertain_after": _hedge_back,
+    "unsettled_after": _unsettle,
     "hypothetical": _suppose,
     "historical": _remember,
     "family": _relate,
