@@ -318,17 +318,17 @@ def _document(release: "Release", active: bool) -> dict[str, object]:
 
 def _show(found: "list[Examined]") -> None:
     show_table(
-        ("reader", "version", "", "package", "bytes and card", "golden cases", "signature", "validations"),
+        ("reader", "version", "", "package", "bytes", "golden", "signature", "validated"),
         [
             (
                 item.reader_id,
                 item.version,
                 "active" if item.active else "",
-                item.digest[:16],
+                item.digest[:8],
                 "sound" if item.sound else "REFUSED",
-                item.golden,
+                item.golden.partition(",")[0],
                 item.signature,
-                str(item.validations),
+                f"{item.validations}x",
             )
             for item in found
         ],

@@ -14,6 +14,7 @@ from coread.app.cli.output import RESEARCH_USE, answer_json, say, show_table
 
 if TYPE_CHECKING:
     from coread.app.replaying import Replay, ReplayPlan
+    from coread.engine.comparing import ChangedFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,14 @@ def _plan(front: Front, flags: Flags) -> "ReplayPlan":
     return ReplayPlan(before, after, source, limits, sha256, settings.reader_threads, settings.allowed_programs)
 
 
+def _words(item: "ChangedFinding") -> str:
+    if item.presence_changed:
+        return f"{item.key}: {item.presence_before or '-'} -> {item.presence_after or '-'}"
+    if item.probability_before is None or item.probability_after is None:
+        return f"{item.key}: other places"
+    return f"{item.key}: {item.probability_before:.3f} -> {item.probability_after:.3f}"
+
+
 def _tell(found: "Replay", out: Path) -> None:
     numbers = found.measured
     if found.checks:
@@ -89,7 +98,7 @@ def _tell(found: "Replay", out: Path) -> None:
         )
     rows = []
     for change in (item for item in found.changes if item.changed):
-        words = [f"{f.key}: {f.presence_before or '-'} -> {f.presence_after or '-'}" for f in change.findings]
+        words = [_words(item) for item in change.findings]
         rows.append((change.study_instance_uid, f"{change.outcome_before} -> {change.outcome_after}", "; ".join(words)))
     show_table(("study", "outcome", "findings"), rows[:50], "Changed answers")
     if len(rows) > 50:
