@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from coread.deliver.errors import BadDestination, PeerAborted, PeerUnreachable
+from coread.deliver.errors import BadDestination, FolderFailed, ObjectRefused, PeerAborted, PeerUnreachable
 from coread.deliver.peer import Peer
 from coread.deliver.retrieve import (
     JOURNAL,
@@ -158,6 +158,27 @@ def test_an_identifier_that_is_no_identifier_is_never_a_file_name(tmp_path: Path
     with pytest.raises(Exception, match="UID"):
         Drop(tmp_path).write("1.2", uid, [b""])
     assert not list(tmp_path.iterdir())
+
+
+def test_only_studies_that_were_asked_for_are_taken_and_a_full_disk_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ObjectRefused, match="not asked for"):
+        Drop(tmp_path).write("1.2", "1.2.3", [b""])
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    archive = MadeUpArchive(["1.1", "1.2"])
+    plan = RetrievePlan(tmp_path / "full", ALL)
+    with monkeypatch.context() as patch:
+        patch.setattr("coread.deliver.retrieve._Journal._write", lambda *_: None)
+        patch.setattr("os.fsync", full)
+        with pytest.raises(FolderFailed, match="No space left"):
+            retrieve(plan, archive.opened())
+    assert archive.asked == [("1.1", 4)]
+    assert not list((tmp_path / "full").rglob("*.dcm"))
+    assert retrieve(plan, archive.opened()).received == 8
 
 
 def _filled(pacs: OrthancPeer, folder: Path) -> dict[str, set[str]]:

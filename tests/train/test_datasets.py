@@ -19,7 +19,7 @@ from coread.models.errors import BrokenLineage
 from coread.models.lineage import read_record
 from coread.train.dataset_build import JOURNAL, BuildPlan, build_dataset
 from coread.train.datasets import Box, ImageIndex, ImageRow, digest_of_rows, read_index, write_index
-from coread.train.errors import CorruptImage, DataMissing, DatasetExists, MissingExtra
+from coread.train.errors import CannotWrite, CorruptImage, DataMissing, DatasetExists, MissingExtra
 from coread.train.pictures import PictureStore, Pixels, Place
 from coread.train.splits import held_out
 
@@ -210,6 +210,18 @@ def test_a_label_outside_the_list_and_an_unreadable_table_name_the_line(made_up_
         build_dataset(_plan(source, tmp_path / "set"))
     with pytest.raises(DataMissing, match="no adapter"):
         build_dataset(replace(_plan(source, tmp_path / "set"), adapter="cxr"))
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_finished(
+    made_up_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("coread.train.dataset_build.write_index", full)
+    with pytest.raises(CannotWrite, match="No space left"):
+        build_dataset(_plan(made_up_set, tmp_path / "set"))
     assert not (tmp_path / "set").exists()
 
 

@@ -2,6 +2,7 @@
 
 CoreadError
 |-- Failed
+|   |-- FolderFailed        the folder that fetched objects go to cannot be written
 |   `-- PeerFailed          the peer or the way to it: counts towards its circuit breaker, tried again
 |       |-- PeerUnreachable no connection
 |       |-- PeerTimedOut    connected, but no answer in time
@@ -18,6 +19,10 @@ from coread.domain.errors import Failed, Misconfigured, Refused
 
 class PeerFailed(Failed):
     """The peer, or the way to it, does not work now."""
+
+
+class FolderFailed(Failed):
+    """What an archive sends cannot be written here."""
 
 
 class PeerUnreachable(PeerFailed):

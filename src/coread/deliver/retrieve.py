@@ -9,13 +9,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from datetime import time as clock_time
 from pathlib import Path
 from typing import Protocol
 
-from coread.deliver.errors import BadDestination, ObjectRefused, PeerFailed
+from coread.deliver.errors import BadDestination, FolderFailed, ObjectRefused, PeerFailed
 from coread.domain.identifiers import is_tolerable_uid
 
 JOURNAL = "retrieval.jsonl"
@@ -136,11 +136,15 @@ class Pace:
     sleep: Callable[[float], None] = time.sleep
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Drop:
-    """Where instances are written: whole or not at all."""
+    """Where instances are written: whole or not at all, and only of studies that were asked for."""
 
     folder: Path
+    studies: set[str] = field(default_factory=set)
+    """Study Instance UIDs that were asked for: nobody else can put anything here while the port is open."""
+    trouble: str = ""
+    """What went wrong with the folder itself, such as a full disk: then nothing more is asked for."""
 
     def path(self, study_instance_uid: str, sop_instance_uid: str) -> Path:
         """Return where an instance lies; raises ObjectRefused for a UID that is no file name."""
@@ -152,14 +156,20 @@ class Drop:
     def write(self, study_instance_uid: str, sop_instance_uid: str, parts: Sequence[bytes]) -> None:
         """Write one Part 10 file beside and move it into place."""
         target = self.path(study_instance_uid, sop_instance_uid)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if study_instance_uid not in self.studies:
+            raise ObjectRefused(f"an object of study {study_instance_uid} came, which was not asked for")
         beside = self.folder / _PARTIAL / f"{sop_instance_uid}.{os.getpid()}"
-        beside.parent.mkdir(exist_ok=True)
-        with beside.open("wb") as stream:
-            stream.writelines(parts)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(target)
+        try:
+            for folder in (target.parent, beside.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            with beside.open("wb") as stream:
+                stream.writelines(parts)
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(target)
+        except OSError as problem:
+            self.trouble = f"{self.folder} cannot take any more objects: {problem}"
+            raise FolderFailed(self.trouble) from problem
 
     def missing(self, wanted: Sequence[WantedInstance]) -> list[WantedInstance]:
         """Return those of the wanted that are not here."""
@@ -218,6 +228,7 @@ def _wait(plan: RetrievePlan, pace: Pace, tell: Callable[[str], None]) -> None:
 def _fetch_study(archive: Archive, drop: Drop, uid: str, *, attempts: int) -> StudyRetrieved:
     """Fetch a study: the whole of it first, then whatever is missing, one by one."""
     problem = ""
+    drop.studies.add(uid)
     wanted: tuple[WantedInstance, ...] | None = None
     missing: list[WantedInstance] = []
     for attempt in range(max(1, attempts)):
@@ -231,6 +242,8 @@ def _fetch_study(archive: Archive, drop: Drop, uid: str, *, attempts: int) -> St
         except (PeerFailed, ObjectRefused) as error:
             problem = str(error)
             missing = drop.missing(wanted or ())
+        if drop.trouble:
+            raise FolderFailed(f"{drop.trouble}. Make room and run it again: it goes on where it stopped")
         if wanted is not None and not missing:
             return StudyRetrieved(uid, len(wanted), ())
     known = wanted is not None

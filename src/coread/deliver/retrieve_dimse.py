@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coread.deliver.association import ProposedContext, associated
-from coread.deliver.errors import BadDestination, ObjectRefused, PeerAborted, PeerRefused, PeerTimedOut
+from coread.deliver.errors import BadDestination, FolderFailed, ObjectRefused, PeerAborted, PeerRefused, PeerTimedOut
 from coread.deliver.peer import Peer
 from coread.deliver.retrieve import Archive, Drop, OpenArchive, WantedInstance
 from coread.domain.errors import CoreadError
@@ -162,10 +162,10 @@ def _kept(event: Any, drop: Drop, lock: threading.Lock) -> int:
         header = scan_header_bytes(body, str(event.context.transfer_syntax))
         with lock:
             drop.write(header.study_instance_uid, header.sop_instance_uid, [event.encoded_dataset()])
+    except FolderFailed as problem:
+        log.error("%s", problem)
+        return 0xA700
     except (CoreadError, ValueError) as problem:
         log.warning("an object of the archive was refused: %s", problem)
         return 0xC000
-    except OSError as problem:
-        log.error("an object of the archive cannot be written: %s", problem)
-        return 0xA700
     return 0

@@ -21,7 +21,7 @@ from coread.train.adapters import ADAPTERS
 from coread.train.adapters.contract import Draft, DrawMask, ReadOptions
 from coread.train.datasets import OWN, ImageIndex, ImageRow, write_index
 from coread.train.deidentified import REPORT, REPORT_PAGE, Deidentifier, DeidentifyPlan, HeldBack
-from coread.train.errors import DataMissing, DatasetExists
+from coread.train.errors import CannotWrite, DataMissing, DatasetExists
 from coread.train.pictures import PictureStore
 
 JOURNAL = "opened.jsonl"
@@ -114,11 +114,14 @@ def partial_folder(folder: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as problem:
             raise DatasetExists(f"another process is building {folder} now") from problem
-        yield partial
-        (partial / _LOCK).unlink()
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
+        try:
+            yield partial
+            (partial / _LOCK).unlink()
+            if folder.exists():
+                folder.rmdir()
+            partial.rename(folder)
+        except OSError as problem:
+            raise CannotWrite(f"{folder} cannot be made: {problem}. Run it again when that is mended") from problem
 
 
 class _Opener:

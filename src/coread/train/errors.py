@@ -10,6 +10,7 @@ TrainError                     base of this room
 |-- Leak (Misconfigured)         one patient or one image stands in two parts of a split
 |-- OneClass (Misconfigured)     a part holds one class only: nothing can be learned or measured
 |-- BadPlan (Misconfigured)      a recipe or a plan asks for what cannot be done
+|-- CannotWrite (Failed)         a folder cannot be read or written, such as on a full disk
 |-- NotFinite (Failed)           the loss is no number any more
 |-- OutOfMemory (Failed)         a step does not fit into memory
 `-- ExportDiffers (Failed)       the exported graph does not compute what the trained network computes
@@ -56,6 +57,10 @@ class OneClass(TrainError, Misconfigured):
 
 class BadPlan(TrainError, Misconfigured):
     """A recipe, a network plan or a fit plan asks for what cannot be done."""
+
+
+class CannotWrite(TrainError, Failed):
+    """The machine does not let us read or write a folder; what was finished before is untouched."""
 
 
 class NotFinite(TrainError, Failed):
