@@ -90,7 +90,8 @@ def test_chexpert_keeps_uncertain_apart_from_not_mentioned(tmp_path: Path) -> No
 @pytest.mark.parametrize("ending", ["jpg", "dcm"])
 @pytest.mark.parametrize("place", ["files", "mimic-cxr-reports/files", "mimic-cxr-reports.zip"])
 def test_mimic_cxr_joins_labels_split_and_report(tmp_path: Path, ending: str, place: str) -> None:
-    source = tmp_path / "mimic"
+    download = tmp_path / "mimic"
+    source = download / "physionet.org" / "files" / "mimic-cxr-jpg" / "2.0.0" if ending == "jpg" else download
     image = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
     table(
         source / "mimic-cxr-2.0.0-metadata.csv.gz",
@@ -116,7 +117,7 @@ def test_mimic_cxr_joins_labels_split_and_report(tmp_path: Path, ending: str, pl
     else:
         (source / place / name).parent.mkdir(parents=True, exist_ok=True)
         (source / place / name).write_text(report)
-    row = built("mimic_cxr", source, tmp_path)[image]
+    row = built("mimic_cxr", download, tmp_path)[image]
     assert row.path.endswith(f"s50414267/{image}.{ending}")
     assert (row.patient_id, row.study_id, row.date, row.view) == ("10000032", "50414267", "2180-05-06", "PA")
     assert row.labels["No Finding"] == 1

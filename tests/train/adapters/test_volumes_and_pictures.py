@@ -152,6 +152,14 @@ def test_decathlon_and_brats_volumes_come_with_their_masks(tmp_path: Path) -> No
     assert sorted(row.view for row in rows.values()) == ["flair", "t1", "t1ce", "t2"]
     assert {row.group for row in rows.values()} == {"BraTS2021_00000"}
     assert all(row.mask.endswith("_seg.nii.gz") for row in rows.values())
+    for visit in ("000", "001"):
+        for channel in ("t2f", "t1n", "t1c", "t2w"):
+            case = f"BraTS-GLI-00007-{visit}"
+            nifti(tmp_path / "brats23" / case / f"{case}-{channel}.nii.gz")
+    rows = built("brats", tmp_path / "brats23", tmp_path / "third")
+    assert len(rows) == 8
+    assert {row.group for row in rows.values()} == {"BraTS-GLI-00007"}
+    assert not any(row.mask for row in rows.values())
     (source / "dataset.json").write_text('{"training": 5}')
     with pytest.raises(DataMissing, match="of the Decathlon"):
         built("msd", source, tmp_path / "more")
@@ -212,6 +220,7 @@ def test_kvasir_idrid_and_aptos(tmp_path: Path) -> None:
         idrid / "2. Groundtruths" / "a. IDRiD_Disease Grading_Training Labels.csv",
         "Image name,Retinopathy grade,Risk of macular edema ,,,,",
         "IDRiD_001,3,2,,,,",
+        ",,,,,,",
     )
     table(
         idrid / "2. Groundtruths" / "b. IDRiD_Disease Grading_Testing Labels.csv",

@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from coread.train.adapters.chexpert import FINDINGS, stated_labels
@@ -25,10 +26,12 @@ def read_mimic_cxr(source: Path, _options: ReadOptions) -> Iterator[Draft]:
     metadata = first_file(source, *_names("metadata"))
     studies = _studies(source)
     splits = _splits(source)
-    with closing(_Reports(source)) as reports:
+    base = metadata.parent.relative_to(source).as_posix()
+    with closing(_Reports(source, metadata.parent)) as reports:
         for row in read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition")):
             study, split = studies.get(row.needed("study_id")), splits.get(row.needed("dicom_id"), "")
-            yield Draft(_row(row, source, reports, study=study, split=split))
+            known = _row(row, metadata.parent, reports, study=study, split=split)
+            yield Draft(known if base == "." else replace(known, path=f"{base}/{known.path}"))
 
 
 def _studies(source: Path) -> dict[str, TableRow]:
@@ -47,8 +50,8 @@ def _splits(source: Path) -> dict[str, str]:
 class _Reports:
     """Reads reports from beside the images, from the unpacked ``mimic-cxr-reports``, or out of its zip archive."""
 
-    def __init__(self, source: Path) -> None:
-        self._folders = (source, source / "mimic-cxr-reports")
+    def __init__(self, source: Path, base: Path) -> None:
+        self._folders = (base, base / "mimic-cxr-reports", source / "mimic-cxr-reports")
         archive = optional_file(source, "mimic-cxr-reports.zip")
         try:
             self._archive = zipfile.ZipFile(archive) if archive is not None else None

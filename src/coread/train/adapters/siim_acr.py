@@ -25,7 +25,9 @@ def read_siim_acr(source: Path, _options: ReadOptions) -> Iterator[Draft]:
     runs: dict[str, list[str]] = {}
     for row in read_table(table, ("ImageId", "EncodedPixels")):
         runs.setdefault(row.needed("ImageId"), []).append(row.needed("EncodedPixels"))
-    headers = {header.sop_instance_uid: (path, header) for path, header in dicom_files(source)}
+    files = list(dicom_files(source))
+    headers = {Path(path).stem: (path, header) for path, header in files}
+    headers |= {header.sop_instance_uid: (path, header) for path, header in files}
     for image, texts in runs.items():
         given = [text for text in texts if text != _NONE]
         path, header = headers.get(image, (f"{image}.dcm", None))
@@ -33,7 +35,7 @@ def read_siim_acr(source: Path, _options: ReadOptions) -> Iterator[Draft]:
         known = row_of_header(path, header) if header is not None else ImageRow(image_id=image, path=path)
         draw = partial(joined_mask, given, rows, columns)
         boxes = [box_of_mask(from_relative_runs(text, rows, columns)) for text in given]
-        yield Draft(_row(known, [box for box in boxes if box is not None]), draw if given else None)
+        yield Draft(_row(image, known, [box for box in boxes if box is not None]), draw if given else None)
 
 
 def joined_mask(runs: Sequence[str], rows: int, columns: int) -> Mask:
@@ -44,10 +46,11 @@ def joined_mask(runs: Sequence[str], rows: int, columns: int) -> Mask:
     return mask
 
 
-def _row(known: ImageRow, boxes: Sequence[tuple[float, float, float, float]]) -> ImageRow:
+def _row(image: str, known: ImageRow, boxes: Sequence[tuple[float, float, float, float]]) -> ImageRow:
     return replace(
         known,
-        group_id=known.patient_id or known.image_id,
+        image_id=image,
+        group_id=known.patient_id or image,
         source="siim_acr",
         labels={LABEL: float(bool(boxes))},
         label_source="radiologists",

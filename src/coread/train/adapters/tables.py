@@ -118,6 +118,8 @@ def read_table(path: Path, needed: Sequence[str], *, delimiter: str = ",") -> It
             raise BadTable(f"{path} has no column {', '.join(map(repr, missing))}; it has {', '.join(names)}")
         reader.fieldnames = names
         for cells in reader:
+            if not any(value.strip() for value in cells.values() if isinstance(value, str)):
+                continue  # spreadsheets leave lines of commas at the end
             where = f"{path} line {reader.line_num}"
             if any(cells.get(column) is None for column in needed):
                 raise BadTable(f"{where}: the line is shorter than the head of the table")

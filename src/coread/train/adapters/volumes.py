@@ -11,6 +11,9 @@ from coread.train.datasets import ImageRow
 from coread.train.errors import BadTable, CorruptImage, DataMissing, MissingExtra
 
 CHANNELS = ("flair", "t1", "t1ce", "t2")
+CHANNELS_2023 = ("t2f", "t1n", "t1c", "t2w")
+_TUMOR = {"1": "necrotic core", "2": "edema", "4": "enhancing tumor"}
+_TUMOR_2023 = {"1": "necrotic core", "2": "edema", "3": "enhancing tumor"}
 _FASTMRI_PARTS = ("train", "val", "test", "challenge")
 
 
@@ -45,27 +48,29 @@ def read_msd(source: Path, _options: ReadOptions) -> Iterator[Draft]:
 
 
 def read_brats(source: Path, _options: ReadOptions) -> Iterator[Draft]:
-    """Read ``BraTS2021_00000/BraTS2021_00000_flair.nii.gz``: one row per channel, all of one case in one group."""
+    """Read ``BraTS2021_00000/BraTS2021_00000_flair.nii.gz`` (or 2023's ``-t2f``): a row per channel, a group per case."""
     cases = sorted(path for path in source.rglob("BraTS*") if path.is_dir() and any(path.glob("*.nii.gz")))
     if not cases:
         raise DataMissing(f"{source} holds no folder BraTS*/ with NIfTI files")
     for case in cases:
         base = case.relative_to(source).as_posix()
-        mask = f"{base}/{case.name}_seg.nii.gz"
+        mark, channels = ("-", CHANNELS_2023) if any(case.glob("*-t2f.nii.gz")) else ("_", CHANNELS)
+        mask = f"{base}/{case.name}{mark}seg.nii.gz"
         labelled = (source / mask).is_file()
-        for channel in CHANNELS:
+        classes = _TUMOR_2023 if mark == "-" else _TUMOR
+        for channel in channels:
             yield Draft(
                 ImageRow(
                     image_id=f"{case.name}_{channel}",
-                    path=f"{base}/{case.name}_{channel}.nii.gz",
-                    patient_id=case.name,
-                    group_id=case.name,
+                    path=f"{base}/{case.name}{mark}{channel}.nii.gz",
+                    patient_id=case.name.rsplit("-", 1)[0] if mark == "-" else case.name,
+                    group_id=case.name.rsplit("-", 1)[0] if mark == "-" else case.name,
                     study_id=case.name,
                     view=channel,
-                    source="brats2021",
+                    source="brats",
                     label_source="neuroradiologists" if labelled else "",
                     mask=mask if labelled else "",
-                    covariates={"classes": {"1": "necrotic core", "2": "edema", "4": "enhancing tumor"}},
+                    covariates={"classes": classes},
                 )
             )
 
@@ -131,7 +136,7 @@ BRATS = Adapter(
     licence="CC BY 4.0 (TCIA), or the challenge's terms",
     citation="Baid U et al. The RSNA-ASNR-MICCAI BraTS 2021 benchmark on brain tumor segmentation. arXiv:2107.02314.",
     read=read_brats,
-    layout="BraTS2021_00000/BraTS2021_00000_{flair,t1,t1ce,t2,seg}.nii.gz",
+    layout="BraTS2021_00000/BraTS2021_00000_{flair,t1,t1ce,t2,seg}.nii.gz, or BraTS-GLI-00000-000/*-{t2f,t1n,t1c,t2w}",
 )
 FASTMRI = Adapter(
     title="fastMRI: raw k-space of knee and brain MR",
