@@ -16,6 +16,7 @@ from coread.models.errors import (
     BrokenJournal,
     BrokenLineage,
     DamagedPackage,
+    GoldenMismatch,
     NoSuchVersion,
     NotValidated,
     UntrustedPackage,
@@ -329,3 +330,12 @@ def test_taking_back_the_first_switch_of_an_imported_reader_leaves_none(tmp_path
     assert (done.change.from_digest, done.change.to_digest) == (installed.digest, NONE)
     assert site.active("tiny_square") == NONE
     site.switch(installed, ASK)
+
+
+def test_what_does_not_give_its_golden_numbers_is_not_signed(tmp_path: Path) -> None:
+    folder = write_tiny_reader(tmp_path / "r", lock=False)
+    key = key_pair(tmp_path / "keys")
+    (folder / "model/golden/noise.npz").unlink()
+    with pytest.raises(GoldenMismatch, match="no golden cases"):
+        lock_release(folder, LockPlan(key=key, signer="Maker"))
+    assert not (folder / "signature.json").exists()

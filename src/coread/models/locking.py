@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coread.models.errors import BrokenLineage, DamagedPackage
+from coread.models.golden import check_golden
 from coread.models.lineage import RECORD, StepRecord, read_record, write_record
-from coread.models.package import MANIFEST, ModelPackage, lock_package, verify_package
+from coread.models.package import MANIFEST, PROCESS, ModelPackage, lock_package, verify_package
 from coread.models.sbom import write_sbom
 from coread.models.signing import SIGNATURE, Signature, sign_package
 from coread.models.writing import write_whole
@@ -33,6 +34,8 @@ class LockPlan:
     licence: Path | None = None
     data_statement: Path | None = None
     list_versions: bool = True
+    prove: bool = True
+    """Replay the golden cases before signing: a package without them, or that differs here, is of no use."""
     key: Path | None = None
     signer: str = ""
     signed_days: int | None = None
@@ -50,7 +53,8 @@ class Locked:
 def lock_release(folder: Path, plan: LockPlan | None = None) -> Locked:
     """Complete ``folder/model``, lock it, prove it by reading it again, sign it if there is a key, leave a record.
 
-    An older signature is removed: it was over other bytes. Raises DamagedPackage, BrokenLineage or BadSignature.
+    An older signature is removed: it was over other bytes. Raises DamagedPackage, BrokenLineage, GoldenMismatch or
+    BadSignature.
     """
     plan = plan or LockPlan()
     model, card = folder / MODEL, folder / CARD
@@ -65,6 +69,10 @@ def lock_release(folder: Path, plan: LockPlan | None = None) -> Locked:
     lock_package(model, card)
     package = verify_package(model, card)
     (folder / SIGNATURE).unlink(missing_ok=True)
+    if plan.prove and PROCESS not in package.names():
+        from coread.models.session import open_session
+
+        check_golden(open_session(model, card, engine="onnxruntime"), model).require()
     signature = None
     if plan.key is not None:
         signature = sign_package(package, folder, plan.key, signer=plan.signer or "unnamed", days=plan.signed_days)

@@ -56,14 +56,16 @@ def doctor(
 
 
 def readers(
+    context: typer.Context,
     reader_id: Annotated[str, typer.Argument(help="show one whole card")] = "",
     check: Annotated[bool, typer.Option("--check", help="run the conformance suite over the readers")] = False,
     json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
 ) -> None:
-    """List the installed readers, or show one card with its measured numbers."""
-    from coread.readers.registry import reader_listing
+    """List the readers in the version that is switched on here, or show one card with its measured numbers."""
+    from coread.app.site_models import SiteReaders
 
-    listing = reader_listing()
+    front: Front = context.obj
+    listing = SiteReaders(front.settings()).listing()
     chosen = [r for r in listing.readers if not reader_id or r.card.reader_id == reader_id]
     if reader_id and not chosen:
         complain(

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
         from coread.app.video.frames import VideoSource
 
         front: Front = context.obj
-        installed = _installed(reader)
+        installed = _installed(front, reader)
         opened = _opened(front, installed)
         with VideoSource(source) as video:
             if measure:
@@ -39,10 +39,10 @@ def register(app: typer.Typer) -> None:
                 _show(video, opened, port)
 
 
-def _installed(name: str) -> "InstalledReader":
-    from coread.readers.registry import installed_readers
+def _installed(front: Front, name: str) -> "InstalledReader":
+    from coread.app.site_models import SiteReaders
 
-    found = [item for item in installed_readers() if item.card.reader_id == name]
+    found = [item for item in SiteReaders(front.settings()).listing().readers if item.card.reader_id == name]
     if not found:
         complain(f"no such reader: {name} (see `coread readers`)")
         raise typer.Exit(ExitCode.NOT_FOUND)

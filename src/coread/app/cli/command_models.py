@@ -45,8 +45,10 @@ def lock(
     json: Json = False,
 ) -> None:
     """Complete, lock and prove a package; sign it when a key is given. Any other byte afterwards is refused."""
-    from coread.models.locking import LockPlan, lock_release
+    from coread.models.locking import CARD, LockPlan, lock_release
+    from coread.readers.card_file import read_card
 
+    read_card(folder / CARD)
     plan = LockPlan(
         records=tuple(record or ()),
         licence=licence,

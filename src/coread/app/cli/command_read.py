@@ -34,13 +34,14 @@ def register(app: typer.Typer) -> None:
         from rich.progress import Progress
 
         from coread.app.offline import read_paths
-        from coread.readers.registry import installed_readers
+        from coread.app.site_models import SiteReaders
 
-        unknown = sorted(set(reader or ()) - {r.card.reader_id for r in installed_readers()})
+        front: Front = context.obj
+        here = {r.card.reader_id for r in SiteReaders(front.settings()).listing().readers}
+        unknown = sorted(set(reader or ()) - here)
         if unknown:
             complain(f"no such reader: {', '.join(unknown)} (see `coread readers`)")
             raise typer.Exit(ExitCode.NOT_FOUND)
-        front: Front = context.obj
         with Progress(disable=json, transient=True) as bar:
             task = bar.add_task("reading", total=None)
             summary = read_paths(
