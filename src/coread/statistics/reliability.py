@@ -16,6 +16,8 @@ from coread.statistics.intervals import SHORT, Progress, Resampling, bootstrap, 
 from coread.statistics.logistic import fit_logistic
 
 Kind = Literal["ece", "sweep", "debiased"]
+_MOST_BINS = 500
+_ROUNDING = 1e-12
 _EDGE = 1e-6
 """Logits of probabilities are taken no further than this from 0 and 1."""
 
@@ -69,12 +71,16 @@ def expected_calibration_error(truth: ArrayLike, probabilities: ArrayLike, bins:
 
 
 def sweep_calibration_error(truth: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the ECE with the most equal-count bins whose seen shares still rise (Roelofs et al. 2022)."""
+    """Return the ECE with the most equal-count bins whose seen shares still rise (Roelofs et al. 2022).
+
+    At most 500 bins: a perfect separation would end with one bin per case.
+    """
     known, chance = _checked(truth, probabilities)
+    sums = _running_sums(known, chance)
     bins = 1
-    while bins < len(known):
-        _, _, seen = _binned(known, chance, bins + 1)
-        if (np.diff(seen) < 0).any():
+    while bins < min(len(known), _MOST_BINS):
+        _, _, seen = _split(*sums, bins + 1)
+        if (np.diff(seen) < -_ROUNDING).any():
             break
         bins += 1
     return expected_calibration_error(known, chance, bins)
@@ -196,12 +202,19 @@ def _checked(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Flags, Floats]
 
 def _binned(truth: Flags, chance: Floats, bins: int) -> tuple[Floats, Floats, Floats]:
     """Return size, mean probability and seen share of bins of equal count."""
+    return _split(*_running_sums(truth, chance), bins)
+
+
+def _running_sums(truth: Flags, chance: Floats) -> tuple[Floats, Floats]:
+    """Return the sums of probabilities and of truth over the first k cases, by rising probability."""
     order = np.argsort(chance, kind="stable")
-    count = min(bins, len(order))
-    least, more = divmod(len(order), count)
-    sizes = np.full(count, least, dtype=np.int64)
+    return np.append(0.0, np.cumsum(chance[order])), np.append(0.0, np.cumsum(truth[order], dtype=np.float64))
+
+
+def _split(said_sum: Floats, seen_sum: Floats, bins: int) -> tuple[Floats, Floats, Floats]:
+    cases = len(said_sum) - 1
+    least, more = divmod(cases, min(bins, cases))
+    sizes = np.full(min(bins, cases), least, dtype=np.int64)
     sizes[:more] += 1
-    starts = np.r_[0, np.cumsum(sizes)[:-1]]
-    said = np.add.reduceat(chance[order], starts) / sizes
-    seen = np.add.reduceat(truth[order].astype(np.float64), starts) / sizes
-    return sizes.astype(np.float64), said, seen
+    edges = np.append(0, np.cumsum(sizes))
+    return sizes.astype(np.float64), np.diff(said_sum[edges]) / sizes, np.diff(seen_sum[edges]) / sizes
