@@ -168,7 +168,8 @@ def _add(root: dict[str, Node], sequence: list[str], meaning: Meaning) -> None:
     for word in sequence:
         node = following.setdefault(word, Node())
         following = node.following
-    if not any(known.kind == meaning.kind for known in node.meanings):
+    # A word may tell of two regions ("mastoid": of the head, and not of the chest); otherwise the first rule counts.
+    if meaning.kind == "region" or not any(known.kind == meaning.kind for known in node.meanings):
         node.meanings = (*node.meanings, meaning)
 
 

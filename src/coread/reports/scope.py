@@ -169,6 +169,7 @@ def _state(machine: _Machine, event: Event) -> None:
 
 def _negate(machine: _Machine, event: Event) -> None:
     near = machine.cue is not None and event.first - machine.cue.last <= 1
+    machine.historical = False
     if machine.negation == "negation" and not machine.negated_something and near and event.word in _UNDOING:
         machine.negation = ""
         return
@@ -296,6 +297,8 @@ def _remove_back(machine: _Machine, event: Event) -> None:
 
 def _back(machine: _Machine, event: Event, negation: str) -> None:
     chain = _chain(machine, event, across_complements=negation == "resolved")
+    if negation == "negation" and any(e.word.startswith("tip") for e in machine.events):
+        chain = [made for made in chain if not made.event.payload.lasting]  # its tip is not seen, but it is there
     if negation == "removed":
         chain = [made for made in chain if made.event.payload.lasting]
     if not chain:
