@@ -21,7 +21,7 @@ from coread.train.datasets import ImageIndex, ImageRow
 from coread.train.errors import CorruptImage, DataMissing
 from coread.train.pictures import PictureStore, Place
 from coread.train.recipes import HeadSource, ImagePlan
-from coread.train.targets import UNKNOWN_MASK, mask_labels
+from coread.train.targets import UNKNOWN_MASK, mask_labels, nothing_to_find
 from coread.train.tasks import Segmentation
 
 ABOUT = "about.json"
@@ -73,7 +73,7 @@ def cache_key(index: ImageIndex, plan: ImagePlan, masks: Sequence[HeadSource]) -
         "root": str(index.root),
         "digest": index.digest,
         "plan": asdict(plan),
-        "masks": [[s.head.name, list(getattr(s.head, "classes", ())), s.complete] for s in masks],
+        "masks": [[s.head.name, list(getattr(s.head, "classes", ())), s.complete, list(s.empty_when)] for s in masks],
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -191,7 +191,7 @@ def _scaled(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.flo
 
 def _mask(store: PictureStore, row: ImageRow, source: HeadSource, plan: ImagePlan) -> NDArray[np.uint8]:
     if not row.mask:
-        return np.full(plan.side, 0 if source.complete else UNKNOWN_MASK, dtype=np.uint8)
+        return np.full(plan.side, 0 if nothing_to_find(source, row) else UNKNOWN_MASK, dtype=np.uint8)
     labels = mask_labels(source, store.pixels(row.mask))
     if labels.ndim != len(plan.side):
         raise CorruptImage(f"{row.mask} has axes {labels.shape}; the image has {len(plan.side)} of space")

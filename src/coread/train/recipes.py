@@ -51,6 +51,8 @@ class HeadSource:
     """MultiClass and Ordinal: the one label whose number is the class; empty: every class is a label of its own."""
     complete: bool = False
     """Segmentation and Boxes: an image without mask or box has nothing to find (else nobody looked)."""
+    empty_when: tuple[str, ...] = ()
+    """Segmentation and Boxes: labels that mean that there is nothing to find, such as ``normal``."""
     others: str = "refuse"
     """MultiClass: what becomes of an image with none of the classes: ``refuse`` or ``leave_out``."""
 
@@ -156,7 +158,7 @@ def _head(entry: Any) -> HeadSource:
     if not isinstance(entry, dict):
         raise BadPlan("every head is a table: [[heads]]")
     rest = dict(entry)
-    own = {name: rest.pop(name) for name in ("label", "complete", "others") if name in rest}
+    own = {name: rest.pop(name) for name in ("label", "complete", "empty_when", "others") if name in rest}
     source: HeadSource = _record(HeadSource, own, "heads", given={"head": head_from_json(rest)})
     if source.others not in ("refuse", "leave_out"):
         raise BadPlan(f"heads.others is refuse or leave_out, not {source.others!r}")

@@ -21,6 +21,11 @@ def check_labels(sources: Sequence[HeadSource], labels: Sequence[str], boxes: Se
     """Raise BadPlan when a head asks for a label that no row of the data sets has."""
     for source in sources:
         known = boxes if isinstance(source.head, Boxes) else labels
+        for name in source.empty_when:
+            if name not in labels:
+                raise BadPlan(
+                    f"head {source.head.name}: no image has the label {name!r}; there are {', '.join(labels)}"
+                )
         for name in _labels_of(source):
             if name not in known:
                 raise BadPlan(f"head {source.head.name}: no image has the label {name!r}; there are {', '.join(known)}")
@@ -43,7 +48,7 @@ def box_target(source: HeadSource, row: ImageRow, shape: tuple[int, int], side: 
     head = source.head
     if not isinstance(head, Boxes):
         raise BadPlan(f"head {head.name} holds no boxes")
-    if not row.boxes and not source.complete:
+    if not row.boxes and not nothing_to_find(source, row):
         return None
     down, across = side[-2] / shape[0], side[-1] / shape[1]
     listed = [
@@ -55,6 +60,11 @@ def box_target(source: HeadSource, row: ImageRow, shape: tuple[int, int], side: 
     boxes[:, 1::2], boxes[:, 2::2] = boxes[:, 1::2].clip(0, side[-1]), boxes[:, 2::2].clip(0, side[-2])
     kept: BoxArray = boxes[(boxes[:, 3] > boxes[:, 1]) & (boxes[:, 4] > boxes[:, 2])]
     return kept
+
+
+def nothing_to_find(source: HeadSource, row: ImageRow) -> bool:
+    """Tell whether an image without mask or box is known to hold nothing, rather than not looked at."""
+    return source.complete or any(row.labels.get(label) == 1 for label in source.empty_when)
 
 
 def mask_labels(source: HeadSource, mask: NDArray[Any]) -> NDArray[np.uint8]:

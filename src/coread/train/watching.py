@@ -73,6 +73,7 @@ def draw_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Pa
 
     mpl.use("Agg")
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     names = list(dict.fromkeys(name for rows in histories.values() for row in rows for name in row))
     shown = [name for name in names if name.count("/") < 2]
@@ -85,6 +86,7 @@ def draw_curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Pa
             axes.plot(range(1, len(history) + 1), [row.get(name, float("nan")) for row in history], label=title)
         axes.set_title(name if name in ("loss", "score") else f"tune: {name}", fontsize=9)
         axes.set_xlabel("epoch", fontsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
         if len(histories) > 1 and number == 1:
