@@ -1,4 +1,4 @@
-"""The Van Dyke data give what OR-DBM MRMC 2.51 and JAFROC 4.2.1 print; simulated studies keep their level."""
+"""The Van Dyke data give what OR-DBM MRMC 2.51, MRMCaov and JAFROC 4.2.1 print; simulated studies keep their level."""
 
 import numpy as np
 import pytest
@@ -120,6 +120,43 @@ def test_power_for_the_next_study_is_the_published_table() -> None:
         assert mrmc_cases(variances, difference, readers=readers) == cases
     with pytest.raises(NotEstimable, match="more readers"):
         mrmc_cases(variances, difference, readers=3)
+
+
+def test_van_dyke_with_delongs_covariance_is_what_mrmcaov_prints() -> None:
+    found = analyse_readers(van_dyke.study(), covariance="delong")
+    c = found.components
+    assert (c.error, c.covariance1, c.covariance2, c.covariance3) == pytest.approx(
+        (0.0007921325, 0.0003420090, 0.0003395265, 0.0002358497), abs=6e-11
+    )
+    assert (c.reader, c.modality_reader) == pytest.approx((0.0015364254, 0.0002045840), abs=6e-11)
+    test = found.random_both
+    assert (test.statistic, test.p_value) == pytest.approx((4.484854, 0.05123303), abs=6e-7)
+    assert test.error_degrees_of_freedom == pytest.approx(15.06611, abs=6e-6)
+    (pair,) = test.differences
+    assert (pair.difference.low, pair.difference.high) == pytest.approx((-0.0878671960, 0.0002665519), abs=6e-10)
+    one, other = test.modalities
+    assert (one.low, one.high, other.low, other.high) == pytest.approx(
+        (0.8253461, 0.9687280, 0.8942155, 0.9874592), abs=6e-8
+    )
+
+
+def test_van_dyke_sensitivities_at_rating_3_are_analysed_as_mrmcaov_does() -> None:
+    study = van_dyke.study()
+    calls = ReaderStudy(study.modalities, study.readers, study.cases, study.truth, (study.scores >= 3).astype(float))
+    found = analyse_readers(calls, covariance="jackknife", figure="sensitivity")
+    assert found.aucs == pytest.approx(
+        np.array([[0.889, 0.778, 0.822, 0.933, 0.689], [0.978, 0.822, 0.911, 1, 0.889]]), abs=6e-4
+    )
+    c = found.components
+    assert (c.error, c.covariance1, c.covariance2, c.covariance3) == pytest.approx(
+        (0.0023681257, 0.0009943883, 0.0010145903, 0.0006604938), abs=6e-11
+    )
+    test = found.random_both
+    assert (test.statistic, test.p_value) == pytest.approx((6.689493, 0.02008822), abs=6e-7)
+    assert test.error_degrees_of_freedom == pytest.approx(15.71732, abs=6e-6)
+    one, other = test.modalities
+    assert (one.low, one.high) == pytest.approx((0.6961876, 0.9482568), abs=6e-8)
+    assert (other.low, other.high) == pytest.approx((0.8328691, 1.0), abs=6e-8)
 
 
 @pytest.mark.parametrize("figure", ["sensitivity", "specificity"])
