@@ -267,9 +267,9 @@ def test_a_name_written_into_the_pixels_is_suspected(size: int, fill: int) -> No
     ],
 )
 def test_what_may_hold_text_or_a_face_is_held_back(attributes: dict[str, Any], words: str) -> None:
-    assert any(words in reason for reason in suspicions(image(**attributes), _noise(1)))
-    assert suspicions(image(), _noise(1)) == ()
-    assert suspicions(image(), None) == ("no image: text inside is not cleaned",)
+    assert any(words in reason for reason in suspicions(image(**attributes), [_noise(1)]))
+    assert suspicions(image(), [_noise(1)]) == ()
+    assert suspicions(image(), []) == ("no image: text inside is not cleaned",)
 
 
 @pytest.mark.shared

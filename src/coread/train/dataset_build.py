@@ -27,6 +27,8 @@ from coread.train.pictures import PictureStore
 JOURNAL = "opened.jsonl"
 _LOCK = ".lock"
 _SHOWN = 5
+_AT_ONCE = 256
+"""Images handed to the threads together: a build that is stopped ends after these at the latest."""
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
@@ -132,12 +134,14 @@ class _Opener:
 
     def open_all(self, drafts: Sequence[Draft], progress: Progress) -> list[tuple[ImageRow, str]]:
         """Return every row with its digest, and with a problem where there is one."""
-        threads = self._plan.threads or min(4, os.cpu_count() or 1)
+        # pydicom's warnings are silenced for the whole process, so de-identification stays in one thread.
+        threads = 1 if self._cleaner is not None else self._plan.threads or min(4, os.cpu_count() or 1)
         opened: list[tuple[ImageRow, str]] = []
         with ThreadPoolExecutor(threads) as pool:
-            for result in pool.map(self._open, drafts):
-                opened.append(result)
-                progress(len(opened), len(drafts))
+            for start in range(0, len(drafts), _AT_ONCE):
+                for result in pool.map(self._open, drafts[start : start + _AT_ONCE]):
+                    opened.append(result)
+                    progress(len(opened), len(drafts))
         held = self._cleaner.held_back if self._cleaner is not None else {}
         problems = [f"{row.image_id}: {text}" for row, text in opened if text and row.image_id not in held]
         if len(held) == len(opened):

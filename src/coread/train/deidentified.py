@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from coread.imaging.deidentification.identity import Pseudonymizer
 from coread.imaging.deidentification.profile import Findings, Profile, deidentify
@@ -24,6 +26,9 @@ from coread.imaging.header import scan_header
 from coread.train.adapters.dicom_table import row_of_header
 from coread.train.datasets import OWN, ImageRow
 from coread.train.errors import BadPlan, CorruptImage, DataMissing
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 IMAGES = "images"
 REPORT = "residual_risk.json"
@@ -123,15 +128,12 @@ class Deidentifier:
         """Write the de-identified copy of a row's image and return its row; raises HeldBack, CorruptImage."""
         import pydicom
 
-        from coread.imaging.decode import decode_frames
-
         path = self.source / row.path
         if "!" in row.path or "#" in row.path:
             raise CorruptImage(f"{row.path} is no DICOM file; only those can be de-identified")
         try:
             dataset = pydicom.dcmread(path)
-            frame = decode_frames(path, [1])[0] if "PixelData" in dataset else None
-            reasons = suspicions(dataset, frame)
+            reasons = suspicions(dataset, _some_frames(path, dataset))
             if reasons and str(dataset.SOPInstanceUID) not in self.plan.accept:
                 raise HeldBack("held back: " + "; ".join(reasons))
             made, findings = deidentify(dataset, self.profile)
@@ -188,6 +190,16 @@ class Deidentifier:
         document = residual_risk(rows, self)
         (self.folder / REPORT).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (self.folder / REPORT_PAGE).write_text(_page(document), encoding="utf-8")
+
+
+def _some_frames(path: Path, dataset: "Dataset") -> list[NDArray[Any]]:
+    """Return the first, the middle and the last frame; none where the object has no pixels."""
+    from coread.imaging.decode import decode_frames
+
+    if "PixelData" not in dataset:
+        return []
+    count = int(dataset.get("NumberOfFrames", 1) or 1)
+    return [decode_frames(path, [frame])[0] for frame in sorted({1, (count + 1) // 2, count})]
 
 
 def residual_risk(rows: Sequence[ImageRow], done: Deidentifier) -> dict[str, Any]:

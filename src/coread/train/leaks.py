@@ -32,6 +32,7 @@ _HASH_SIDE = 32
 _LOW = 8
 _BLOCK = 2048
 _SHOWN = 5
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,9 +91,11 @@ def fingerprints(
     paths = list(dict.fromkeys(row.path for row in index.rows))
     found: dict[str, Fingerprint] = {}
     with PictureStore.of(index) as store, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for path, described in zip(paths, pool.map(lambda path: fingerprint(store.pixels(path)), paths), strict=True):
-            found[path] = described
-            progress(len(found), len(paths))
+        for start in range(0, len(paths), _AT_ONCE):
+            some = paths[start : start + _AT_ONCE]
+            for path, described in zip(some, pool.map(lambda path: fingerprint(store.pixels(path)), some), strict=True):
+                found[path] = described
+                progress(len(found), len(paths))
     return tuple(found[row.path] for row in index.rows)
 
 

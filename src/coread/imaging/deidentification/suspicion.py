@@ -3,6 +3,7 @@
 Nothing here proves that an image is clean; and an image that is held back need not hold anything.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,10 @@ MR slices, 15 % of windowed head CT slices (sharp skull): held back for nothing.
 """
 
 
-def suspicions(dataset: Dataset, frame: NDArray[Any] | None) -> tuple[str, ...]:
+def suspicions(dataset: Dataset, frames: Sequence[NDArray[Any]]) -> tuple[str, ...]:
     """Return why an object should be looked at; empty when nothing speaks against it.
 
-    ``frame`` is one decoded frame (rows, columns[, 3]); None where the object has no pixels.
+    ``frames`` are decoded frames (rows, columns[, 3]) to look at; none where the object has no pixels.
     """
     found = []
     sop_class = str(dataset.get("SOPClassUID", ""))
@@ -47,9 +48,9 @@ def suspicions(dataset: Dataset, frame: NDArray[Any] | None) -> tuple[str, ...]:
         found.append(f"modality {dataset.Modality}")
     if str(dataset.get("RecognizableVisualFeatures", "")).upper() == "YES":
         found.append("Recognizable Visual Features is YES")
-    if frame is None:
+    if not frames:
         found.append("no image: text inside is not cleaned")
-    elif looks_like_text(frame):
+    elif any(looks_like_text(frame) for frame in frames):
         found.append("strokes in the pixels look like text")
     return tuple(found)
 

@@ -48,7 +48,7 @@ def read_msd(source: Path, _options: ReadOptions) -> Iterator[Draft]:
 
 
 def read_brats(source: Path, _options: ReadOptions) -> Iterator[Draft]:
-    """Read ``BraTS2021_00000/BraTS2021_00000_flair.nii.gz`` (or 2023's ``-t2f``): a row per channel, a group per case."""
+    """Read ``BraTS2021_00000/*_flair.nii.gz`` (2023: ``*-t2f.nii.gz``): a row per channel, a group per case."""
     cases = sorted(path for path in source.rglob("BraTS*") if path.is_dir() and any(path.glob("*.nii.gz")))
     if not cases:
         raise DataMissing(f"{source} holds no folder BraTS*/ with NIfTI files")
