@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from coread.models.errors import DamagedPackage
-from coread.models.lineage import read_record
+from coread.models.errors import BrokenLineage, DamagedPackage
+from coread.models.lineage import read_record, write_record
 from coread.models.predictions import read_predictions
 from coread.models.validations import require_validation
 from coread.readers.registry import InstalledReader
@@ -20,6 +20,7 @@ from coread.validate.cohort_writing import write_cohort
 from coread.validate.errors import BadRun, OtherRun
 from coread.validate.freezing import FROZEN_FILE
 from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.reader_choice import chosen_reader
 from coread.validate.report_json import read_report
 from coread.validate.validation import ValidationPlan, validate_reader
 from tests.acceptance.conftest import coread
@@ -172,6 +173,21 @@ def test_a_run_of_another_package_is_not_mixed_in(tiny: InstalledReader, tmp_pat
     with pytest.raises(OtherRun, match="package_digest"):
         validate_reader(other, tmp_path / "cohort", tmp_path / "run", plan=QUICK)
     assert (tmp_path / "run" / "report.json").read_bytes() == report
+
+
+def test_the_record_leads_back_to_the_lock_that_made_the_package(tmp_path: Path) -> None:
+    reader = write_tiny_reader(tmp_path / "tiny_square_locked")
+    digest = chosen_reader(reader).package_digest
+    lock = write_record(reader, "lock", inputs={"package": digest}, outputs=["card.toml"])
+    square_cohort(tmp_path / "cohort", 4)
+    plan = ValidationPlan(measure=MeasureSettings(repeats=100), images=False, pdf=False)
+    validate_reader(reader, tmp_path / "cohort", tmp_path / "run", plan=plan)
+    assert read_record(tmp_path / "run").parents == (lock.digest,)
+    record = reader / "record.json"
+    record.write_text(record.read_text().replace(digest, "0" * 64))
+    with pytest.raises(BrokenLineage):
+        validate_reader(reader, tmp_path / "cohort", tmp_path / "other", plan=plan)
+    assert not (tmp_path / "other").exists()
 
 
 def test_two_versions_are_compared_case_by_case(tiny: InstalledReader, tmp_path: Path) -> None:

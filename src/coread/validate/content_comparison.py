@@ -62,7 +62,7 @@ def _rows(output: Plain) -> list[tuple[Cell, ...]]:
                 )
             )
             continue
-        only = f"{test['only_this_right']} to {test['only_other_right']}"
+        only = f"{test['only_this_right']} against {test['only_other_right']}"
         rows.append((
             Cell(output["name"], name), Cell(percent(item["this"])), Cell(percent(item["other"])),
             _points(item["difference"]), Cell(p_value(test["p_exact"])), Cell("McNemar", only),

@@ -53,7 +53,7 @@ def mask_blocks(report: Plain) -> list[Block]:
                     ("answers without a mask", f"{body['empty_answers']:,}"),
                 )
             ),
-            *_agreement(f"volume of {name}", body["volume"], unit),
+            *_agreement(f"{'volume' if unit == 'ml' else 'area'} of {name}", body["volume"], unit),
         ]
     return blocks
 

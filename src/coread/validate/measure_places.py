@@ -80,8 +80,8 @@ def measure_boxes(pictures: Pictures, settings: MeasureSettings) -> Plain:
         "pictures_not_read": int((~pictures.read).sum()),
         "lesions": lesions,
         "marks": int(sum(len(boxes) for boxes in pictures.found)),
-        "note": "marks below the reader's operating point are not shown to anybody and not measured; "
-        "lesions of pictures that were not read count as missed",
+        "note": "every box of an answer is a mark, scored by the probability of its finding; boxes that the reader "
+        "leaves out at its operating point are not measured; lesions of pictures that were not read count as missed",
     }
     if not lesions:
         return body | {"ap50": not_estimable("no lesions in these images")}

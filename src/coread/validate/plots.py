@@ -43,7 +43,8 @@ def forest_of(output: Plain, metric: str = "auc") -> Forest | None:
         return None
     low = min([row.low for row in rows if row.value is not None] + ([whole["value"]] if is_estimate(whole) else []))
     start = max(0.0, math.floor(10 * low) / 10)
-    ticks = tuple(round(start + step * (1 - start) / 4, 3) for step in range(5))
+    step = 0.1 if start >= 0.4 else 0.2
+    ticks = tuple(round(1 - step * place, 2) for place in range(int((1 - start) / step + 1.01)))[::-1]
     reference = whole["value"] if is_estimate(whole) else None
     return Forest(
         f"{metric.upper() if metric == 'auc' else metric.capitalize()} in subgroups",

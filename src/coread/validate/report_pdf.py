@@ -203,5 +203,5 @@ def _widths(table: Table) -> list[float]:
         texts = [row[place] for row in table.rows]
         words = max((len(word) for word in name.split()), default=1)
         widest = max((max(len(cell.text), 0.85 * len(cell.note)) for cell in texts), default=1)
-        longest.append(min(max(widest, 1.2 * words, 0.4 * len(name), 4), 44))
+        longest.append(min(max(widest, 1.2 * words, 0.4 * len(name), 7), 44))
     return [_ROOM * size / sum(longest) for size in longest]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coread.domain.cards import ReaderCard
-from coread.models.lineage import write_record
+from coread.models.lineage import RECORD, StepRecord, read_record, write_record
 from coread.models.package import verify_package
 from coread.readers.registry import InstalledReader
 from coread.validate.cohort import Cohort, read_cohort
@@ -61,6 +61,7 @@ def validate_reader(
     require_extra()
     installed = chosen_reader(reader)
     verify_package(installed.model_folder, installed.card_path)
+    locked_by(installed)
     cohorts = _read_cohorts(folders, installed.card, plan.root)
     criteria = read_criteria(plan.criteria, installed.card) if plan.criteria is not None else None
     target = Path(out)
@@ -99,6 +100,7 @@ def write_all(target: Path, report: Plain, runs: Sequence[CohortRun], plan: Vali
         | {f"cohort {item['name']}": item["digest"] for item in report["cohorts"]}
         | ({"criteria": report["run"]["criteria_sha256"]} if report["run"]["criteria_sha256"] else {}),
         outputs=names,
+        parents=locked_by(runs[0].reader),
         settings={"resamples": plan.measure.repeats, "seed": plan.measure.seed, "command": report["run"]["command"]},
     )
 
@@ -110,6 +112,14 @@ def require_extra() -> None:
     for name in ("scipy", "matplotlib", "reportlab", "pyarrow"):
         if importlib.util.find_spec(name) is None:
             raise MissingExtra(name)
+
+
+def locked_by(reader: InstalledReader) -> tuple[StepRecord, ...]:
+    """Return the record of the lock that made this very package, if it lies beside the card; raises BrokenLineage."""
+    if not (reader.folder / RECORD).is_file():
+        return ()
+    record = read_record(reader.folder, check_outputs=False)
+    return (record,) if record.inputs.get("package") == reader.package_digest else ()
 
 
 def folder_of(target: Path, cohort: Cohort, count: int) -> Path:
