@@ -47,14 +47,14 @@ def test_csv_is_read_back(folder: Path) -> None:
 def test_table_and_explanation(folder: Path) -> None:
     assert "pleural effusion" in run(str(folder))[1].replace("\n", " ")
     _, out, _ = run(str(folder), "--explain")
-    assert "[pleural effusion](+pleural_effusion)" in out
-    assert "[pneumothorax](-pneumothorax)" in out
+    assert "[pleural effusion]{+pleural_effusion}" in out
+    assert "[pneumothorax]{-pneumothorax}" in out
 
 
 def test_standard_input() -> None:
     code, out, _ = run("-", "--explain", typed=b"No ptx.")
     assert code == ExitCode.OK
-    assert "[ptx](-pneumothorax)" in out
+    assert "[ptx]{-pneumothorax}" in out
 
 
 def test_what_was_not_assessed_is_said(folder: Path) -> None:

@@ -133,7 +133,7 @@ def test_only_a_plain_yes_against_a_plain_no_is_discordant() -> None:
 def test_marks_stand_where_the_words_are() -> None:
     text = "No effusion. Hydropneumothorax."
     assert marked(text, label_report(text)) == (
-        "No [effusion](-pleural_effusion). [Hydropneumothorax](+pneumothorax +pleural_effusion)."
+        "No [effusion]{-pleural_effusion}. [Hydropneumothorax]{+pneumothorax +pleural_effusion}."
     )
 
 

@@ -1,4 +1,4 @@
-"""A report's text with what was found in it: ``[left effusion](+pleural_effusion)``, for people who check the rules."""
+"""A report's text with what was found in it: ``[left effusion]{+pleural_effusion}``, for people who check the rules."""
 
 from coread.reports.records import ReportLabels, Status
 
@@ -15,8 +15,8 @@ def marked(text: str, report: ReportLabels) -> str:
     position = 0
     for (start, end), said in sorted(places.items(), key=lambda item: (item[0][0], -item[0][1])):
         if start < position:
-            pieces.append(f"({' '.join(said)})")
+            pieces.append(f"{{{' '.join(said)}}}")
             continue
-        pieces += [text[position:start], "[", text[start:end], f"]({' '.join(said)})"]
+        pieces += [text[position:start], "[", text[start:end], f"]{{{' '.join(said)}}}"]
         position = end
     return "".join([*pieces, text[position:]])
