@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from coread.app.cli.main import app
 from coread.app.errors import BadSettings, IncompleteRetrieval
-from coread.app.retrieval import read_query, require_complete
+from coread.app.retrieval import fetch, read_query, require_complete
 from coread.deliver.retrieve import Retrieval, StudyRetrieved
 from coread.deliver.stow import stow_objects
 from coread.deliver.web import WebService
@@ -39,6 +39,17 @@ def test_a_query_file_that_is_wrong_says_where(tmp_path: Path, text: str, words:
         read_query(tmp_path / "q.toml")
     with pytest.raises(BadSettings, match="cannot be read"):
         read_query(tmp_path / "none.toml")
+
+
+def test_tls_needs_certificate_files_that_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / "q.toml").write_text('archive = "127.0.0.1:104"\ntls = true\n[find]\nPatientID = "1"\n')
+    with pytest.raises(BadSettings, match="tls_certificate"):
+        fetch(tmp_path / "q.toml", tmp_path / "images", lambda *_: None)
+    (tmp_path / "q.toml").write_text(
+        'archive = "127.0.0.1:104"\ntls = true\ntls_ca = "none.pem"\n[find]\nPatientID = "1"\n'
+    )
+    with pytest.raises(BadSettings, match="cannot be used"):
+        fetch(tmp_path / "q.toml", tmp_path / "images", lambda *_: None)
 
 
 def test_missing_objects_are_named(tmp_path: Path) -> None:

@@ -17,8 +17,12 @@ from pynetdicom import AE, evt
 
 from coread.deliver.errors import BadDestination, PeerUnreachable
 from coread.deliver.peer import Peer, peer_of
+from coread.deliver.retrieve import Drop
+from coread.deliver.retrieve_dimse import Listener, storage_scp
 from coread.deliver.send import send_objects
 from coread.domain.work import DeliveryProtocol, Destination
+from tests.deliver.objects import STUDY
+from tests.peers.ports import free_port
 
 PLAIN = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -91,3 +95,21 @@ def test_an_unknown_certificate_gets_nothing(certificate: tuple[Path, Path], obj
 def test_a_tls_destination_without_certificates_is_misconfigured() -> None:
     with pytest.raises(BadDestination, match="TLS"):
         peer_of(Destination("pacs", DeliveryProtocol.C_STORE, "127.0.0.1:2762", "PACS", tls=True))
+
+
+def test_an_archive_can_send_encrypted_what_was_asked_for_and_nothing_else(
+    certificate: tuple[Path, Path], objects: list[Path], tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    trusted = ssl.create_default_context(cafile=str(certificate[0]))
+    port = free_port()
+    drop = Drop(tmp_path / "fetched")
+    with storage_scp(Listener("COREAD", port, "127.0.0.1", context), drop):
+        archive = Peer("127.0.0.1", port, "COREAD", timeout_seconds=5.0, tls=trusted)
+        refused = send_objects(archive, objects)
+        drop.studies.add(STUDY)
+        kept = send_objects(archive, objects)
+    assert [result.stored for result in refused] == [False] * 3
+    assert [result.stored for result in kept] == [True] * 3
+    assert len(list((tmp_path / "fetched").rglob("*.dcm"))) == 3

@@ -1,5 +1,6 @@
 """``coread dataset build --query``: reads what to fetch from which archive from a TOML file, and fetches it."""
 
+import ssl
 import tomllib
 from collections.abc import Callable, Mapping
 from itertools import product
@@ -31,6 +32,10 @@ class QueryFile(BaseModel):
     attempts: int = Field(3, ge=1, le=20, description="how often to ask for what is missing")
     timeout_seconds: float = Field(30.0, gt=0, description="for each answer of the archive")
     authorization: str = Field("", description="value of the Authorization header (DICOMweb only)")
+    tls: bool = Field(False, description="DICOM TLS in both directions (C-MOVE only)")
+    tls_ca: Path | None = Field(None, description="PEM authorities that the archive's certificate must have")
+    tls_certificate: Path | None = Field(None, description="PEM certificate that we show (needed for C-MOVE with TLS)")
+    tls_key: Path | None = Field(None, description="PEM key for it")
     find: dict[str, str | tuple[str, ...]] = Field(
         description="matching keys by DICOM keyword; a list means any of these"
     )
@@ -73,14 +78,41 @@ def fetch(path: Path, folder: Path, progress: Callable[[int, int, str], None]) -
     )
     if query.archive.startswith(("http://", "https://")):
         headers = {"Authorization": query.authorization} if query.authorization else {}
-        archive = web_archive(WebService(query.archive, query.timeout_seconds, headers))
+        context = _client_context(query, path) if query.tls_ca or query.tls_certificate else None
+        archive = web_archive(WebService(query.archive, query.timeout_seconds, headers, context))
     else:
         host, _, port = query.archive.rpartition(":")
         if not host or not port.isdigit():
             raise BadSettings(f"{path}: archive: {query.archive!r} is neither host:port nor a URL")
-        peer = Peer(host, int(port), query.ae_title, query.calling_ae_title, query.timeout_seconds)
-        archive = move_archive(peer, Listener(query.calling_ae_title, query.listen_port, query.listen_host))
+        ours, theirs = (_client_context(query, path), _server_context(query, path)) if query.tls else (None, None)
+        peer = Peer(host, int(port), query.ae_title, query.calling_ae_title, query.timeout_seconds, ours)
+        archive = move_archive(peer, Listener(query.calling_ae_title, query.listen_port, query.listen_host, theirs))
     return retrieve(plan, archive, progress=progress)
+
+
+def _client_context(query: QueryFile, path: Path) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=query.tls_ca)
+        if query.tls_certificate is not None:
+            context.load_cert_chain(query.tls_certificate, query.tls_key)
+    except (OSError, ssl.SSLError) as problem:
+        raise BadSettings(f"{path}: the certificate files cannot be used: {problem}") from problem
+    return context
+
+
+def _server_context(query: QueryFile, path: Path) -> ssl.SSLContext:
+    """Return the context of the port that the archive sends to; with ``tls_ca`` it must show a certificate too."""
+    if query.tls_certificate is None:
+        raise BadSettings(f"{path}: tls needs tls_certificate and tls_key for the port that the archive sends to")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(query.tls_certificate, query.tls_key)
+        if query.tls_ca is not None:
+            context.load_verify_locations(query.tls_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as problem:
+        raise BadSettings(f"{path}: the certificate files cannot be used: {problem}") from problem
+    return context
 
 
 def require_complete(retrieval: Retrieval) -> None:

@@ -1,6 +1,7 @@
 """Asking an archive by C-FIND and having it send by C-MOVE to a storage SCP that lives as long as the retrieval."""
 
 import logging
+import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ class Listener:
     port: int
     host: str = ""
     """Address to listen on; empty: all."""
+    tls: ssl.SSLContext | None = None
+    """For archives that send encrypted."""
 
 
 def move_archive(peer: Peer, listener: Listener) -> OpenArchive:
@@ -41,7 +44,7 @@ def move_archive(peer: Peer, listener: Listener) -> OpenArchive:
 
     @contextmanager
     def opened(drop: Drop) -> Iterator[Archive]:
-        with _storage_scp(listener, drop):
+        with storage_scp(listener, drop):
             yield _MoveArchive(peer, listener, drop)
 
     return opened
@@ -130,7 +133,7 @@ def _identifier(keys: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def _storage_scp(listener: Listener, drop: Drop) -> Iterator[None]:
+def storage_scp(listener: Listener, drop: Drop) -> Iterator[None]:
     """Take what the archive sends, in any storage SOP class and transfer syntax that pynetdicom knows."""
     from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 
@@ -145,7 +148,10 @@ def _storage_scp(listener: Listener, drop: Drop) -> Iterator[None]:
 
     try:
         server: Any = entity.start_server(
-            (listener.host, listener.port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)]
+            (listener.host, listener.port),
+            block=False,
+            ssl_context=listener.tls,
+            evt_handlers=[(evt.EVT_C_STORE, store)],
         )
     except OSError as problem:
         raise BadDestination(f"port {listener.port}, where the archive sends to, is not free: {problem}") from problem
