@@ -1,6 +1,7 @@
 """The fit: it learns, keeps what it should, goes on where it was killed to the same weights, says what went wrong."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,6 +133,19 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_weights(moment: str, tmp_path
     assert equal_weights(whole, resumed)
     assert started == {"6": [1, 2]}.get(moment, started), "what was done is not done again"
     assert [dict(row) for row in whole.history] == [dict(row) for row in resumed.history]
+
+
+def test_a_fit_that_is_stopped_by_hand_says_so_and_can_be_stopped_again(tmp_path: Path) -> None:
+    class Impatient(Callback):
+        def on_train_epoch_start(self, _: Any, pl_module: Any) -> None:
+            if pl_module.current_epoch == 1:
+                raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(DATA, ALL[:1], QUICK, tmp_path, watchers=[Impatient()])
+    assert signal.getsignal(signal.SIGINT) is before
+    assert (tmp_path / "last.ckpt").is_file()
 
 
 def test_an_interrupted_fit_with_another_plan_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -216,10 +217,15 @@ def _run_trainer(
         BatchRows(data, module._heads), sampler=batches, batch_size=None, num_workers=plan.workers,
         pin_memory=torch.cuda.is_available(), collate_fn=_as_it_is,
     )  # fmt: skip
+    before = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(
             module, loader, ckpt_path=str(checkpoint) if checkpoint.is_file() else None, weights_only=True
         )  # fmt: skip
+    except SystemExit as problem:
+        # Lightning turns Ctrl-C into an exit and lets the next one be ignored; the caller decides about both.
+        signal.signal(signal.SIGINT, before)
+        raise KeyboardInterrupt from problem
     except (MemoryError, RuntimeError) as problem:
         if isinstance(problem, MemoryError) or any(words in str(problem).lower() for words in _NO_MEMORY):
             raise OutOfMemory(

@@ -33,6 +33,7 @@ from coread.train.watching import ProgressWatcher, TensorBoardWatcher, draw_curv
 RECIPE, PLAN, ENVIRONMENT, DATA, SUMMARY = "recipe.toml", "plan.json", "environment.json", "data.json", "summary.json"
 CURVES, NETWORK, LOGS = "curves.png", "network.onnx", "logs"
 _PACKAGES = ("coread", "torch", "monai", "lightning", "numpy", "onnx", "onnxruntime", "pydicom")
+_AT_ONCE = 128
 Progress = Callable[[str, int, int], None]
 
 
@@ -228,16 +229,14 @@ def _all_rows(
     rows: list[PredictionRow] = []
     heads = [source.head for source in recipe.heads]
     without = one_sided(heads, gathered.data)
-    for member, one in zip(members, fitted, strict=True):
-        data = gathered.data.subset(member.judge)
-        rows += prediction_rows(
-            heads, one.predict(data, flips=recipe.export.flips), data, ["tune"] * len(data), without
-        )
-    test = gathered.data.subset(gathered.rows(recipe.test))
-    if len(test):
-        each = [one.predict(test, flips=recipe.export.flips) for one in fitted]
-        mean = {head.name: np.mean([said[head.name] for said in each], axis=0) for head in heads}
-        rows += prediction_rows(heads, mean, test, ["test"] * len(test), without)
+    judged = [("tune", member.judge, [one]) for member, one in zip(members, fitted, strict=True)]
+    for part, chosen, networks in [*judged, ("test", gathered.rows(recipe.test), list(fitted))]:
+        # Some rows at a time: the maps of a whole part need not fit into memory.
+        for start in range(0, len(chosen), _AT_ONCE):
+            data = gathered.data.subset(chosen[start : start + _AT_ONCE])
+            each = [network.predict(data, flips=recipe.export.flips) for network in networks]
+            mean = {head.name: np.mean([said[head.name] for said in each], axis=0) for head in heads}
+            rows += prediction_rows(heads, mean, data, [part] * len(data), without)
     return rows
 
 
