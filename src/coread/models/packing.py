@@ -16,10 +16,11 @@ from coread.domain.cards import Estimate, InputContract, OperatingPoint, OutputS
 from coread.domain.codes import COREAD_SCHEME, Code
 from coread.imaging.plan import PlanarPlan, PlannedOutput
 from coread.models.calibration import Calibration, calibration_from_json, calibration_to_json
+from coread.models.card_text import card_toml
 from coread.models.errors import BadImport
-from coread.models.importing import Described, ImportedOutput, whole_folder, write_graph_package, write_texts
+from coread.models.importing import Described, ImportedOutput, whole_folder, write_graph_package
 from coread.models.lineage import read_record, sha256_of
-from coread.models.locking import MODEL, Locked, LockPlan, lock_release
+from coread.models.locking import CARD, DATA_STATEMENT, LICENCE, MODEL, Locked, LockPlan, lock_release
 
 NETWORK, PLAN, CALIBRATION, POINTS = "network.onnx", "plan.json", "calibration.json", "operating_points.toml"
 _NOT_MEASURED = "nothing yet: run coread validate and pack again with --numbers"
@@ -83,8 +84,25 @@ def pack_run(
     with whole_folder(out) as folder:
         write_graph_package(folder, (run / NETWORK).read_bytes(), plan, wanted.about, imported)
         (folder / MODEL / CALIBRATION).write_text(_curves(calibrated, keys), encoding="utf-8")
-        write_texts(folder, _card(outputs, plan, wanted, numbers), wanted.about)
+        _write_texts(folder, _card(outputs, plan, wanted, numbers), wanted.about, measured=numbers is not None)
     return lock_release(out, LockPlan(records=(*records, run, calibrated)))
+
+
+def _write_texts(folder: Path, card: ReaderCard, about: Described, *, measured: bool) -> None:
+    """Write card, licence, data statement and the page for clinicians."""
+    state = card.validation if measured else _NOT_MEASURED
+    (folder / CARD).write_text(card_toml(card, f"Packed by coread models pack ({about.source})."), encoding="utf-8")
+    (folder / MODEL / LICENCE).write_text(f"{about.licence}\n", encoding="utf-8")
+    (folder / MODEL / DATA_STATEMENT).write_text(
+        f"# Data\n\nTraining data: {about.training_data}\n\nMeasured: {state}\n", encoding="utf-8"
+    )
+    limits = "\n".join(f"- {limit}" for limit in card.limits)
+    (folder / "README.md").write_text(
+        f"# {card.name}\n\nResearch use only; not a medical device.\n\n{card.intended_use}\n\n"
+        f"Not for: {card.not_for}\n\n"
+        f"Measured: {state}\n\n{limits}\n",
+        encoding="utf-8",
+    )
 
 
 def key_of(label: str) -> str:
@@ -109,8 +127,8 @@ def _plan_of(run: Path) -> tuple[list[str], PlanarPlan]:
     side = body["images"]["side"]
     if len(heads) != 1 or heads[0]["task"] != "MultiLabel" or len(side) != 2 or body.get("covariates"):
         raise BadImport(
-            "only a run with one MultiLabel head over flat images can be packed without code; for anything else write a "
-            "reader (docs/how-to/write-a-reader.md)"
+            "only a run with one MultiLabel head over flat images can be packed without code; for anything else write "
+            "a reader (docs/how-to/write-a-reader.md)"
         )
     if body["images"]["window"] is not None:
         raise BadImport("a run with images.window reads stored values, a planned reader reads display values")

@@ -72,4 +72,4 @@ def suggest(
 def _gap_to(points: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return each point's distance to the nearest of the others."""
     squares = (points**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None] - 2.0 * points @ others.T
-    return np.sqrt(np.maximum(squares.min(axis=1), 0.0)).astype(np.float64)
+    return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0.0)), dtype=np.float64)

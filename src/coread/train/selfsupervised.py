@@ -288,7 +288,9 @@ def read_encoder(folder: Path) -> TaughtEncoder:
     if not (folder / ENCODER).is_file():
         raise BadPlan(f"{folder} holds no taught encoder; `coread pretrain` makes one")
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    body = {key: tuple(value) if isinstance(value, list) else value for key, value in facts["plan"]["network"].items()}
+    body: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in facts["plan"]["network"].items()
+    }
     with np.load(folder / ENCODER) as stored:
         weights = {name: torch.from_numpy(_widened(stored[name])) for name in stored.files}
     return TaughtEncoder(NetworkPlan(**body), weights, tuple(facts.get("history", ())))

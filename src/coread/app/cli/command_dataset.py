@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from coread.app.cli.command_cohort import cohort
 from coread.app.cli.command_pretrain import suggest
 from coread.app.cli.exit_codes import ExitCode
 from coread.app.cli.output import answer_json, complain, say, show_table
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group.command("check")(check)
     group.command("show")(show)
     group.command("suggest")(suggest)
+    group.command("cohort")(cohort)
 
 
 def adapters(json: Annotated[bool, AS_JSON] = False) -> None:
