@@ -117,7 +117,8 @@ def test_a_frame_that_is_refused_says_why() -> None:
 def test_a_frame_is_what_its_dicom_object_would_be() -> None:
     image = planar_image(np.full((4, 6, 3), 255, dtype=np.uint8))
     assert image.colour is not None
-    assert (float(image.colour.max()), float(image.pixels.max())) == (1.0, pytest.approx(1.0))
+    assert float(image.colour.max()) == 1.0
+    assert float(image.pixels.max()) == pytest.approx(1.0)
     assert (image.header.modality, image.header.rows, image.header.columns) == ("ES", 4, 6)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from coread.domain.cards import ReaderCard
 from coread.domain.findings import Box
+from coread.domain.reading import Reader
 from coread.domain.results import Provenance, Reading, ReadResult
 from coread.domain.work import EncodedObject, EvidenceKind
 from coread.evidence.build import build_evidence
@@ -43,7 +45,7 @@ Made = tuple[ReadResult, tuple[EncodedObject, ...], Path]
 def nodule_on_a_ct_slice() -> Dataset:
     """A crop with a position in the patient, as CT images have."""
     dataset = nodule_slice(NoduleSliceRecipe()).dataset
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.2")
     dataset.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
     dataset.FrameOfReferenceUID, dataset.SliceThickness = "2.25.77", 1.25
     dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [-20.0, -30.0, 40.0], [1, 0, 0, 0, 1, 0]
@@ -69,14 +71,20 @@ CASES: dict[str, tuple[Callable[[], Dataset], ReaderCard, Callable[[], Told]]] =
         lambda: Told(spot_at(slice(100, 150), slice(40, 90), 4.0)),
     ),
 }
-READERS = {"brain": brain_reader, "polyp": polyp_reader, "crop": nodule_reader, "slice": nodule_reader}
+READERS: dict[str, Callable[[ReaderCard], Reader]] = {
+    "brain": brain_reader,
+    "polyp": polyp_reader,
+    "crop": nodule_reader,
+    "slice": nodule_reader,
+    "breast": mammography_reader,
+}
 
 
 @pytest.fixture(params=CASES)
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     draw, card, told = CASES[request.param]
     image = loaded(draw(), tmp_path)
-    reader = READERS.get(request.param, mammography_reader)(card)
+    reader = READERS[request.param](card)
     ending = result(reader, told(), image)
     at = datetime(2026, 1, 2, tzinfo=UTC)
     provenance = Provenance(card.reader_id, card.version, "0" * 64, "1" * 64, "0.1.0", "told", at, at)

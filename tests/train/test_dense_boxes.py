@@ -19,9 +19,7 @@ from coread.train.fit import FitPlan
 from coread.train.networks import NetworkPlan
 from coread.train.tasks import Segmentation, head_from_json, head_to_json
 
-BOXES = torch.tensor(
-    [[[0, 20.0, 30, 80, 100], [-1] * 5], [[0, 100.0, 10, 130, 40], [0, 10.0, 100, 50, 130]]]  # type: ignore[list-item]
-)
+BOXES = torch.tensor([[[0, 20.0, 30, 80, 100], [-1] * 5], [[0, 100.0, 10, 130, 40], [0, 10.0, 100, 50, 130]]])
 
 
 @pytest.fixture(autouse=True)

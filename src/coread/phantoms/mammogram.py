@@ -50,7 +50,7 @@ def mammogram(recipe: MammogramRecipe) -> MammogramPhantom:
         picture, inside = picture[:, ::-1], inside[:, ::-1]
     scale = recipe.rows // _DRAWN
     if scale > 1:
-        picture, inside = (np.kron(field, np.ones((scale, scale))) for field in (picture, inside))
+        picture, inside = (np.repeat(np.repeat(f, scale, axis=0), scale, axis=1) for f in (picture, inside))
     picture = blurred(picture, scale / 2) + 0.008 * random.standard_normal(picture.shape)
     stored = np.rint(np.clip(picture, 0, 1) * 4095).astype(np.uint16)
     name = f"mammogram-{recipe.density}-{recipe.mass}-{recipe.laterality}-{recipe.seed}-{recipe.rows}"

@@ -56,7 +56,7 @@ def dense_box_loss(maps: Tensor, boxes: Tensor, shape: tuple[int, int]) -> Tenso
     nearest, owner = far.min(dim=1)
     inside = (nearest < _INSIDE).float()
     own = torch.cat([low, high], dim=2).gather(1, owner.flatten(1)[..., None].expand(-1, -1, 4))
-    overlap = _overlap_loss(maps[:, classes:], own.movedim(-1, 1).unflatten(2, grid), columns, rows)
+    overlap = _overlap_loss(maps[:, classes:], own.movedim(-1, 1).reshape(len(boxes), 4, *grid), columns, rows)
     each = (overlap * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)
     return ((_HEAT * heat + _OVERLAP * each) * known).sum() / known.sum().clamp(min=1)
 

@@ -60,7 +60,7 @@ def read_learned(folder: Path, limit: int = 0) -> Learned:
     images = np.rint(np.stack(pictures) * 255).astype(np.uint8)
     boxes = np.array([item.box for item in slices]) * SIDE
     types = np.array([TYPES.index(item.label) for item in slices], dtype=np.int64)
-    targets = {BOX: [np.array([[0, *box]], dtype=np.float32) for box in boxes], TYPE: types}
+    targets: dict[str, Any] = {BOX: [np.array([[0, *box]], dtype=np.float32) for box in boxes], TYPE: types}
     data = ArraySet(images, targets, groups=[item.block for item in slices], keys=[item.image for item in slices])
     return Learned(data, slices, boxes, types)
 

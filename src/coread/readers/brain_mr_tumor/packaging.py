@@ -85,7 +85,7 @@ def calibrated(learned: Learned, fitted: CrossFitted) -> Calibrated:
         thresholds={TUMOUR: threshold} | dict.fromkeys(TYPES, HALF),
         points=points,
         slices=len(marks),
-        ap50=float(box_average_precision([b[None] for b in boxes], [b[None] for b in found], logits[:, None])),
+        ap50=float(box_average_precision([b[None] for b in boxes], [b[None] for b in found], list(logits[:, None]))),
         accuracy=float((fitted.outputs[TYPE].argmax(axis=1) == types).mean()),
     )
 

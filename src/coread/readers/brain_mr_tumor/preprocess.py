@@ -30,4 +30,5 @@ def own_range(square: FloatPixels) -> FloatPixels:
     """Stretch brightness to the image's own range, rounded to 1/255 as the training cache stores it."""
     top = max(float(np.percentile(square, _BRIGHTEST)), 1e-3)
     lifted = np.clip(square / np.float32(top), 0, 1) ** np.float32(_GAMMA)
-    return np.rint(lifted * 255).astype(np.float32) / np.float32(255)
+    stored: FloatPixels = np.rint(lifted * 255).astype(np.float32) / np.float32(255)
+    return stored

@@ -29,15 +29,15 @@ from coread.train.tasks import DenseBoxes, MultiClass
 SEED = 20261128
 FROZEN = 2
 """Stages of the encoder that stay as ImageNet taught them: edges and textures are the same everywhere."""
-FOLDS = 7
+FOLDS = 5
 PLAN = FitPlan(
-    epochs=28,
+    epochs=14,
     batch=16,
-    learning_rate=2e-3,
+    learning_rate=1.2e-3,
     average_decay=0.995,
     augment=AugmentPlan(
-        rotation_degrees=12, scale=0.14, aspect=0.06, shift=0.08, mirror=(-1,), gamma=0.3, contrast=0.2, noise=0.02,
-        erase=0.0,
+        rotation_degrees=20, scale=0.18, aspect=0.08, shift=0.08, mirror=(-1,), gamma=0.35, contrast=0.2, noise=0.03,
+        erase=0.1,
     ),
     network=NetworkPlan(kind="efficientnet-lite0", map_width=64, map_stride=4, standardise=False, dropout=0.3),
     seed=SEED,
@@ -52,7 +52,7 @@ class Settings:
     data: Path
     out: Path
     plan: FitPlan = PLAN
-    members: int = 1
+    members: int = 2
     pretrained: bool = True
     limit: int = 0
     """Learn from about so many slices; 0 takes all."""

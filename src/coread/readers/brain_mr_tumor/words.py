@@ -36,6 +36,7 @@ _LIMITS = (
     "Slices of two hospitals in China (Guangzhou and Tianjin, 2005 to 2010); axial, sagittal and coronal mixed.",
     "The split is by blocks of neighbouring files, which hold the same patients; patients themselves are not named.",
     "Gliomas that take up little contrast have vague borders: their boxes are often missed or too small.",
+    "Whether an image shows a head at all is not checked: an MR image of another part that states none is read.",
     "One box for each slice: a second tumour in the same slice is not marked.",
     "The probability is that of the box overlapping the radiologist's by half or more; it is not the probability of a "
     "tumour.",
@@ -77,7 +78,7 @@ def card_of(
         "for other sequences, children, or follow-up after surgery.",
         research_use=True,
         input=InputContract(
-            modalities=("MR", "OT"),
+            modalities=("MR",),
             sop_class_uids=(
                 "1.2.840.10008.5.1.4.1.1.4",
                 "1.2.840.10008.5.1.4.1.1.4.1",

@@ -22,6 +22,7 @@ _LIMITS = (
     "polyp in the frame, nor of a kind of polyp.",
     "The network sees 160 x 160 pixels, stretched to a square: very small polyps are lost.",
     "Touching polyps become one mark.",
+    "Whether a frame shows a colon at all is not checked: any colour picture of an endoscope is read.",
     "White light only; narrow-band and dyed images were not looked at apart.",
     "Frames were stored as JPEG, and text beside the picture was blurred out, before they reached this project.",
 )
@@ -51,7 +52,7 @@ def card_of(*, threshold: float, sensitivity: Estimate, measured_on: str, valida
         "frame or an examination is free of polyps.",
         research_use=True,
         input=InputContract(
-            modalities=("ES", "OT"),
+            modalities=("ES",),
             sop_class_uids=(
                 "1.2.840.10008.5.1.4.1.1.77.1.1",
                 "1.2.840.10008.5.1.4.1.1.7",

@@ -33,6 +33,7 @@ FOLDS = 6
 PLAN = FitPlan(
     epochs=6,
     batch=24,
+    epoch_steps=36,
     learning_rate=1.5e-3,
     average_decay=0.995,
     augment=AugmentPlan(

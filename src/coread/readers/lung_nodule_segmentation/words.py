@@ -50,7 +50,7 @@ def card_of(*, threshold: float, sensitivity: Estimate, measured_on: str, valida
         "ruling growth out, not for other organs.",
         research_use=True,
         input=InputContract(
-            modalities=("CT", "OT"),
+            modalities=("CT",),
             sop_class_uids=("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.7"),
             body_parts=("CHEST", "THORAX", "LUNG"),
             views=(),

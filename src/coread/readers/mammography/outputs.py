@@ -1,6 +1,6 @@
 """The names and the order of everything the network gives; shared by the reader and its recipe."""
 
-SHAPE = (320, 192)
+SHAPE = (256, 160)
 """Rows and columns of the network's input: a breast, chest wall on the left."""
 
 GRAPH = "network"

@@ -31,7 +31,7 @@ FROZEN = 2
 """Stages of the encoder that stay as ImageNet taught them: edges and textures are the same everywhere."""
 FOLDS = 4
 PLAN = FitPlan(
-    epochs=18,
+    epochs=16,
     batch=8,
     learning_rate=8e-4,
     average_decay=0.99,

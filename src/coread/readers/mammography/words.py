@@ -22,7 +22,7 @@ _LIMITS = (
     "different, and it was never measured on one.",
     "It tells pictures with an abnormality from normal ones. Benign and malignant abnormalities count alike; it does "
     "not know cancer.",
-    "Calcifications are mostly lost at the size that the network sees (320 x 192 pixels for a breast).",
+    "Calcifications are mostly lost at the size that the network sees (256 x 160 pixels for a breast).",
     "Mediolateral oblique views only; other views are refused when the header says so.",
     "One box for each picture, around the most suspicious spot: several lesions in one picture share it.",
     "The box is coarse and often beside the lesion.",
@@ -66,7 +66,7 @@ def card_of(
         "digital mammograms or tomosynthesis.",
         research_use=True,
         input=InputContract(
-            modalities=("MG", "OT"),
+            modalities=("MG",),
             sop_class_uids=(
                 "1.2.840.10008.5.1.4.1.1.1.2",
                 "1.2.840.10008.5.1.4.1.1.1",
