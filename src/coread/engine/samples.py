@@ -18,6 +18,7 @@ from coread.domain.reading import ReaderInputs
 from coread.domain.study import InstanceHeader, Study, StudyState
 
 _ROWS = 512
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _PICTURES: tuple[tuple[int, tuple[str, ...]], ...] = (
     (11, ("effusion", "cardiomegaly")),
     (12, ("pneumothorax",)),
@@ -46,6 +47,7 @@ class SampleMaker:
     modalities: tuple[str, ...]
     """In the order of preference."""
     body_parts: tuple[str, ...]
+    """Empty: pictures of any part, for cards that ask for none."""
     draw: Drawn
     presentation: str = "planar"
 
@@ -169,7 +171,26 @@ def _nodules(card: ReaderCard, _: str) -> Iterable[Savable]:
         yield nodule_slice(NoduleSliceRecipe(seed, side, radius * side)).dataset
 
 
+def _captures(_card: ReaderCard, _: str) -> Iterable[Savable]:
+    """Secondary captures of several kinds whose headers say neither modality nor body part."""
+    from coread.phantoms.breast_us import BreastUsRecipe, breast_ultrasound
+    from coread.phantoms.colon import ColonRecipe, colon_frame
+    from coread.phantoms.dx import file_meta
+    from coread.phantoms.fundus import FundusRecipe, fundus_photograph
+
+    drawn = (
+        fundus_photograph(FundusRecipe(91)).dataset,
+        breast_ultrasound(BreastUsRecipe(92)).dataset,
+        colon_frame(ColonRecipe(93)).dataset(),
+    )
+    for dataset in drawn:
+        dataset.Modality, dataset.BodyPartExamined, dataset.SOPClassUID = "OT", "", _SECONDARY_CAPTURE
+        dataset.file_meta = file_meta(dataset)
+        yield dataset
+
+
 MAKERS: tuple[SampleMaker, ...] = (
+    SampleMaker(("OT",), (), _captures),
     SampleMaker(("DX", "CR"), ("CHEST", "THORAX"), _chests),
     SampleMaker(("US",), ("BREAST",), _breast_ultrasound),
     SampleMaker(("OP", "XC"), ("EYE",), _fundus),

@@ -1,0 +1,1 @@
+"""A small patch of a lung CT around a candidate: is it a nodule (research use)."""
