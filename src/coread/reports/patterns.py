@@ -49,6 +49,11 @@ def words(text: str) -> Iterator[tuple[str, int, int]]:
     for found in WORD.finditer(text):
         start, end = found.span()
         word = found.group()
-        if word == "-" and start and text[start - 1].isalnum() and text[end : end + 1].isalnum():
+        if word == "-" and joins(text, start):
             continue
         yield word, start, end
+
+
+def joins(text: str, hyphen: int) -> bool:
+    """Whether a hyphen stands inside a word."""
+    return hyphen > 0 and text[hyphen - 1].isalnum() and text[hyphen + 1 : hyphen + 2].isalnum()

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from coread.reports.lexicon import Node, lexicon
-from coread.reports.patterns import words
+from coread.reports.patterns import WORD, joins
 
 END = "$"
 """A word that stands after the last one, so that phrases can ask for the end."""
@@ -35,9 +35,12 @@ def phrases(sentence: str) -> Phrases:
     vocabulary = known.vocabulary
     found: list[str] = []
     positions: list[tuple[int, int]] = []
-    for word, start, end in words(sentence):
+    for match in WORD.finditer(sentence):
+        word = match.group()
+        if word == "-" and joins(sentence, match.start()):
+            continue
         found.append(word if word in vocabulary else corrected(word))
-        positions.append((start, end))
+        positions.append(match.span())
     found.append(END)
     positions.append((len(sentence), len(sentence)))
     return Phrases(tuple(found), tuple(positions), tuple(_events(found, known.root)))
@@ -46,10 +49,15 @@ def phrases(sentence: str) -> Phrases:
 def _events(found: list[str], root: dict[str, Node]) -> list[Event]:
     events: list[Event] = []
     first = 0
-    while first < len(found):
+    count = len(found)
+    while first < count:
+        start = root.get(found[first])
+        if start is None:
+            first += 1
+            continue
         last, meanings = first, None
         following = root
-        for position in range(first, len(found)):
+        for position in range(first, count):
             node = following.get(found[position])
             if node is None:
                 break
@@ -59,7 +67,7 @@ def _events(found: list[str], root: dict[str, Node]) -> list[Event]:
         if meanings is None:
             first += 1
             continue
-        word = " ".join(found[first:last])
+        word = found[first] if last == first + 1 else " ".join(found[first:last])
         events += [Event(meaning.kind, meaning.payload, first, last, word) for meaning in meanings]
         first = last
     return events

@@ -100,7 +100,9 @@ def _mentions(found: Phrases, near: attributes.Around, made: Assertion) -> list[
     change = made.change
     if change is None and made.status is not Status.ABSENT:
         change = attributes.change_near(near, first, last)
-    site = " ".join(filter(None, (attributes.levels(made.event.word), attributes.site_near(near, first, last))))
+    site = attributes.site_near(near, first, last)
+    if "pulmonary_embolism" in rule.keys:
+        site = " ".join(filter(None, (attributes.levels(made.event.word), site)))
     acuity = attributes.acuity_near(near, first, made.event.word)
     narrowed = made.narrowed or (made.status is Status.ABSENT and side in (Side.LEFT, Side.RIGHT))
     region = rule.region or ("chest" if rule.elsewhere and not (set(rule.keys) & _HEAD) else "")
