@@ -273,6 +273,8 @@ def test_what_cannot_be_fitted_is_refused_before_anything_is_written(tmp_path: P
         fit(DATA, ALL, replace(QUICK, augment=AugmentPlan(mixup=0.2)), folder)
     with pytest.raises(BadPlan, match="tune"):
         fit(DATA, ALL, replace(QUICK, patience=3), folder)
+    with pytest.raises(BadPlan, match="see accelerator"):
+        fit(DATA, ALL, replace(QUICK, strategy="unheard"), tmp_path / "strategy")
     with pytest.raises(BadPlan, match="precision"):
         replace(QUICK, precision="64")  # type: ignore[arg-type]
     assert not folder.exists()

@@ -14,6 +14,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
 from torch import Tensor
@@ -52,22 +53,22 @@ class Fitted:
         *,
         flips: bool = False,
         batch: int = 32,
+        device: str = "cpu",
     ) -> dict[str, NDArray[np.float32]]:
         """Return the raw outputs by head for images (N, C, *spatial), uint8 or [0, 1].
 
-        ``flips`` averages over the image and its mirror image (test-time augmentation).
+        ``flips`` averages over the image and its mirror image (test-time augmentation); ``device`` is torch's name.
         """
         if isinstance(images, ArraySet):
-            return self.predict(images.images, images.covariates, flips=flips, batch=batch)
+            return self.predict(images.images, images.covariates, flips=flips, batch=batch, device=device)
+        network = self.network.eval().to(device)
         parts: dict[str, list[NDArray[np.float32]]] = {head.name: [] for head in self.heads}
         with torch.inference_mode():
             for start in range(0, len(images), batch):
-                rows = slice(start, start + batch)
-                pixels = in_unit_range(torch.from_numpy(np.ascontiguousarray(images[rows])))
-                beside = None if covariates is None else torch.from_numpy(np.asarray(covariates[rows], np.float32))
-                output = said(self.network.eval(), self.heads, pixels, beside, flips=flips)
-                for name, value in output.items():
-                    parts[name].append(value.float().numpy())
+                pixels, beside = _taken(images, covariates, slice(start, start + batch), device)
+                for name, value in said(network, self.heads, pixels, beside, flips=flips).items():
+                    parts[name].append(value.float().cpu().numpy())
+        network.to("cpu")
         return {name: np.concatenate(values) for name, values in parts.items()}
 
     def features(
@@ -77,11 +78,17 @@ class Fitted:
         parts = []
         with torch.inference_mode():
             for start in range(0, len(images), batch):
-                rows = slice(start, start + batch)
-                pixels = in_unit_range(torch.from_numpy(np.ascontiguousarray(images[rows])))
-                beside = None if covariates is None else torch.from_numpy(np.asarray(covariates[rows], np.float32))
+                pixels, beside = _taken(images, covariates, slice(start, start + batch), "cpu")
                 parts.append(self.network.eval().features(pixels, beside)[0].numpy())
         return np.concatenate(parts)
+
+
+def _taken(
+    images: ImageRows, covariates: NDArray[np.float32] | None, rows: slice, device: str
+) -> tuple[Tensor, Tensor | None]:
+    pixels = in_unit_range(torch.from_numpy(np.ascontiguousarray(images[rows])).to(device))
+    beside = None if covariates is None else torch.from_numpy(np.asarray(covariates[rows], np.float32)).to(device)
+    return pixels, beside
 
 
 def said(
@@ -258,23 +265,28 @@ def quiet() -> Iterator[None]:
 
 
 def _trainer(plan: FitPlan, keeper: "_Keeper", watchers: Sequence[Callback]) -> Any:
-    return lightning.Trainer(
-        max_epochs=plan.epochs,
-        accelerator=plan.accelerator,
-        devices=plan.devices,
-        num_nodes=plan.nodes,
-        strategy=plan.strategy,
-        precision=plan.precision,
-        accumulate_grad_batches=plan.accumulate,
-        gradient_clip_val=plan.clip or None,
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        logger=False,
-        default_root_dir=keeper.folder,
-        callbacks=[keeper, *watchers],
-    )
+    try:
+        return lightning.Trainer(
+            max_epochs=plan.epochs,
+            accelerator=plan.accelerator,
+            devices=plan.devices,
+            num_nodes=plan.nodes,
+            strategy=plan.strategy,
+            precision=plan.precision,
+            accumulate_grad_batches=plan.accumulate,
+            gradient_clip_val=plan.clip or None,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            logger=False,
+            default_root_dir=keeper.folder,
+            callbacks=[keeper, *watchers],
+        )
+    except (MisconfigurationException, ValueError) as problem:
+        raise BadPlan(
+            f"Lightning cannot run this: {problem}; see accelerator, devices, strategy, precision"
+        ) from problem
 
 
 class _Keeper(Callback):

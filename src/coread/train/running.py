@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import coread
@@ -162,8 +163,6 @@ def _claim(recipe: Recipe, path: Path, out: Path) -> None:
 
 def environment() -> dict[str, Any]:
     """Return versions and machine, for the record."""
-    import torch
-
     packages = {}
     for name in _PACKAGES:
         try:
@@ -229,12 +228,13 @@ def _all_rows(
     rows: list[PredictionRow] = []
     heads = [source.head for source in recipe.heads]
     without = one_sided(heads, gathered.data)
+    device = "cuda" if torch.cuda.is_available() and recipe.fit.accelerator != "cpu" else "cpu"
     judged = [("tune", member.judge, [one]) for member, one in zip(members, fitted, strict=True)]
     for part, chosen, networks in [*judged, ("test", gathered.rows(recipe.test), list(fitted))]:
         # Some rows at a time: the maps of a whole part need not fit into memory.
         for start in range(0, len(chosen), _AT_ONCE):
             data = gathered.data.subset(chosen[start : start + _AT_ONCE])
-            each = [network.predict(data, flips=recipe.export.flips) for network in networks]
+            each = [network.predict(data, flips=recipe.export.flips, device=device) for network in networks]
             mean = {head.name: np.mean([said[head.name] for said in each], axis=0) for head in heads}
             rows += prediction_rows(heads, mean, data, [part] * len(data), without)
     return rows
