@@ -9,7 +9,7 @@ middle slice or frame. Images of one value have no description: they are duplica
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from coread.train.pictures import PictureStore, Pixels
 
 COSINE = 0.97
 HAMMING = 6
-"""Measured on real sets: all 28 known duplicates of PneumoniaMNIST and all 5 of IDRiD, 128 of the 151 pairs that BUSI's
+"""Measured on real sets: all 26 known duplicates of PneumoniaMNIST and all 5 of IDRiD, 128 of the 151 pairs that BUSI's
 groups join, no pair of different patients among 3,739 chest radiographs, and 2 such pairs among 262 mammograms."""
 COSINE_OF_FEW = 0.99
 FEW = 32
@@ -100,29 +100,41 @@ def fingerprints(
 
 
 def find_duplicates(described: Sequence[Fingerprint]) -> tuple[Duplicate, ...]:
-    """Return all pairs of (nearly) the same picture, in order; compares every image with every other in blocks."""
-    if not described:
-        return ()
-    thumbnails = np.stack([item.thumbnail for item in described])
+    """Return pairs of (nearly) the same picture, in order; compares every picture with every other in blocks.
+
+    Identical images are each paired with the first of them, and only that one is compared with other pictures.
+    """
+    first: dict[str, int] = {}
+    pairs = []
+    for number, item in enumerate(described):
+        if item.pixels and first.setdefault(item.pixels, number) != number:
+            pairs.append(Duplicate(first[item.pixels], number, True, 1.0))
+    single = sorted(first.values())
+    if len(single) < 2:
+        return tuple(pairs)
+    thumbnails = np.stack([described[number].thumbnail for number in single])
     limit = COSINE
-    if len(described) > FEW:
+    if len(single) > FEW:
         thumbnails = thumbnails - thumbnails.mean(axis=0)
     else:
         limit = COSINE_OF_FEW
     lengths = np.linalg.norm(thumbnails, axis=1, keepdims=True)
     thumbnails = np.where(lengths > 1e-6, thumbnails / np.maximum(lengths, 1e-6), 0).astype(np.float32)
-    bits = np.stack([item.bits for item in described])
-    known = np.array([bool(item.pixels) for item in described])
-    pairs: dict[tuple[int, int], Duplicate] = {}
-    for start in range(0, len(described), _BLOCK):
-        cosines = thumbnails[start : start + _BLOCK] @ thumbnails[start:].T
-        for row, column in zip(*np.nonzero(cosines >= limit), strict=True):
-            one, other = start + int(row), start + int(column)
-            if one < other and known[one] and known[other] and int((bits[one] != bits[other]).sum()) <= HAMMING:
-                pairs[one, other] = Duplicate(one, other, False, float(cosines[row, column]))
-    for one, other in _same_pixels(described):
-        pairs[one, other] = Duplicate(one, other, True, 1.0)
-    return tuple(pairs[key] for key in sorted(pairs))
+    bits = np.stack([described[number].bits for number in single])
+    for one, other, cosine in _close(thumbnails, limit):
+        if int((bits[one] != bits[other]).sum()) <= HAMMING:
+            pairs.append(Duplicate(single[one], single[other], False, cosine))
+    return tuple(sorted(pairs, key=lambda pair: (pair.one, pair.other)))
+
+
+def _close(thumbnails: NDArray[np.float32], limit: float) -> Iterator[tuple[int, int, float]]:
+    """Yield (one, other, cosine) of every pair above the limit, in blocks that take little memory."""
+    for start in range(0, len(thumbnails), _BLOCK):
+        for beside in range(start, len(thumbnails), _BLOCK):
+            cosines = thumbnails[start : start + _BLOCK] @ thumbnails[beside : beside + _BLOCK].T
+            for row, column in zip(*np.nonzero(cosines >= limit), strict=True):
+                if start + row < beside + column:
+                    yield start + int(row), beside + int(column), float(cosines[row, column])
 
 
 def find_leaks(rows: Sequence[ImageRow], duplicates: Sequence[Duplicate] = ()) -> tuple[LeakFound, ...]:
@@ -155,17 +167,6 @@ def require_no_leak(leaks: Sequence[LeakFound]) -> None:
     raise Leak(
         f"the parts of this split are not apart ({counts}): {shown}. Split again; nothing measured on it is true"
     )
-
-
-def _same_pixels(described: Sequence[Fingerprint]) -> list[tuple[int, int]]:
-    """Return pairs with identical pixels: each image with the first that has them, and all others."""
-    holders: dict[str, list[int]] = {}
-    pairs = []
-    for number, item in enumerate(described):
-        if item.pixels:
-            pairs += [(earlier, number) for earlier in holders.get(item.pixels, [])[:8]]
-            holders.setdefault(item.pixels, []).append(number)
-    return pairs
 
 
 def _plane(pixels: Pixels) -> NDArray[np.float32]:
