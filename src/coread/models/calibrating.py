@@ -60,7 +60,7 @@ class CalibratedOutput:
     method: str
     losses: dict[str, float]
     """Cross-fitted loss of every method tried."""
-    raw_error: Estimate
+    raw_error: float
     """Calibration error of the plain sigmoid, before."""
     error: Estimate
     """Expected calibration error (equal mass) of the chosen method on patients it was not fitted on."""
@@ -82,7 +82,7 @@ def calibrate_output(found: OutputPredictions, plan: CalibratePlan) -> Calibrate
     """Choose and fit the curve of one output and everything that follows from it."""
     from coread.statistics.calibration import choose_calibration
     from coread.statistics.errors import NotEstimable
-    from coread.statistics.reliability import brier, reliability_points
+    from coread.statistics.reliability import brier, expected_calibration_error, reliability_points
 
     criterion: fitting.Criterion = "brier" if plan.criterion == "brier" else "log_loss"
     try:
@@ -111,7 +111,7 @@ def calibrate_output(found: OutputPredictions, plan: CalibratePlan) -> Calibrate
         curve=run_time_curve(fitted),
         method=fitted.method,
         losses=dict(choice.losses),
-        raw_error=_error(found, _sigmoid(found.logits), plan),
+        raw_error=expected_calibration_error(found.truth, _sigmoid(found.logits), plan.bins),
         error=_error(found, choice.probabilities, plan),
         debiased_error=_debiased(found, choice.probabilities, plan),
         brier=brier(found.truth, choice.probabilities),

@@ -75,7 +75,7 @@ def output_document(item: CalibratedOutput) -> dict[str, Any]:
         "unknown": item.unknown,
         "method": item.method,
         "cross_fitted_loss": item.losses,
-        "calibration_error_before": asdict(item.raw_error),
+        "calibration_error_before": item.raw_error,
         "calibration_error": asdict(item.error),
         "calibration_error_debiased": asdict(item.debiased_error) if item.debiased_error else None,
         "brier": item.brier,
@@ -168,7 +168,7 @@ def _page(outputs: Sequence[CalibratedOutput], pictures: Sequence[str]) -> str:
         parts.append(f"<h2>{html.escape(item.key)}</h2><img src='{html.escape(picture)}' alt='reliability diagram'>")
         parts.append(
             f"<p>{item.n} cases of {item.patients} patients, {item.positives} positive, {item.unknown} without truth "
-            f"left out. Method: {item.method} (cross-fitted loss: {losses}). ECE {before.value:.3f} before, "
+            f"left out. Method: {item.method} (cross-fitted loss: {losses}). ECE {before:.3f} before, "
             f"{after.value:.3f} [{after.low:.3f}, {after.high:.3f}] after; Brier score {item.brier:.4f}.</p>"
         )
         if item.prevalence is not None:

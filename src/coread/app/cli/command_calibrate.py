@@ -147,7 +147,7 @@ def _tell(done: "CalibrationStep", *, as_json: bool) -> None:
                     str(o.n),
                     str(o.positives),
                     o.method,
-                    f"{o.raw_error.value:.3f}",
+                    f"{o.raw_error:.3f}",
                     f"{o.error.value:.3f} [{o.error.low:.3f}, {o.error.high:.3f}]",
                     "; ".join(f"{name} {point.threshold:.3g}" for name, point in o.operating_points) or "none",
                 )
