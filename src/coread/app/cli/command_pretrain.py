@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
         from coread.train.selfsupervised import SelfPlan
 
         plan = SelfPlan(method=method, epochs=epochs, batch=batch)  # type: ignore[arg-type]  # checked by the plan
-        with progress_bar() as tell:
+        with shown_progress() as tell:
             taught = room.pretrain(sources, out, plan, side=side, progress=tell)
         document = {"encoder": str(out), "side": taught.network.shape[0], "history": list(taught.history)}
         if json:
@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 def fit_head(dataset: Path, label: str, out: Path, encoder: Path | None, *, json: bool) -> None:
     """Do ``coread train DATASET --head LABEL``."""
     room = _room()
-    with progress_bar() as tell:
+    with shown_progress() as tell:
         run = room.make_head(dataset, label, out, encoder, tell)
     if json:
         answer_json(run.document())
@@ -71,7 +71,7 @@ def suggest(
 ) -> None:
     """Say which images to label next: those that a head on the encoder is least sure of, no two alike."""
     room = _room()
-    with progress_bar() as tell:
+    with shown_progress() as tell:
         index, chosen = room.suggest_next(folder, label, count=count, encoder=encoder, progress=tell)
     rows = [
         {
@@ -105,7 +105,7 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+def shown_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Show what is being done on standard error; yields the function to tell it to."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from coread.app.cli.exit_codes import ExitCode
+from coread.app.cli.front import Front
 from coread.app.cli.output import answer_json, complain, say
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def send(
+        context: typer.Context,
         paths: Annotated[list[Path], typer.Argument(help="DICOM files or folders")],
-        to: Annotated[str, typer.Option(help="host:port of the receiver")] = "127.0.0.1:11112",
-        called: Annotated[str, typer.Option(help="called AE title")] = "COREAD",
+        to: Annotated[str, typer.Option(help="host:port of the receiver; default: the server of these settings")] = "",
+        called: Annotated[str, typer.Option(help="called AE title; default: that of these settings")] = "",
         calling: Annotated[str, typer.Option(help="our AE title")] = "COREAD-SEND",
         associations: Annotated[int, typer.Option(min=1, max=32, help="associations side by side")] = 1,
         timeout: Annotated[float, typer.Option(help="seconds to wait for each answer")] = 30.0,
@@ -31,14 +33,17 @@ def register(app: typer.Typer) -> None:
         from coread.app.paths import files_below
         from coread.deliver.peer import Peer
 
-        host, _, port = to.rpartition(":")
+        front: Front = context.obj
+        settings = front.settings()
+        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.dicom_host, settings.dicom_host)
+        host, _, port = (to or f"{own}:{settings.dicom_port}").rpartition(":")
         if not host or not port.isdigit():
             raise typer.BadParameter(f"{to!r} is not host:port", param_hint="--to")
         files = files_below(paths)
         if not files:
             complain("there are no files at: " + ", ".join(str(path) for path in paths))
             raise typer.Exit(ExitCode.NOT_FOUND)
-        peer = Peer(host, int(port), called, calling, timeout)
+        peer = Peer(host, int(port), called or settings.ae_title, calling, timeout)
         results = _send_with_progress(peer, files, associations, quiet=json)
         _answer(results, json=json)
 
