@@ -2,8 +2,10 @@
 
 import io
 import logging
+import subprocess
 import warnings
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -274,8 +276,6 @@ def test_what_may_hold_text_or_a_face_is_held_back(attributes: dict[str, Any], w
 
 @pytest.mark.shared
 def test_real_objects_of_many_scanners_are_cleaned_and_stay_readable(shared_data: Path, tmp_path: Path) -> None:
-    import zipfile
-
     with zipfile.ZipFile(shared_data / "dicom" / "dcm_chest_ct_10_scanners.zip") as archive:
         names = [name for name in archive.namelist() if name.endswith(".dcm")]
         archive.extractall(tmp_path, names)
@@ -288,3 +288,26 @@ def test_real_objects_of_many_scanners_are_cleaned_and_stay_readable(shared_data
         assert str(source.SOPInstanceUID).encode() not in data
         assert str(source.StudyInstanceUID).encode() not in data
         assert np.array_equal(dcmread(tmp_path / "made.dcm").pixel_array, source.pixel_array)
+
+
+@pytest.mark.shared
+@pytest.mark.peer
+@pytest.mark.parametrize("profile", [PLAIN, EVERYTHING], ids=["basic", "all options"])
+def test_a_validator_finds_no_error_that_the_original_had_not(
+    shared_data: Path, tmp_path: Path, need_program: Callable[[str], str], profile: Profile
+) -> None:
+    program = need_program("dciodvfy")
+
+    def errors(path: Path) -> set[str]:
+        done = subprocess.run([program, str(path)], capture_output=True, text=True, check=False)
+        return {line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")}
+
+    for archive in ("dcm_chest_ct_10_scanners", "mr_brain_siemens_2_series", "dcm_ge_head_tilt_gaps"):
+        with zipfile.ZipFile(shared_data / "dicom" / f"{archive}.zip") as opened:
+            names = sorted(name for name in opened.namelist() if name.endswith(".dcm"))
+            for name in names[:: max(1, len(names) // 5)]:
+                original = tmp_path / "original.dcm"
+                original.write_bytes(opened.read(name))
+                made, _ = deidentify(dcmread(original), profile)
+                made.save_as(tmp_path / "made.dcm", enforce_file_format=True)
+                assert not errors(tmp_path / "made.dcm") - errors(original), name

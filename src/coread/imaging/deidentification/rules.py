@@ -62,7 +62,7 @@ _SIMPLE = {
     "X": Action.REMOVE, "Z": Action.EMPTY, "D": Action.DUMMY, "U": Action.UID, "X/Z": Action.EMPTY,
     "Z/D": Action.DUMMY, "X/D": Action.DUMMY, "X/Z/D": Action.DUMMY, "X/Z/U*": Action.KEEP,
 }  # fmt: skip
-"""Where the table leaves a choice by the type of the attribute, the one that is valid for every type is taken.
+"""Where the table leaves a choice by the type of the attribute, one that is valid for every type is taken.
 
 X/Z/U* are sequences of references: they are kept, and the identifiers inside them are replaced.
 """
@@ -110,6 +110,8 @@ def action_of(tag: int, vr: str, options: frozenset[Option]) -> Action:
         return Action.SHIFT
     if rule.option and rule.option in options:
         return Action.CLEAN if rule.option == Option.DESCRIPTORS else Action.KEEP
+    if vr == "SQ" and rule.action.startswith("X/") and rule.action != "X/Z/U*":
+        return Action.REMOVE  # a sequence that may be left out is not valid without an item
     return _SIMPLE[rule.action]
 
 
