@@ -31,18 +31,19 @@ UNRELATED = [
 ]
 
 
-@pytest.mark.parametrize("text", PLAIN, ids=lambda text: text[:50])
-def test_capitals_say_nothing(text: str) -> None:
-    assert statuses(text.upper()) == statuses(text) == statuses(text.lower())
+def test_capitals_say_nothing() -> None:
+    assert [text for text in PLAIN if not statuses(text.upper()) == statuses(text) == statuses(text.lower())] == []
 
 
-@pytest.mark.parametrize("text", PLAIN, ids=lambda text: text[:50])
-def test_spaces_and_line_breaks_say_nothing(text: str) -> None:
+def broken(text: str) -> str:
     draw = random.Random(text)
-    broken = "".join(draw.choice([" ", "  ", "\n", "\t", " \n  "]) if c == " " else c for c in text.lower())
-    headings = any(section in text for section in ("EXAM", "COMPARISON", "TECHNIQUE"))
-    if not headings:
-        assert statuses(broken) == statuses(text)
+    return "".join(draw.choice([" ", "  ", "\n", "\t", " \n  "]) if c == " " else c for c in text.lower())
+
+
+def test_spaces_and_line_breaks_say_nothing() -> None:
+    headings = ("EXAM", "COMPARISON", "TECHNIQUE")
+    texts = [text for text in PLAIN if not any(heading in text for heading in headings)]
+    assert [text for text in texts if statuses(broken(text)) != statuses(text)] == []
 
 
 @given(st.permutations(ONE_SENTENCE), st.integers(2, 6))
@@ -51,11 +52,10 @@ def test_the_order_of_sentences_in_a_section_says_nothing(order: list[str], coun
     assert statuses(" ".join(chosen)) == statuses(" ".join(reversed(chosen)))
 
 
-@pytest.mark.parametrize("text", ONE_SENTENCE, ids=lambda text: text[:50])
-def test_an_unrelated_sentence_changes_nothing(text: str) -> None:
-    alone = label_report(text)
-    assert label_report(f"{text} {' '.join(UNRELATED)}").labels == alone.labels
-    assert statuses(f"{UNRELATED[0]} {text}") == statuses(text)
+def test_an_unrelated_sentence_changes_nothing() -> None:
+    for text in ONE_SENTENCE:
+        assert label_report(f"{text} {' '.join(UNRELATED)}").labels == label_report(text).labels
+        assert statuses(f"{UNRELATED[0]} {text}") == statuses(text)
 
 
 def flips(rule: FindingRule, phrase: str) -> bool:
