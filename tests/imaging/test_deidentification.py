@@ -19,10 +19,12 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from coread.imaging.decode import decode_frames
 from coread.imaging.deidentification.identity import Pseudonymizer, capped_age, clean_words, shifted
 from coread.imaging.deidentification.profile import Findings, Profile, deidentify
 from coread.imaging.deidentification.rules import Action, Option, action_of, safe_private, safe_words, table
 from coread.imaging.deidentification.suspicion import looks_like_text, suspicions
+from coread.imaging.errors import ImagingRefused
 
 KEY = Pseudonymizer(b"k" * 32)
 UID = "1.2.826.0.1.3680043.8.498."
@@ -288,6 +290,23 @@ def test_real_objects_of_many_scanners_are_cleaned_and_stay_readable(shared_data
         assert str(source.SOPInstanceUID).encode() not in data
         assert str(source.StudyInstanceUID).encode() not in data
         assert np.array_equal(dcmread(tmp_path / "made.dcm").pixel_array, source.pixel_array)
+
+
+@pytest.mark.shared
+def test_pixels_in_every_transfer_syntax_are_the_same_afterwards(shared_data: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(shared_data / "dicom" / "dcm_one_ct_16_transfer_syntaxes.zip") as archive:
+        archive.extractall(tmp_path / "source")
+    syntaxes = set()
+    for path in sorted(path for path in (tmp_path / "source").rglob("*") if path.is_file()):
+        try:
+            wanted = decode_frames(path)
+        except ImagingRefused:
+            continue  # some are broken on purpose
+        made, _ = deidentify(dcmread(path), PLAIN)
+        made.save_as(tmp_path / "made.dcm", enforce_file_format=True)
+        assert np.array_equal(decode_frames(tmp_path / "made.dcm"), wanted), path.name
+        syntaxes.add(str(made.file_meta.TransferSyntaxUID))
+    assert len(syntaxes) >= 15
 
 
 @pytest.mark.shared

@@ -233,6 +233,7 @@ def residual_risk(rows: Sequence[ImageRow], done: Deidentifier) -> dict[str, Any
         "head_volumes": sum(_shows_a_face(row) for row in rows),
         "not_examined": [
             "pixels are not changed: text that was not suspected, small or faint, is still there",
+            "comments inside compressed pixel streams are not read",
             "the surface of a head can be rendered as a face from thin slices of CT and MR",
             "rare diseases and implants can tell who a patient is",
         ],
