@@ -23,7 +23,15 @@ HEADS_2D: tuple[Head, ...] = (
     Boxes("where", ("thing",)),
 )
 HEADS_3D = HEADS_2D[:5]
-LARGE = ("densenet121", "resnet50", "efficientnet-b3", "efficientnet-b4", "efficientnet-b5", "efficientnet-b6")
+LARGE = (
+    "densenet121",
+    "resnet34",
+    "resnet50",
+    "efficientnet-b3",
+    "efficientnet-b4",
+    "efficientnet-b5",
+    "efficientnet-b6",
+)
 SMALL_KINDS = [kind for kind in KINDS if kind not in (*LARGE, "efficientnet-b1", "efficientnet-b2", "efficientnet-b7")]
 TWO = NetworkPlan(channels=1, shape=(32, 32), widths=(8, 8, 16, 16), depths=(1, 1, 1, 1), map_width=8, dropout=0.0)
 THREE = replace(TWO, shape=(32, 32, 32), channels=2)
@@ -84,9 +92,17 @@ def test_the_small_network_takes_colour_covariates_and_odd_sides(stem_stride: in
     check(replace(TWO, channels=3, shape=(28, 45), covariates=2, stem_stride=stem_stride, norm=norm), HEADS_2D)
 
 
+QUICK_GRAPHS = [("residual", 2), ("residual", 3), ("vit", 2), ("unet", 2)]
+GRAPHS = [
+    (kind, dims) for kind in ("residual", "resnet10", "efficientnet-b0", "vit", "unet", "segresnet") for dims in (2, 3)
+]
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", ["residual", "resnet10", "efficientnet-b0", "vit", "unet", "segresnet"])
-@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize(
+    ("kind", "dims"),
+    [pytest.param(*graph, marks=() if graph in QUICK_GRAPHS else pytest.mark.slow) for graph in GRAPHS],
+)
 def test_networks_become_graphs_that_say_the_same(kind: str, dims: int, tmp_path: Path) -> None:
     plan, heads = (TWO, HEADS_2D) if dims == 2 else (THREE, HEADS_3D)
     plan = replace(plan_for(kind, plan), covariates=2)
