@@ -1,14 +1,17 @@
 """A switch reaches a running worker, routing and pages; what may not run is said, never replaced by something else."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from coread.app.doctor import examine
 from coread.app.pipeline import evidence_maker, pipeline_of, settle_and_route
 from coread.app.settings import Settings
 from coread.app.site_models import SWITCH_EVENT, SiteReaders, record_switches
+from coread.app.web.context import CheckLevel
 from coread.domain.study import Origin, SettledReason
 from coread.engine.worker_loop import WorkLoop, WorkSettings
 from coread.models.trust import SignatureRule
@@ -84,6 +87,20 @@ def test_removing_the_key_stops_a_running_reader(code: Path, settings: Settings,
     site.models.trust.remove(known.key_id, "tests")
     assert tiny_version(site.listing()) == ""
     assert "removed that key" in problem_of(site.listing())
+
+
+def test_doctor_tells_of_keys_that_end_and_of_what_is_not_signed(
+    site: SiteReaders, settings: Settings, tmp_path: Path
+) -> None:
+    key = key_pair(tmp_path / "keys")
+    soon = (datetime.now(UTC) + timedelta(days=9)).isoformat()
+    site.models.trust.add(key.with_name("maker.pub"), "Maker", "tests", not_after=soon)
+    site.models.switch(installed(site, tmp_path / "r"), OFF)
+    told = {check.name: check for check in examine(settings, server_running=True)}
+    (warned,) = [check for name, check in told.items() if name.startswith("key ")]
+    assert "Maker: valid for 8 more days" in warned.detail
+    unsigned = [c for c in examine(settings, server_running=True) if c.name == "reader tiny_square"]
+    assert {c.level for c in unsigned} == {CheckLevel.WARNING, CheckLevel.OK}
 
 
 def test_with_a_damaged_journal_no_reader_that_has_other_versions_runs(site: SiteReaders, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from coread.app.settings import DestinationSetting, Settings
 from coread.app.web.context import CheckLevel, HealthCheck
 from coread.domain.errors import CoreadError, Misconfigured
 from coread.domain.work import DeliveryProtocol, Destination
+from coread.models.trust import TrustStore
 
 LOW_MEMORY_BYTES = 1_500_000_000
 CERTIFICATE_WARNING = timedelta(days=30)
@@ -229,6 +230,7 @@ def _readers(settings: Settings) -> Iterable[HealthCheck]:
 
     site = SiteReaders(settings)
     listing = site.listing()
+    yield from _keys(site.models.trust)
     for name, told in site.warnings():
         yield HealthCheck(f"reader {name}", CheckLevel.WARNING, told, "sign it anew, or switch to another version")
     for problem in listing.problems:
@@ -245,6 +247,17 @@ def _readers(settings: Settings) -> Iterable[HealthCheck]:
         yield HealthCheck(name, CheckLevel.OK, f"version {reader.card.version}, package {package.digest[:12]} verified")
     if not listing.readers:
         yield HealthCheck("readers", CheckLevel.PROBLEM, "no usable reader is installed", "reinstall Coread")
+
+
+def _keys(trust: TrustStore) -> Iterable[HealthCheck]:
+    """Warn of keys that end soon: afterwards nothing that they signed can be switched on."""
+    for key in trust.keys():
+        if key.removed_at or not key.not_after:
+            continue
+        left = datetime.fromisoformat(key.not_after) - datetime.now(UTC)
+        if left < CERTIFICATE_WARNING:
+            told = f"{key.name}: valid for {left.days} more days" if left.days >= 0 else f"{key.name}: expired"
+            yield HealthCheck(f"key {key.key_id}", CheckLevel.WARNING, told, "add the maker's next key")
 
 
 def _viewer(settings: Settings) -> Iterable[HealthCheck]:

@@ -194,8 +194,7 @@ def _error(found: OutputPredictions, probabilities: NDArray[np.float64], plan: C
     from coread.statistics.intervals import Resampling
     from coread.statistics.reliability import calibration_error_estimate
 
-    # The percentile method: the error is bounded by 0, where BCa's acceleration is undefined for a good calibration.
-    resampling = Resampling(repeats=plan.repeats, seed=plan.seed, method="percentile")
+    resampling = Resampling(repeats=plan.repeats, seed=plan.seed)  # BCa: resamples are worse calibrated than the data
     return calibration_error_estimate(
         found.truth, probabilities, found.patients, kind="ece", bins=plan.bins, plan=resampling
     )
@@ -206,7 +205,7 @@ def _debiased(found: OutputPredictions, probabilities: NDArray[np.float64], plan
     from coread.statistics.intervals import Resampling
     from coread.statistics.reliability import calibration_error_estimate
 
-    resampling = Resampling(repeats=plan.repeats, seed=plan.seed, method="percentile")
+    resampling = Resampling(repeats=plan.repeats, seed=plan.seed)
     try:
         return calibration_error_estimate(
             found.truth, probabilities, found.patients, kind="debiased", bins=plan.bins, plan=resampling

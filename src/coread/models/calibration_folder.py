@@ -169,7 +169,7 @@ def _page(outputs: Sequence[CalibratedOutput], pictures: Sequence[str]) -> str:
         parts.append(
             f"<p>{item.n} cases of {item.patients} patients, {item.positives} positive, {item.unknown} without truth "
             f"left out. Method: {item.method} (cross-fitted loss: {losses}). ECE {before:.3f} before, "
-            f"{after.value:.3f} [{after.low:.3f}, {after.high:.3f}] after; Brier score {item.brier:.4f}.</p>"
+            f"{after.value:.3f} [{after.low:.3f}, {after.high:.3f}] after{_debiased(item)}; Brier score {item.brier:.4f}.</p>"
         )
         if item.prevalence is not None:
             parts.append(f"<p>Moved from prevalence {item.prevalence[0]:.3g} to {item.prevalence[1]:.3g}.</p>")
@@ -184,6 +184,13 @@ def _page(outputs: Sequence[CalibratedOutput], pictures: Sequence[str]) -> str:
         parts.append("</table>")
         parts += [f"<p>No threshold keeps {html.escape(n)}: {html.escape(why)}</p>" for n, why in item.unreachable]
     return "\n".join(parts) + "\n</html>\n"
+
+
+def _debiased(item: CalibratedOutput) -> str:
+    error = item.debiased_error
+    if error is None:
+        return ""
+    return f" (less the noise of the bins {error.value:.3f} [{error.low:.3f}, {error.high:.3f}])"
 
 
 def _point(point: Any) -> dict[str, Any]:
