@@ -37,7 +37,7 @@ class Answer:
         return json.loads(self.out)
 
 
-def coread(*words: str | Path, timeout: float = 120) -> Answer:
+def coread(*words: str | Path, timeout: float = 120, cwd: Path | None = None) -> Answer:
     """Run the installed command."""
     done = subprocess.run(
         [*PROGRAM, *map(str, words)],
@@ -46,6 +46,7 @@ def coread(*words: str | Path, timeout: float = 120) -> Answer:
         timeout=timeout,
         check=False,
         stdin=subprocess.DEVNULL,
+        cwd=cwd,
     )
     return Answer(done.returncode, done.stdout, done.stderr)
 
