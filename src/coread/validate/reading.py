@@ -14,7 +14,7 @@ from coread.domain.results import Failure, Outcome, Reading, ReadResult, Refusal
 from coread.engine.run import run_reader
 from coread.engine.samples import study_of
 from coread.engine.sessions import OpenReader
-from coread.validate.cohort import Cohort
+from coread.validate.cohort import Case, Cohort
 from coread.validate.mask_measures import measured_masks, slug
 from coread.validate.records import BoxRecord, CaseRecord, OutputRecord
 from coread.validate.sources import Sources
@@ -93,7 +93,7 @@ def _recorded(
         outputs=_outputs(ending, session),
         boxes=_boxes(ending, wrapped),
         masks=measured_masks(ending, cohort, wrapped, sources),
-        numbers=_numbers(ending, cohort),
+        numbers=_numbers(ending, cohort, wrapped.case),
         notes=ending.notes,
         skipped=len(ending.skipped),
     )
@@ -126,9 +126,9 @@ def _boxes(result: ReadResult, wrapped: WrappedCase) -> tuple[BoxRecord, ...]:
     return tuple(boxes)
 
 
-def _numbers(result: ReadResult, cohort: Cohort) -> dict[str, float]:
+def _numbers(result: ReadResult, cohort: Cohort, case: Case) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name in {name for case in cohort.cases for name in case.numbers} | set(cohort.numbers):
+    for name in dict.fromkeys((*cohort.numbers, *case.numbers)):
         spec = cohort.numbers.get(name)
         for measurement in result.measurements:
             concept = measurement.concept

@@ -9,7 +9,8 @@ import numpy as np
 from coread.domain.errors import InvalidRecord, Refused
 from coread.domain.study import InstanceHeader
 from coread.imaging.header import scan_header
-from coread.phantoms.picture import Picture, Subject, Wrapping, read_picture, wrapped_picture
+from coread.phantoms.picture import Picture, Subject, Wrapping, read_picture
+from coread.phantoms.picture_file import picture_file
 from coread.validate.cohort import Case, Cohort
 from coread.validate.errors import BadCohort
 from coread.validate.sources import Reference, Sources, is_dicom
@@ -91,6 +92,6 @@ def _written(pictures: Sequence[Picture], cohort: Cohort, case: Case, folder: Pa
     subject = subject_of(cohort, case)
     for number, picture in enumerate(pictures, start=start):
         path = folder / f"{number:05d}.dcm"
-        wrapped_picture(picture, subject, cohort.wrapping, number=number).save_as(path, enforce_file_format=True)
+        path.write_bytes(picture_file(picture, subject, cohort.wrapping, number=number))
         paths.append(path)
     return paths
