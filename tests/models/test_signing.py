@@ -167,4 +167,4 @@ def test_a_key_file_that_was_exchanged_is_noticed(trust: TrustStore, key: Path, 
     body["public_key"] = other.public_key
     path.write_text(json.dumps(body))
     with pytest.raises(BadSignature, match="not the one of its name"):
-        trust.keys()
+        trust.listed()

@@ -251,7 +251,7 @@ def _readers(settings: Settings) -> Iterable[HealthCheck]:
 
 def _keys(trust: TrustStore) -> Iterable[HealthCheck]:
     """Warn of keys that end soon: afterwards nothing that they signed can be switched on."""
-    for key in trust.keys():
+    for key in trust.listed():
         if key.removed_at or not key.not_after:
             continue
         left = datetime.fromisoformat(key.not_after) - datetime.now(UTC)

@@ -91,7 +91,7 @@ class TrustStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def keys(self) -> tuple[TrustedKey, ...]:
+    def listed(self) -> tuple[TrustedKey, ...]:
         """Return all keys, removed ones too, by name; raises BadSignature for a damaged file."""
         found = [self._read(path) for path in sorted(self.folder.glob("*.json"))]
         return tuple(sorted(found, key=lambda key: (key.name, key.key_id)))

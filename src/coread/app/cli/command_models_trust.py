@@ -22,7 +22,7 @@ def register(models: typer.Typer) -> None:
         from coread.models.trust import FOLDER, TrustStore
 
         front: Front = context.obj
-        keys = TrustStore(front.settings().folder / FOLDER).keys()
+        keys = TrustStore(front.settings().folder / FOLDER).listed()
         if json:
             answer_json([asdict(key) for key in keys])
             return
