@@ -302,3 +302,19 @@ def test_the_way_of_a_recipe_ends_with_a_record_that_fits_its_card(tmp_path: Pat
     problems = check_record(inspect_reader(reader.name, reader))
     assert any("record is of package" in text for text in problems)
     assert any("another threshold" in text for text in problems)
+
+
+def test_names_from_a_table_never_become_markup(tiny: InstalledReader, tmp_path: Path) -> None:
+    folder = tmp_path / "cohort"
+    rows = square_rows([0.7, 0.9, 0.95, 0.72] * 6, [True, False, True, False] * 6, folder)
+    for row in rows:
+        row["case_id"] += '<script>alert("x")</script>&'
+        row["site"] = "<b>north</b>"
+    write_cohort(folder, {"name": "Markup", "data": "<i>pictures</i>", "wrap": WRAP}, rows)
+    report = validate_reader(tiny.folder, folder, tmp_path / "run", plan=QUICK)
+    assert len(report["worst"]) > 2
+    page = page_of(tmp_path / "run" / "report.html")
+    raw = (tmp_path / "run" / "report.html").read_text()
+    assert "<script" not in raw
+    assert "<i>" not in raw
+    assert "<i>pictures</i>" in page.text

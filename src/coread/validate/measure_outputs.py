@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +40,9 @@ class MeasureSettings:
     fewest: int = 20
     """Strata with fewer cases get no estimate."""
 
-    def plan(self, repeats: int | None = None) -> Resampling:
+    def plan(self, repeats: int | None = None, *, method: Literal["bca", "percentile"] = "bca") -> Resampling:
         """Return how a bootstrap is made."""
-        return Resampling(repeats=min(repeats or self.repeats, self.repeats), seed=self.seed)
+        return Resampling(repeats=min(repeats or self.repeats, self.repeats), seed=self.seed, method=method)
 
 
 def measure_output(spec: OutputSpec, answers: Answers, prevalence: float | None, settings: MeasureSettings) -> Plain:
@@ -192,13 +193,13 @@ def _calibration(read: Answers, settings: MeasureSettings) -> Plain:
         return not_estimable(str(problem).replace("AUC", "calibration"))
     truth, given, patients = read.truth, read.probability, read.patients
     bins = max(2, min(10, len(truth) // 20))
+    # Resamples are less well calibrated than the cases themselves: percentiles keep that on the safe side, unlike BCa.
+    plan = settings.plan(500, method="percentile")
     body: Plain = {
         "bins": bins,
-        "ece": stated(lambda: calibration_error_estimate(truth, given, patients, bins=bins, plan=settings.plan(500))),
+        "ece": stated(lambda: calibration_error_estimate(truth, given, patients, bins=bins, plan=plan)),
         "ece_debiased": stated(
-            lambda: calibration_error_estimate(
-                truth, given, patients, kind="debiased", bins=bins, plan=settings.plan(500)
-            )
+            lambda: calibration_error_estimate(truth, given, patients, kind="debiased", bins=bins, plan=plan)
         ),
         "brier": rounded(brier(truth, given)),
         "points": [
