@@ -26,7 +26,7 @@ def require_trained(encoder: Mapping[str, Tensor], given: Mapping[str, Tensor]) 
         raise BadPlan(
             f"{len(kept)} layers ({kept[0]} and others) still hold the weights that another project taught: they may "
             "be started from, not shipped. Let every layer learn for some more epochs (encoder=..., nothing frozen, a "
-            "low learning rate) and export that; see docs/decisions/0008-shipped-weights-are-ours.md"
+            "low learning rate) and export that; see docs/decisions/0009-shipped-weights-are-ours.md"
         )
 
 

@@ -27,7 +27,7 @@ def read_dicom_table(source: Path, options: ReadOptions) -> Iterator[Draft]:
     file is an error; a file without a line is left out.
     """
     if options.table is None:
-        raise DataMissing("this adapter needs a table of labels: name it with --table labels.csv")
+        raise DataMissing("this adapter needs a table of labels: name it with --set table=labels.csv")
     lines = list(read_table(options.table, tuple(options.columns.values())))
     if not lines:
         raise BadTable(f"{options.table} has no lines")
@@ -166,5 +166,5 @@ DICOM_TABLE = Adapter(
     licence="as your source states",
     citation="",
     read=read_dicom_table,
-    layout="*.dcm anywhere below; --table with a column of paths, UIDs, accession numbers or patients",
+    layout="*.dcm anywhere below; --set table=FILE.csv with a column of paths, UIDs, accession numbers or patients",
 )
