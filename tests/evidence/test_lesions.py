@@ -1,4 +1,4 @@
-"""What readers of lesions say of drawn pictures leaves as objects that prove themselves and that a validator accepts."""
+"""What readers of lesions say of drawn pictures leaves as objects that prove themselves; a validator agrees."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -172,9 +172,10 @@ def test_each_polyp_is_a_finding_of_its_own_and_specks_are_none(tmp_path: Path) 
 
     def answer(shown: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         area = np.full((len(shown), 1, 160, 160), -6.0, dtype=np.float32)
-        area[:, :, 20:50, 20:50] = 6
-        area[:, :, 100:130, 90:120] = 3
-        area[:, :, 5:7, 150:152] = 6
+        # Symmetric from top to bottom: the reader also looks at the frame turned upside down.
+        area[:, :, 65:95, 20:50] = 6
+        area[:, :, 65:95, 90:120] = 3
+        area[:, :, 79:81, 150:152] = 6
         return {"area": area}
 
     ending = result(polyp.reader(POLYP), Told(answer), image)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from coread.statistics.calibration import Platt, fit_platt
 from coread.train.arrays import ArraySet
+from coread.train.errors import BadPlan
 from coread.train.fit import FitPlan, Fitted, fit
 from coread.train.splits import check_no_leak, patient_folds
 from coread.train.tasks import Head
@@ -61,6 +62,21 @@ def cross_fit(
         outputs.append(one.predict(others, flips=True))
     joined = {head.name: np.concatenate([said[head.name] for said in outputs]) for head in heads}
     return CrossFitted(tuple(fitted), np.concatenate(rows), joined)
+
+
+def upside_down_too(found: CrossFitted, data: ArraySet, folds: NDArray[np.int64]) -> CrossFitted:
+    """Return the same averaged over each image turned upside down as well, for readers of masks that do the same."""
+    if any(head.place != "mask" for head in found.members[0].heads):
+        raise BadPlan("upside down averages masks only: other heads may mean something else upside down")
+    turned: list[Mapping[str, NDArray[np.float32]]] = []
+    for number, member in enumerate(found.members):
+        pixels = np.asarray(data.images)[folds == number]
+        turned.append(member.predict(np.ascontiguousarray(pixels[..., ::-1, :]), flips=True))
+    outputs = {
+        name: (value + np.concatenate([said[name] for said in turned])[..., ::-1, :]) / 2
+        for name, value in found.outputs.items()
+    }
+    return replace(found, outputs=outputs)
 
 
 def folds_of(data: ArraySet, labels: NDArray[np.bool_], *, folds: int, seed: int) -> NDArray[np.int64]:

@@ -42,7 +42,9 @@ def as_jpeg(picture: RGB) -> bytes:
 
 
 def _write(picture: RGB, words: str, at: tuple[int, int], columns: int) -> None:
+    """Write pale words on a dark plate."""
     cv2 = opencv()
     size = max(0.35, columns / 1100)
-    cv2.putText(picture, words, at, cv2.FONT_HERSHEY_SIMPLEX, size, _BAR, 3, cv2.LINE_AA)
+    (wide, high), below = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    cv2.rectangle(picture, (at[0], at[1] - high - 2), (at[0] + wide, at[1] + below), _BAR, cv2.FILLED)
     cv2.putText(picture, words, at, cv2.FONT_HERSHEY_SIMPLEX, size, _PALE, 1, cv2.LINE_AA)

@@ -86,7 +86,8 @@ class FrameReader:
 
     def _words(self, finding: Finding) -> str:
         name = self.card.output(finding.key).name
-        return name if finding.probability is None else f"{name} {finding.probability:.2f}"
+        # Nothing is certain: two digits must not say 1.00.
+        return name if finding.probability is None else f"{name} {min(finding.probability, 0.99):.2f}"
 
 
 def planar_image(pixels: RGB) -> PlanarImage:

@@ -15,7 +15,7 @@ from coread.imaging.stretch import content_part, stretched
 from coread.phantoms.colon import ColonRecipe, colon_frame
 from coread.readers.colon_polyp.cohort import SET, WRAP, Learned, cohort_rows
 from coread.readers.colon_polyp.outputs import AREA, POLYP, SIDE
-from coread.readers.colon_polyp.places import LEVEL, lesions_of
+from coread.readers.colon_polyp.places import Lesion, lesions_of
 from coread.readers.colon_polyp.words import HEADING, card_of, readme_of
 from coread.statistics.calibration import Platt
 from coread.statistics.froc import box_average_precision
@@ -32,7 +32,8 @@ __all__ = ["Calibrated", "calibrated", "install", "release"]
 
 HIT = 0.5
 """Overlap with an expert's box from which a mark counts as right."""
-WANTED = 0.97
+STEPS = tuple(round(step / 20, 2) for step in range(1, 20))
+"""Thresholds to choose from."""
 GOLDEN_SEEDS = (1, 2)
 COHORT = {
     "name": "Kvasir-SEG, held-out frames",
@@ -61,34 +62,43 @@ class Calibrated:
 
 def calibrated(learned: Learned, fitted: CrossFitted) -> Calibrated:
     """Fit the calibration and choose the threshold on frames that the predicting member did not learn from."""
-    truth, found, logits, masks = [], [], [], []
-    for row, area in zip(fitted.rows, fitted.outputs[AREA], strict=True):
-        frame, mask = learned.frames[row], learned.masks[row]
-        part = content_part((mask.shape[0], mask.shape[1]), None)
-        lesions = lesions_of(area[0], part)
-        truth.append(np.array(frame.boxes, dtype=np.float64).reshape(-1, 4))
-        found.append(np.array([lesion.box for lesion in lesions]).reshape(-1, 4))
-        logits.append(np.array([lesion.logit for lesion in lesions]))
-        masks.append(dice(mask, part.field(area[0]) > LEVEL))
+    frames = [learned.frames[row] for row in fitted.rows]
+    masks = [learned.masks[row] for row in fitted.rows]
+    parts = [content_part((mask.shape[0], mask.shape[1]), None) for mask in masks]
+    lesions = [lesions_of(area[0], part) for area, part in zip(fitted.outputs[AREA], parts, strict=True)]
+    truth = [np.array(frame.boxes, dtype=np.float64).reshape(-1, 4) for frame in frames]
+    found = [np.array([lesion.box for lesion in one]).reshape(-1, 4) for one in lesions]
+    logits = [np.array([lesion.logit for lesion in one]) for one in lesions]
     hits = [intersection_over_union(one, other).max(axis=1) >= HIT for one, other in zip(found, truth, strict=True)]
     curve = platt_of(np.concatenate(logits), np.concatenate(hits))
-    best = np.array([float(curve.probabilities(said).max()) if len(said) else 0.0 for said in logits])
-    threshold = _threshold(best)
+    sure = [curve.probabilities(said) for said in logits]
+    overlaps = [mean_dice(masks, lesions, sure, step) for step in STEPS]
+    threshold = STEPS[int(np.argmax(overlaps))]
     return Calibrated(
         curve=curve,
         threshold=threshold,
-        frames=len(best),
-        marked=int((best >= threshold).sum()),
-        dice=float(np.mean(masks)),
+        frames=len(frames),
+        marked=sum(bool((said >= threshold).any()) for said in sure),
+        dice=max(overlaps),
         ap50=float(box_average_precision(truth, found, logits, overlap=HIT)),
     )
 
 
-def _threshold(best: NDArray[np.float64]) -> float:
-    """Return the highest threshold, in steps of a thousandth, that marks the wanted share of frames."""
-    steps = np.arange(1, 1000) / 1000
-    enough = [float(step) for step in steps if (best >= step).mean() >= WANTED]
-    return max(enough, default=float(steps[0]))
+def mean_dice(
+    masks: Sequence[NDArray[np.bool_]],
+    lesions: Sequence[Sequence[Lesion]],
+    sure: Sequence[NDArray[np.float64]],
+    threshold: float,
+) -> float:
+    """Return the mean Dice over frames of the regions that are at or above a threshold."""
+    overlaps = []
+    for mask, regions, probabilities in zip(masks, lesions, sure, strict=True):
+        shown = np.zeros_like(mask)
+        for lesion, probability in zip(regions, probabilities, strict=True):
+            if probability >= threshold:
+                shown |= lesion.mask
+        overlaps.append(dice(mask, shown))
+    return float(np.mean(overlaps))
 
 
 def golden_images() -> NDArray[np.float32]:

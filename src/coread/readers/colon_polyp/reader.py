@@ -66,8 +66,11 @@ class PolypReader:
         return Prepared({INPUT: gathered.batch}, Context(gathered.seen, tuple(parts), gathered.skipped))
 
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
-        """Run the network over the frames of the study."""
-        return session.run(GRAPH, prepared.arrays)
+        """Run the network over the frames, upright and upside down: an endoscope has no upright."""
+        frames = prepared.arrays[INPUT]
+        upright = session.run(GRAPH, {INPUT: frames})[AREA]
+        turned = session.run(GRAPH, {INPUT: np.ascontiguousarray(frames[..., ::-1, :])})[AREA]
+        return {AREA: (upright + turned[..., ::-1, :]) / 2}
 
     def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
         """Give one finding for each polyp at or above the threshold, else one that is absent."""

@@ -17,7 +17,7 @@ from coread.readers.colon_polyp import packaging
 from coread.readers.colon_polyp.cohort import Learned, read_learned
 from coread.readers.colon_polyp.outputs import AREA
 from coread.train.augmenting import AugmentPlan
-from coread.train.crossfit import CrossFitted, cross_fit
+from coread.train.crossfit import CrossFitted, cross_fit, upside_down_too
 from coread.train.efficientnet_lite import imagenet_weights
 from coread.train.fit import FitPlan
 from coread.train.fitting import use_threads
@@ -73,7 +73,7 @@ def run(settings: Settings) -> Path:
 def fit_members(settings: Settings, learned: Learned) -> CrossFitted:
     """Fit the members of the ensemble."""
     folds = np.random.default_rng(SEED).permutation(len(learned.data)) % FOLDS
-    return cross_fit(
+    found = cross_fit(
         learned.data,
         [Segmentation(AREA, ("polyp",), dice_share=0.6)],
         settings.plan,
@@ -83,6 +83,7 @@ def fit_members(settings: Settings, learned: Learned) -> CrossFitted:
         encoder=imagenet_weights() if settings.pretrained else None,
         watchers=lambda number: [EpochLog(f"member {number + 1} of {settings.members}")],
     )
+    return upside_down_too(found, learned.data, folds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,18 +22,15 @@ from coread.train.efficientnet_lite import imagenet_weights
 from coread.train.fit import FitPlan
 from coread.train.fitting import use_threads
 from coread.train.networks import NetworkPlan
-from coread.train.partly_frozen import FrozenBeginning
 from coread.train.progress import EpochLog
 from coread.train.tasks import Segmentation
 
 SEED = 20261128
-FROZEN = 2
-"""Stages of the encoder that stay as ImageNet taught them: edges and textures are the same everywhere."""
 FOLDS = 6
 PLAN = FitPlan(
-    epochs=6,
+    epochs=14,
     batch=24,
-    epoch_steps=36,
+    epoch_steps=40,
     learning_rate=1.5e-3,
     average_decay=0.995,
     augment=AugmentPlan(
@@ -86,7 +83,7 @@ def fit_members(settings: Settings, learned: Learned) -> CrossFitted:
         folds=folds,
         members=settings.members,
         encoder=imagenet_weights() if settings.pretrained else None,
-        watchers=lambda number: [FrozenBeginning(FROZEN), EpochLog(f"member {number + 1} of {settings.members}")],
+        watchers=lambda number: [EpochLog(f"member {number + 1} of {settings.members}")],
     )
 
 

@@ -22,13 +22,10 @@ from coread.train.efficientnet_lite import imagenet_weights
 from coread.train.fit import FitPlan
 from coread.train.fitting import use_threads
 from coread.train.networks import NetworkPlan
-from coread.train.partly_frozen import FrozenBeginning
 from coread.train.progress import EpochLog
 from coread.train.tasks import MultiClass, MultiLabel, Segmentation
 
 SEED = 20261128
-FROZEN = 2
-"""Stages of the encoder that stay as ImageNet taught them: edges and textures are the same everywhere."""
 FOLDS = 4
 PLAN = FitPlan(
     epochs=16,
@@ -89,7 +86,7 @@ def fit_members(settings: Settings, learned: Learned) -> CrossFitted:
         folds=folds,
         members=settings.members,
         encoder=imagenet_weights() if settings.pretrained else None,
-        watchers=lambda number: [FrozenBeginning(FROZEN), EpochLog(f"member {number + 1} of {settings.members}")],
+        watchers=lambda number: [EpochLog(f"member {number + 1} of {settings.members}")],
     )
 
 
