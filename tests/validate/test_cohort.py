@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,22 @@ def test_one_picture_of_many_in_an_array(tmp_path: Path) -> None:
     (image,) = images_of(cohort, tmp_path)
     np.testing.assert_allclose(image.pixels, pictures[3] / 255.0, atol=1e-6)
     assert list(freeze(cohort).files) == ["a.npz#images[3]"]
+
+
+def test_a_folder_stands_for_all_its_files_on_disk_and_in_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    for name in ("2.png", "1.png", ".hidden"):
+        (tmp_path / "study" / name).write_bytes(png(square_picture(0.9)))
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a/1.png", png(square_picture(0.9)))
+        archive.writestr("b/1.png", png(square_picture(0.8)))
+    on_disk = written(tmp_path / "one", {"files": "study/"}, root="..")
+    assert [item.text for item in on_disk.cases[0].files] == ["study/1.png", "study/2.png"]
+    inside = written(tmp_path / "two", {"files": "all.zip!b/"}, root="..")
+    assert [item.text for item in inside.cases[0].files] == ["all.zip!b/1.png"]
+    assert list(freeze(inside).files) == ["all.zip!b/1.png"]
+    with pytest.raises(BadCohort, match="no file below"):
+        written(tmp_path / "three", {"files": "nothing/"}, root="..")
 
 
 def test_a_damaged_picture_is_a_problem_of_its_case(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_the_command_writes_the_report_and_ends_with_a_code(van_dyke: Path, tmp_
     assert answer.code == 0, answer.err
     assert answer.json()["tests"]["random_both"]["p_value"] == pytest.approx(0.0517, abs=5e-5)
     assert json.loads((tmp_path / "out" / "reader_study.json").read_text())["file"] == "van_dyke.imrmc"
+    assert analyse_file(tmp_path / "out" / "reader_study.imrmc")["aucs"] == answer.json()["aucs"]
     assert (tmp_path / "out" / "reader_study.pdf").read_bytes().startswith(b"%PDF")
     single = tmp_path / "single.imrmc"
     lines = van_dyke.read_text().splitlines()

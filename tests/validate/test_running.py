@@ -13,11 +13,12 @@ import pytest
 from coread.readers.registry import InstalledReader
 from coread.validate.cohort import Cohort
 from coread.validate.cohort_writing import write_cohort
-from coread.validate.errors import NoSuchReader, OtherRun
+from coread.validate.errors import NoSuchReader, OtherRun, RunFailed
 from coread.validate.freezing import freeze
 from coread.validate.journal import JOURNAL_FILE, read_journal
 from coread.validate.reader_choice import chosen_reader
 from coread.validate.running import RunSettings, run_cohort
+from tests.models.tiny_reader import READER, write_tiny_reader
 from tests.validate.cohorts import CELL, WRAP, png, square_cohort, square_picture
 
 
@@ -96,6 +97,34 @@ def test_a_reader_is_found_by_id_or_folder_and_otherwise_named(tiny: InstalledRe
     assert chosen_reader(tiny.folder).package_digest == tiny.package_digest
     with pytest.raises(NoSuchReader, match="chest_xray"):
         chosen_reader("no_such_reader")
+
+
+def test_a_reader_that_breaks_is_an_outcome_and_the_run_goes_on(tmp_path: Path) -> None:
+    broken = READER.replace(
+        "        image, header = prepared",
+        "        raise ValueError('secret of Muster')\n        image, header = prepared",
+    )
+    reader = chosen_reader(write_tiny_reader(tmp_path / "tiny_square_broken", code=broken))
+    cohort = square_cohort(tmp_path / "cohort", 3)
+    done = run_cohort(reader, cohort, freeze(cohort), tmp_path / "run")
+    assert [(record.outcome, record.reason) for record in done.records] == [("failed", "ValueError")] * 3
+    assert "Muster" not in (tmp_path / "run" / JOURNAL_FILE).read_text()
+
+
+def test_a_worker_process_that_ends_leaves_what_was_finished(tmp_path: Path) -> None:
+    deadly = READER.replace(
+        "        image, header = prepared",
+        "        import os\n"
+        "        if prepared.context.header.accession_number == 'case007':\n"
+        "            os._exit(9)\n"
+        "        image, header = prepared",
+    )
+    reader = chosen_reader(write_tiny_reader(tmp_path / "tiny_square_deadly", code=deadly))
+    cohort = square_cohort(tmp_path / "cohort", 12)
+    with pytest.raises(RunFailed, match="Finished cases are kept"):
+        run_cohort(reader, cohort, freeze(cohort), tmp_path / "run", settings=RunSettings(workers=2, threads=1))
+    _, finished = read_journal(tmp_path / "run" / JOURNAL_FILE)
+    assert "case007" not in finished
 
 
 SCRIPT = """

@@ -1,5 +1,6 @@
 """The gate from one end to the other, by the function and by the installed command."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ from coread.models.validations import require_validation
 from coread.readers.registry import InstalledReader
 from coread.validate.card_numbers import card_numbers, differences
 from coread.validate.cohort_writing import write_cohort
-from coread.validate.errors import BadRun, OtherRun
+from coread.validate.errors import BadRun, MissingExtra, OtherRun
 from coread.validate.freezing import FROZEN_FILE
 from coread.validate.measure_outputs import MeasureSettings
 from coread.validate.reader_choice import chosen_reader
@@ -219,6 +220,13 @@ def test_several_sites_are_measured_in_one_call(tiny: InstalledReader, tmp_path:
     assert 0 <= tests["cohort"]["p_value"] <= 1
     assert (tmp_path / "run" / "site-a" / "cases.jsonl").is_file()
     assert "heterogeneity" in page_of(tmp_path / "run" / "report.html").text
+
+
+def test_a_missing_extra_is_named_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "reportlab" else real(name))
+    with pytest.raises(MissingExtra, match=r"pip install 'coread\[validate\]'"):
+        validate_reader("chest_xray", tmp_path / "cohort", tmp_path / "run")
 
 
 def test_a_report_without_pictures_holds_none(tiny: InstalledReader, tmp_path: Path) -> None:

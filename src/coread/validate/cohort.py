@@ -16,7 +16,7 @@ from typing import Any
 from coread.domain.errors import InvalidRecord
 from coread.phantoms.picture import Wrapping
 from coread.validate.errors import BadCohort
-from coread.validate.sources import Reference, reference_of
+from coread.validate.sources import Reference, reference_of, references_of
 
 COHORT_FILE = "cohort.toml"
 CASES_FILE = "cohort.csv"
@@ -260,7 +260,9 @@ def _parsed(cohort: Cohort, row: Mapping[str, str]) -> Case:
     return Case(
         case_id=row["case_id"],
         patient_id=row["patient_id"],
-        files=tuple(reference_of(item) for item in row["files"].split(";") if item.strip()),
+        files=tuple(
+            found for item in row["files"].split(";") if item.strip() for found in references_of(item, cohort.root)
+        ),
         truth={cohort.outputs.get(name, name): _yes_or_no(name, value) for name, value in named["truth"].items()},
         boxes=_boxes(row["boxes"]) if row.get("boxes") else None,
         masks=masks,

@@ -55,6 +55,31 @@ def reference_of(text: str) -> Reference:
     return reference
 
 
+def references_of(text: str, root: Path) -> tuple[Reference, ...]:
+    """Read one item of ``files``: what ends with ``/`` stands for all files below a folder (of an archive), by name."""
+    plain = text.strip()
+    if not plain.endswith("/"):
+        return (reference_of(plain),)
+    if "!" in plain:
+        file, _, prefix = plain.partition("!")
+        names = [f"{file}!{name}" for name in _members(root / reference_of(file).file) if name.startswith(prefix)]
+    else:
+        folder = root / reference_of(plain.rstrip("/")).file
+        names = [path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()]
+    found = tuple(reference_of(name) for name in sorted(names) if not Path(name).name.startswith("."))
+    if not found:
+        raise BadCohort(f"there is no file below {plain!r}.")
+    return found
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name for name in archive.namelist() if not name.endswith("/")]
+    except (OSError, zipfile.BadZipFile) as problem:
+        raise BadCohort(f"{path} cannot be read: {type(problem).__name__}: {problem}.") from problem
+
+
 class Sources:
     """Reads references below one root; a context manager that closes its archives."""
 

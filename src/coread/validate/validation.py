@@ -109,7 +109,7 @@ def require_extra() -> None:
     """Raise MissingExtra before anything is read when a package that measuring needs is not installed."""
     import importlib.util
 
-    for name in ("scipy", "matplotlib", "reportlab", "pyarrow"):
+    for name in ("scipy", "reportlab", "pyarrow"):
         if importlib.util.find_spec(name) is None:
             raise MissingExtra(name)
 

@@ -40,7 +40,7 @@ def mrmc(
     require_extra()
     body = analyse_file(file, covariance=covariance)  # type: ignore[arg-type]
     if out is not None:
-        _write(out, body)
+        _write(out, file, body)
     if json:
         answer_json(body)
         return
@@ -58,7 +58,8 @@ def mrmc(
     say(RESEARCH_USE)
 
 
-def _write(out: Path, body: dict[str, object]) -> None:
+def _write(out: Path, file: Path, body: dict[str, object]) -> None:
+    from coread.statistics.imrmc import read_imrmc, write_imrmc
     from coread.validate.reader_studies import study_document
     from coread.validate.report_html import write_page
     from coread.validate.report_json import write_json
@@ -66,6 +67,8 @@ def _write(out: Path, body: dict[str, object]) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     document = study_document(body)
+    study = read_imrmc(file.read_text(encoding="utf-8"))
+    (out / "reader_study.imrmc").write_text(write_imrmc(study, title=file.name), encoding="utf-8")
     write_json(out / "reader_study.json", body)
     write_page(out / "reader_study.html", document)
     write_paper(out / "reader_study.pdf", document)
