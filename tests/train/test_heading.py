@@ -11,9 +11,10 @@ from PIL import Image
 from coread.models.lineage import read_record
 from coread.train.datasets import ImageIndex, ImageRow, write_index
 from coread.train.errors import DataMissing, DatasetExists
-from coread.train.heading import make_head, pretrain, suggest_next
+from coread.train.frozen_heads import embed
+from coread.train.heading import OWN_ENCODER, make_head, pretrain, suggest_next
 from coread.train.networks import NetworkPlan
-from coread.train.selfsupervised import SelfPlan
+from coread.train.selfsupervised import SelfPlan, read_encoder
 from tests.acceptance.conftest import coread
 from tests.train.test_without_labels import bars
 
@@ -86,3 +87,10 @@ def test_pretraining_goes_on_where_it_was_and_is_read_back(labelled: Path, encod
     bad = coread("pretrain", str(labelled / "nowhere"), "--out", str(labelled / "none"))
     assert bad.code == 5
     assert "does not exist" in bad.err
+
+
+def test_the_encoder_that_comes_with_coread_can_be_read() -> None:
+    taught = read_encoder(OWN_ENCODER)
+    assert taught.network.shape == (64, 64)
+    assert embed(taught, np.zeros((1, 1, 64, 64), np.uint8)).shape == (1, 2 * 160 + 96)
+    assert "Research use" in (OWN_ENCODER / "README.md").read_text(encoding="utf-8")

@@ -110,6 +110,8 @@ def test_a_corpus_leaves_out_what_is_equal_empty_or_unreadable(tmp_path: Path) -
     assert again.origins == corpus.origins
     kept = build_corpus([source], tmp_path / "less", side=32, keep=lambda name: "stack" not in name)
     assert kept.origins == ("source/more.zip!inside/test_7.png",)
+    few = build_corpus([source / "stack.npz", source / "one.png"], tmp_path / "few", side=32, most=2)
+    assert [name.split("!")[0] for name in few.origins] == ["source/stack.npz"] * 2 + ["source/one.png"]
     with pytest.raises(DataMissing, match="no picture"):
         build_corpus([source / "broken.png"], tmp_path / "none", side=32)
     with pytest.raises(DataMissing, match="does not exist"):

@@ -37,22 +37,24 @@ def build_corpus(
     out: Path,
     *,
     side: int,
+    most: int = 0,
     keep: Callable[[str], bool] = lambda _: True,
     progress: Progress = lambda *_: None,
 ) -> Corpus:
     """Read every picture below ``sources`` (folders, zip archives, ``.npz``) into ``out``; read it back when done.
 
+    Of a source with more than ``most`` pictures that many are drawn at random, always the same (0: all of them).
     ``keep`` decides by name (``folder/archive!member``): leave out the patients that something is to be measured on.
     Raises DataMissing when nothing is left.
     """
-    named = {"side": side, "sources": [str(source) for source in sources]}
+    named = {"side": side, "most": most, "sources": [str(source) for source in sources]}
     facts_path = out / FACTS
     if facts_path.is_file() and (out / PICTURES).is_file():
         facts = json.loads(facts_path.read_text(encoding="utf-8"))
-        if {name: facts[name] for name in named} == named:
+        if {name: facts.get(name) for name in named} == named:
             stored: NDArray[np.uint8] = np.load(out / PICTURES, mmap_mode="r")
             return Corpus(stored, tuple(facts["origins"]), facts["left_out"])
-    found = list(_listed(sources, keep))
+    found = [entry for source in sources for entry in _at_most(list(_listed(source, keep)), most)]
     seen: set[bytes] = set()
     left_out: Counter[str] = Counter()
     pictures, origins = [], []
@@ -83,18 +85,24 @@ def build_corpus(
 Opener = Callable[[], "NDArray[np.uint8] | Image.Image"]
 
 
-def _listed(sources: Sequence[Path], keep: Callable[[str], bool]) -> Iterator[tuple[str, Opener]]:
-    for source in sources:
-        if not source.exists():
-            raise DataMissing(f"{source} does not exist")
-        files = sorted(source.rglob("*")) if source.is_dir() else [source]
-        root = source if source.is_dir() else source.parent
-        for file in files:
-            name = f"{root.name}/{file.relative_to(root).as_posix()}"
-            for inner, opener in _inside(file):
-                whole = f"{name}{inner}"
-                if keep(whole):
-                    yield whole, opener
+def _listed(source: Path, keep: Callable[[str], bool]) -> Iterator[tuple[str, Opener]]:
+    if not source.exists():
+        raise DataMissing(f"{source} does not exist")
+    files = sorted(source.rglob("*")) if source.is_dir() else [source]
+    root = source if source.is_dir() else source.parent
+    for file in files:
+        name = f"{root.name}/{file.relative_to(root).as_posix()}"
+        for inner, opener in _inside(file):
+            whole = f"{name}{inner}"
+            if keep(whole):
+                yield whole, opener
+
+
+def _at_most(entries: list[tuple[str, Opener]], most: int) -> list[tuple[str, Opener]]:
+    if not most or len(entries) <= most:
+        return entries
+    chosen = np.random.default_rng(len(entries)).permutation(len(entries))[:most]
+    return [entries[int(number)] for number in np.sort(chosen)]
 
 
 def _inside(file: Path) -> Iterator[tuple[str, Opener]]:

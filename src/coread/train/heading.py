@@ -65,18 +65,36 @@ class _Tell(Callback):
 
 
 def pretrain(
-    sources: Sequence[Path], out: Path, plan: SelfPlan, *, side: int, progress: Progress = lambda *_: None
+    sources: Sequence[Path],
+    out: Path,
+    plan: SelfPlan,
+    *,
+    side: int,
+    most: int = 0,
+    leave_out: Sequence[str] = (),
+    progress: Progress = lambda *_: None,
 ) -> TaughtEncoder:
-    """Teach an encoder on every picture below ``sources``; a finished folder is read back, a broken one goes on."""
+    """Teach an encoder on the pictures below ``sources``; a finished folder is read back, a broken one goes on.
+
+    ``leave_out`` are parts of names (``folder/archive!member``): patients that something is to be measured on.
+    """
     if (out / RECORD).is_file():
         read_record(out)
         return read_encoder(out)
     corpus = build_corpus(
-        sources, out / _CORPUS, side=side, progress=lambda done, total, _: progress("reading pictures", done, total)
+        sources,
+        out / _CORPUS,
+        side=side,
+        most=most,
+        keep=lambda name: not any(part in name for part in leave_out),
+        progress=lambda done, total, _: progress("reading pictures", done, total),
     )
     taught = teach_encoder(np.asarray(corpus.pictures), plan, out, watchers=[_Tell(progress)])
     inputs = {name: sha256_of(out / _CORPUS / name) for name in (PICTURES, CORPUS_FACTS)}
-    settings = {"pictures": len(corpus.pictures), "left_out": corpus.left_out, "sources": [str(one) for one in sources]}
+    settings = {
+        "pictures": len(corpus.pictures), "left_out": corpus.left_out, "sources": [str(one) for one in sources],
+        "most": most, "leave_out": list(leave_out),
+    }  # fmt: skip
     write_record(out, "pretrain", inputs=inputs, outputs=[ENCODER, FACTS], settings=settings)
     return taught
 

@@ -24,6 +24,10 @@ def register(app: typer.Typer) -> None:
         sources: Annotated[list[Path], typer.Argument(help="folders, zip archives or .npz files of pictures")],
         out: Annotated[Path, typer.Option(help="folder of the encoder; the same folder goes on where it was stopped")],
         side: Annotated[int, typer.Option(min=32, help="rows and columns of the pictures; a multiple of 16")] = 96,
+        most: Annotated[int, typer.Option(min=0, help="pictures of a source at most, drawn at random; 0: all")] = 0,
+        leave_out: Annotated[
+            Path | None, typer.Option(help="text file, a line for each part of a name of pictures to leave out")
+        ] = None,
         epochs: Annotated[int, typer.Option(min=1)] = 10,
         batch: Annotated[int, typer.Option(min=2)] = 64,
         method: Annotated[str, typer.Option(help="masked, distilled or both")] = "both",
@@ -34,8 +38,11 @@ def register(app: typer.Typer) -> None:
         from coread.train.selfsupervised import SelfPlan
 
         plan = SelfPlan(method=method, epochs=epochs, batch=batch)  # type: ignore[arg-type]  # checked by the plan
+        without = leave_out.read_text(encoding="utf-8").split("\n") if leave_out is not None else []
         with shown_progress() as tell:
-            taught = room.pretrain(sources, out, plan, side=side, progress=tell)
+            taught = room.pretrain(
+                sources, out, plan, side=side, most=most, leave_out=[one for one in without if one], progress=tell
+            )
         document = {"encoder": str(out), "side": taught.network.shape[0], "history": list(taught.history)}
         if json:
             answer_json(document)
