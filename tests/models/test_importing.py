@@ -3,8 +3,6 @@
 import json
 import os
 import pickle
-import stat
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from coread.models.session import open_session
 from coread.readers.registry import planned_reader
 from coread.train.importing import XRV_CONCEPTS, XRV_LABELS, densenet, import_torchxrayvision, key_of, read_weights
 from tests.acceptance.conftest import coread
+from tests.models.outside_program import write_program
 from tests.models.tiny_reader import SIDE, tiny_graph
 
 ABOUT = Described("foreign", "Foreign finder", "0.1.0", "DX", "CHEST", licence="MIT", source="a test")
@@ -265,38 +264,9 @@ def test_labels_become_keys_and_codes_are_identifiers() -> None:
     assert set(XRV_CONCEPTS) <= set(XRV_LABELS)
 
 
-PROGRAM = """#!{python}
-# Stands in for a segmentation program (nnU-Net, TotalSegmentator): label 1 where the volume is bright.
-import gzip, sys, time
-import numpy as np
-from coread.imaging.nifti import read_nifti, write_nifti
-if "--version" in sys.argv:
-    print("brightness 2.5.0"); sys.exit()
-source, target = sys.argv[1:3]
-values, affine = read_nifti(__import__("pathlib").Path(source))
-mode = sys.argv[3] if len(sys.argv) > 3 else ""
-if mode == "fail":
-    print("CUDA out of memory"); sys.exit(3)
-if mode == "silent":
-    sys.exit()
-if mode == "hang":
-    time.sleep(60)
-labels = (values > 0).astype("u1")
-if mode == "turned":
-    labels = np.flip(labels, 0); affine = affine.copy()
-    affine[:3, 3] += affine[:3, 0] * (values.shape[0] - 1); affine[:3, 0] *= -1
-if mode == "moved":
-    affine = affine.copy(); affine[0, 3] += 7
-write_nifti(__import__("pathlib").Path(target), np.ascontiguousarray(labels), affine)
-"""
-
-
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    path = tmp_path / "brightness"
-    path.write_text(PROGRAM.replace("{python}", sys.executable))
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
+    return write_program(tmp_path / "brightness")
 
 
 def plan_of(program: Path, mode: str = "", **more: Any) -> ProcessPlan:

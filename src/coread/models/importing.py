@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +139,8 @@ def import_process(
         (model / "golden/tolerance.json").write_text(
             '{"absolute": 0, "relative": 0, "differing_share": 0.001}\n', encoding="utf-8"
         )
-        write_texts(folder, _card(about, outputs, plan), about)
+        card = replace(_card(about, outputs, plan), resources=_outside(process))
+        write_texts(folder, card, about)
     return proved(out)
 
 
@@ -245,6 +246,11 @@ def _card(about: Described, outputs: Sequence[ImportedOutput], plan: Plan) -> Re
         limits=limits,
         resources=Resources(memory_mb=4096, seconds=120.0 if planar else 1800.0),
     )
+
+
+def _outside(process: ProcessPlan) -> Resources:
+    """Give the program its own time, and the memory that large segmentation networks are known to take."""
+    return Resources(memory_mb=16384, seconds=process.timeout_seconds + 60.0)
 
 
 def _output(item: ImportedOutput) -> OutputSpec:
