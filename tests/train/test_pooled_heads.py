@@ -15,7 +15,6 @@ from coread.train.pooled_heads import (
     cross_teach,
     export_pooled,
     logits_of,
-    mean_network,
     teach,
 )
 
@@ -40,33 +39,31 @@ def taught(kept: Path) -> CrossTaught:
     return cross_teach(*example(), PLAN, kept)
 
 
-def test_each_image_is_judged_by_the_member_that_did_not_learn_from_it(taught: CrossTaught, kept: Path) -> None:
+def test_each_image_is_judged_by_a_network_that_did_not_learn_from_it(taught: CrossTaught, kept: Path) -> None:
     images, truth, folds = example()
-    assert len(taught.members) == 2
-    aside = folds == 1
-    assert np.allclose(taught.crossed[aside], logits_of(taught.members[1], images[aside]), atol=1e-5)
-    again = cross_teach(images, truth, folds, PLAN, kept)
-    assert np.array_equal(taught.crossed, again.crossed)
+    assert sorted(path.name for path in kept.glob("*.pt")) == ["all.pt", "without0.pt", "without1.pt"]
+    aside, judge = folds == 1, PooledNetwork(2, pretrained=False)
+    judge.load_state_dict(torch.load(kept / "without1.pt", weights_only=True))
+    assert np.allclose(taught.crossed[aside], logits_of(judge, images[aside]), atol=1e-5)
+    assert np.array_equal(taught.crossed, cross_teach(images, truth, folds, PLAN, kept).crossed)
 
 
 def test_no_layer_is_left_out_of_the_learning() -> None:
     images, truth, _ = example()
     network = PooledNetwork(2, pretrained=False)
-    before = {name: value.clone() for name, value in network.named_parameters()}
+    before = {name: value.clone() for name, value in network.encoder.named_parameters()}
     teach(network, images, truth, PLAN)
-    same = [name for name, value in network.named_parameters() if value.dim() > 1 and torch.equal(value, before[name])]
+    same = [
+        name
+        for name, value in network.encoder.named_parameters()
+        if value.dim() > 1 and torch.equal(value, before[name])
+    ]
     assert same == []
-
-
-def test_the_mean_network_has_the_mean_weights(taught: CrossTaught) -> None:
-    members = taught.members
-    mean = mean_network(members)
-    assert torch.allclose(mean.line.weight, (members[0].line.weight + members[1].line.weight) / 2)
 
 
 def test_the_graph_says_what_the_network_says(taught: CrossTaught, tmp_path: Path) -> None:
     images, _, _ = example()
-    network = mean_network(taught.members)
+    network = taught.network
     image = np.divide(images[:3], 255, dtype=np.float32)
     difference = export_pooled(network, tmp_path / "network.onnx", image, output="said")
     assert difference < 1e-3
@@ -96,6 +93,6 @@ def test_one_channel_is_read_as_grey(tmp_path: Path) -> None:
 
 def test_work_kept_from_other_images_is_not_taken_for_ones_own(taught: CrossTaught, kept: Path) -> None:
     images, truth, folds = example()
-    assert taught.members
+    assert len(taught.crossed) == len(images)
     with pytest.raises(BadPlan, match="choose another folder"):
         cross_teach(images[:9], truth[:9], folds[:9], PLAN, kept)

@@ -1,14 +1,13 @@
 """Lines first, then every layer: how small sets are learnt from an encoder that has seen other pictures.
 
 The encoder's maps are pooled three ways (mean, spread, mean of the strongest hundredth) at every stride, so that a few
-small lesions weigh as much as the look of the whole image; logistic regression gives a line over them for each label;
-from these lines on all layers learn together, for few epochs and at a low rate. Members fitted without one fold each
-stay so close to one another that the mean of their weights is one network that says what their mean says.
+small lesions weigh as much as the look of the whole image; logistic regression gives a line over them for each label.
+From these lines on all layers of the encoder learn together, for few epochs and at a low rate, and the lines are fitted
+again. Networks taught without one fold each say what calibration needs; the one that is shipped was taught on all.
 """
 
 import copy
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,10 +39,10 @@ class TeachingPlan:
 
     strength: float = 1e-2
     """Inverse regularisation (C of scikit-learn) of the lines."""
-    epochs: int = 2
+    epochs: int = 1
     batch: int = 12
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.02
+    relative_rate: float = 1e-3
+    """Of a step, as a share of the typical size of each layer's weights, so that every layer learns alike."""
     smoothing: float = 0.05
     augment: AugmentPlan = field(default_factory=AugmentPlan)
     pretrained: bool = True
@@ -88,19 +87,19 @@ class PooledNetwork(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossTaught:
-    """Members, each taught without one fold, and what each says of the images of its fold."""
+    """A network taught on all images, and what others, taught in the same way without a fold, say of that fold."""
 
-    members: tuple[PooledNetwork, ...]
+    network: PooledNetwork
     crossed: NDArray[np.float64]
     """(N, labels) logits, the mean over each image and its mirror image."""
     by_lines: NDArray[np.float64]
-    """The same before all layers learnt: by the lines over the encoder as it was given."""
+    """The same before the encoder learnt: by the lines over it as it was given."""
 
 
 def cross_teach(
     images: NDArray[np.uint8], truth: Features, folds: NDArray[np.int64], plan: TeachingPlan, kept: Path
 ) -> CrossTaught:
-    """Teach one member for each fold; ``truth`` is (N, labels) with NaN where a label is not known.
+    """Teach one network without each fold and one on all; ``truth`` is (N, labels), NaN where a label is not known.
 
     What is finished lies in ``kept`` and is read back.
     """
@@ -108,33 +107,42 @@ def cross_teach(
     start = PooledNetwork(truth.shape[1], pretrained=plan.pretrained)
     pooled = _pooled(start, images, kept / "given_features.npy")
     crossed, by_lines = np.zeros(truth.shape), np.zeros(truth.shape)
-    members = []
-    for fold in np.unique(folds):
-        own, aside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        member = copy.deepcopy(start)
-        _fit_lines(member, pooled[:, own], truth[own], plan.strength)
-        by_lines[aside] = _line_logits(member, pooled[:, aside])
-        path = kept / f"member{fold}.pt"
+    everything = np.arange(len(images))
+    taught = start
+    for name, own in [
+        *((f"without{fold}", np.flatnonzero(folds != fold)) for fold in np.unique(folds)),
+        ("all", everything),
+    ]:
+        aside = np.setdiff1d(everything, own)
+        taught = copy.deepcopy(start)
+        _fit_lines(taught, pooled[:, own], truth[own], plan.strength)
+        path = kept / f"{name}.pt"
+        if len(aside):
+            by_lines[aside] = _line_logits(taught, pooled[:, aside])
         if path.is_file():
-            member.load_state_dict(torch.load(path, weights_only=True))
+            taught.load_state_dict(torch.load(path, weights_only=True))
         else:
-            teach(member, images[own], truth[own], plan, name=f"member {fold + 1}")
-            torch.save(member.state_dict(), path)
-        crossed[aside] = logits_of(member, images[aside])
-        members.append(member)
-    return CrossTaught(tuple(members), crossed, by_lines)
+            teach(taught, images[own], truth[own], plan, name=name)
+            _fit_lines(taught, _features(taught, images[own])[np.newaxis], truth[own], plan.strength)
+            torch.save(taught.state_dict(), path)
+        if len(aside):
+            crossed[aside] = logits_of(taught, images[aside])
+    return CrossTaught(taught, crossed, by_lines)
 
 
 def teach(
     network: PooledNetwork, images: NDArray[np.uint8], truth: Features, plan: TeachingPlan, *, name: str = ""
 ) -> None:
-    """Let every layer learn; the batch norms keep the means that they were given."""
+    """Let every layer of the encoder learn; the lines and the means of the batch norms stay."""
     generator = np.random.default_rng(plan.seed)
     torch.manual_seed(plan.seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    learning = list(network.encoder.parameters())
+    sizes = [float(value.detach().square().mean().sqrt()) + 1e-4 for value in learning]
+    groups = [{"params": [value], "lr": plan.relative_rate * size} for value, size in zip(learning, sizes, strict=True)]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
     steps = max(1, len(images) // plan.batch)
     rates = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, plan.learning_rate, total_steps=steps * plan.epochs, pct_start=0.2
+        optimizer, [plan.relative_rate * size for size in sizes], total_steps=steps * plan.epochs, pct_start=0.2
     )
     for epoch in range(plan.epochs):
         order = generator.permutation(len(images))
@@ -149,23 +157,10 @@ def teach(
             loss = _loss(said.float(), torch.from_numpy(truth[rows]), plan.smoothing)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
             rates.step()
             losses.append(float(loss.detach()))
         log.info("%s, epoch %d of %d: loss %.3f", name, epoch + 1, plan.epochs, float(np.mean(losses)))
-
-
-def mean_network(members: Sequence[PooledNetwork]) -> PooledNetwork:
-    """Return the network whose weights are the mean of the members'."""
-    mean = copy.deepcopy(members[0])
-    states = [member.state_dict() for member in members]
-    mixed = {
-        key: torch.stack([state[key].float() for state in states]).mean(dim=0).to(value.dtype)
-        for key, value in states[0].items()
-    }
-    mean.load_state_dict(mixed)
-    return mean.eval()
 
 
 def logits_of(network: nn.Module, images: NDArray[np.uint8], *, batch: int = 8) -> NDArray[np.float64]:
@@ -219,6 +214,15 @@ def _pooled(network: PooledNetwork, images: NDArray[np.uint8], kept: Path) -> Fe
     pooled: Features = np.concatenate(parts, axis=1)
     np.save(kept, pooled)
     return pooled
+
+
+def _features(network: PooledNetwork, images: NDArray[np.uint8]) -> Features:
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(images), 8):
+            rows = in_unit_range(torch.from_numpy(np.ascontiguousarray(images[start : start + 8])))
+            parts.append(network.features(rows).numpy())
+    return np.concatenate(parts)
 
 
 def _fit_lines(network: PooledNetwork, pooled: Features, truth: Features, strength: float) -> None:
