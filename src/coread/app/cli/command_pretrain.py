@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from coread.app.cli.flags import command_with
 from coread.app.cli.output import answer_json, say, show_table
 from coread.domain.errors import Misconfigured
 
@@ -16,40 +18,47 @@ if TYPE_CHECKING:
 AS_JSON = typer.Option("--json", help="answer as one JSON document")
 
 
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags of ``coread pretrain``."""
+
+    sources: Annotated[list[Path], typer.Argument(help="folders, zip archives or .npz files of pictures")]
+    out: Annotated[Path, typer.Option(help="folder of the encoder; the same folder goes on where it was stopped")]
+    side: Annotated[int, typer.Option(min=32, help="rows and columns of the pictures; a multiple of 16")] = 96
+    most: Annotated[int, typer.Option(min=0, help="pictures of a source at most, drawn at random; 0: all")] = 0
+    leave_out: Annotated[
+        Path | None, typer.Option(help="text file, a line for each part of a name of pictures to leave out")
+    ] = None
+    epochs: Annotated[int, typer.Option(min=1)] = 10
+    batch: Annotated[int, typer.Option(min=2)] = 64
+    method: Annotated[str, typer.Option(help="masked, distilled or both")] = "both"
+    json: Annotated[bool, AS_JSON] = False
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    app.command()(command_with(Flags, pretrain))
 
-    @app.command()
-    def pretrain(
-        sources: Annotated[list[Path], typer.Argument(help="folders, zip archives or .npz files of pictures")],
-        out: Annotated[Path, typer.Option(help="folder of the encoder; the same folder goes on where it was stopped")],
-        side: Annotated[int, typer.Option(min=32, help="rows and columns of the pictures; a multiple of 16")] = 96,
-        most: Annotated[int, typer.Option(min=0, help="pictures of a source at most, drawn at random; 0: all")] = 0,
-        leave_out: Annotated[
-            Path | None, typer.Option(help="text file, a line for each part of a name of pictures to leave out")
-        ] = None,
-        epochs: Annotated[int, typer.Option(min=1)] = 10,
-        batch: Annotated[int, typer.Option(min=2)] = 64,
-        method: Annotated[str, typer.Option(help="masked, distilled or both")] = "both",
-        json: Annotated[bool, AS_JSON] = False,
-    ) -> None:
-        """Teach an encoder on pictures without labels; fits start from it and heads stand on it."""
-        room = _room()
-        from coread.train.selfsupervised import SelfPlan
 
-        plan = SelfPlan(method=method, epochs=epochs, batch=batch)  # type: ignore[arg-type]  # checked by the plan
-        without = leave_out.read_text(encoding="utf-8").split("\n") if leave_out is not None else []
-        with shown_progress() as tell:
-            taught = room.pretrain(
-                sources, out, plan, side=side, most=most, leave_out=[one for one in without if one], progress=tell
-            )
-        document = {"encoder": str(out), "side": taught.network.shape[0], "history": list(taught.history)}
-        if json:
-            answer_json(document)
-            return
-        rows = [(str(n), *(f"{value:.4f}" for value in row.values())) for n, row in enumerate(taught.history, start=1)]
-        show_table(("epoch", *(taught.history[0] if taught.history else ())), rows, "Losses")
-        say(f"encoder in {out}")
+def pretrain(_: typer.Context, flags: Flags) -> None:
+    """Teach an encoder on pictures without labels; fits start from it and heads stand on it."""
+    room = _room()
+    from coread.train.selfsupervised import SelfPlan
+
+    plan = SelfPlan(method=flags.method, epochs=flags.epochs, batch=flags.batch)  # type: ignore[arg-type]  # it checks
+    without = flags.leave_out.read_text(encoding="utf-8").split("\n") if flags.leave_out is not None else []
+    with shown_progress() as tell:
+        taught = room.pretrain(
+            flags.sources, flags.out, plan, side=flags.side, most=flags.most,
+            leave_out=[one for one in without if one], progress=tell,
+        )  # fmt: skip
+    document = {"encoder": str(flags.out), "side": taught.network.shape[0], "history": list(taught.history)}
+    if flags.json:
+        answer_json(document)
+        return
+    rows = [(str(n), *(f"{value:.4f}" for value in row.values())) for n, row in enumerate(taught.history, start=1)]
+    show_table(("epoch", *(taught.history[0] if taught.history else ())), rows, "Losses")
+    say(f"encoder in {flags.out}")
 
 
 def fit_head(dataset: Path, label: str, out: Path, encoder: Path | None, *, json: bool) -> None:
