@@ -48,7 +48,10 @@ class MeanNetwork(nn.Module):
 
     def forward(self, image: Tensor, covariates: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return one raw output per head."""
-        each = [said(cast(ReadingNetwork, member), self.heads, image, covariates, flips=self.flips) for member in self.members]
+        each = [
+            said(cast(ReadingNetwork, member), self.heads, image, covariates, flips=self.flips)
+            for member in self.members
+        ]
         return tuple(torch.stack([output[head.name] for output in each]).mean(dim=0) for head in self.heads)
 
 

@@ -104,7 +104,9 @@ def draw_boxes(boxes: Tensor, classes: int, shape: tuple[int, int], grid: tuple[
     heat = torch.stack([(bump * (boxes[..., 0] == k)[..., None, None]).amax(dim=1) for k in range(classes)], dim=1)
     best, owner = bump.max(dim=1)
     values = torch.cat([torch.log(size), centre], dim=-1)
-    picked = values.gather(1, owner.flatten(1)[..., None].expand(-1, -1, 4)).movedim(-1, 1).reshape(len(boxes), 4, *grid)
+    picked = (
+        values.gather(1, owner.flatten(1)[..., None].expand(-1, -1, 4)).movedim(-1, 1).reshape(len(boxes), 4, *grid)
+    )
     offset_x = picked[:, 2:3] - columns
     offset_y = picked[:, 3:4] - rows[:, None]
     shapes = torch.cat([picked[:, :2], offset_x, offset_y], dim=1)
