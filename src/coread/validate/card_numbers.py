@@ -15,7 +15,7 @@ from coread.validate.plain import Plain, estimate_from, is_estimate
 from coread.validate.report_json import read_report, write_json
 
 VALIDATION_FILE = "validation.json"
-_NOT_SHIPPED = ("worst", "comparison")
+_NOT_SHIPPED = ("worst", "worst_masks", "comparison")
 """Parts of a report that name single cases or other runs; they stay where the run was made."""
 
 
@@ -71,7 +71,10 @@ def write_validation(report: Plain, reader_folder: Path) -> Path:
     if problems:
         raise CardDiffers(f"{reader_folder / CARD_FILE}: {problems[0]} ({len(problems)} in all). Measure again.")
     path = reader_folder / VALIDATION_FILE
-    write_json(path, {key: value for key, value in report.items() if key not in _NOT_SHIPPED} | {"worst": []})
+    write_json(
+        path,
+        {key: value for key, value in report.items() if key not in _NOT_SHIPPED} | {"worst": [], "worst_masks": []},
+    )
     return path
 
 

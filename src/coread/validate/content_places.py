@@ -1,9 +1,13 @@
 """The sections of boxes, masks, numbers and types."""
 
-from coread.validate.blocks import Block, Cell, Facts, Figures, Heading, Table, Text
+from collections.abc import Sequence
+
+from coread.validate.blocks import Block, Cell, Facts, Figures, Heading, Picture, Pictures, Table, Text
 from coread.validate.plain import Plain, is_estimate
 from coread.validate.plots import bland_altman_plot, froc_plot, matrix_of
 from coread.validate.words import estimate_cell, estimate_text, number, reason_of
+
+_UNITS = {"mm2": "mm\u00b2"}
 
 
 def box_blocks(report: Plain) -> list[Block]:
@@ -33,13 +37,13 @@ def box_blocks(report: Plain) -> list[Block]:
     return [*blocks, Figures(tuple(figures))] if figures else blocks
 
 
-def mask_blocks(report: Plain) -> list[Block]:
-    """Return overlap, distances and volumes of masks."""
+def mask_blocks(report: Plain, pictures: Sequence[tuple[Plain, Picture]] = ()) -> list[Block]:
+    """Return overlap, distances and volumes of masks, and the cases that fit worst."""
     if not report["masks"]:
         return []
     blocks: list[Block] = [Heading("Masks", anchor="masks")]
     for name, body in report["masks"].items():
-        unit, distance = body["unit"], body["distance_unit"]
+        unit, distance = _UNITS.get(body["unit"], body["unit"]), body["distance_unit"]
         blocks += [
             Heading(name.capitalize(), 2),
             Facts(
@@ -55,6 +59,9 @@ def mask_blocks(report: Plain) -> list[Block]:
             ),
             *_agreement(f"{'volume' if unit == 'ml' else 'area'} of {name}", body["volume"], unit),
         ]
+        shown = tuple(picture for row, picture in pictures if row.get("mask") == name)
+        if shown:
+            blocks += [Heading(f"Worst fits of {name}", 2), Pictures(shown)]
     return blocks
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from coread.domain.findings import Region
 from coread.domain.results import ReadResult
-from coread.validate.cohort import Case, Cohort
+from coread.validate.cohort import Case, Cohort, MaskSpec
 from coread.validate.errors import BadCohort
 from coread.validate.records import MaskRecord
 from coread.validate.sources import Reference, Sources, mask_of
@@ -24,11 +24,10 @@ def measured_masks(result: ReadResult, cohort: Cohort, wrapped: WrappedCase, sou
     measured = {}
     for name, reference in wrapped.case.masks.items():
         spec = cohort.masks.get(name)
-        label = spec.region if spec is not None and spec.region else name
         truth = truth_mask(reference, sources, spec.value if spec is not None else None)
-        regions = [region for region in result.regions if not label or slug(region.label) == slug(label)]
+        regions = regions_named(result.regions, name, spec)
         spacing = _spacing(regions or result.regions, wrapped, truth.ndim)
-        measured[name or WHOLE] = compare_masks(_union(regions, truth, wrapped.case), truth, spacing)
+        measured[name or WHOLE] = compare_masks(joined_regions(regions, truth, wrapped.case), truth, spacing)
     return measured
 
 
@@ -71,7 +70,14 @@ def truth_mask(reference: Reference, sources: Sources, value: int | None) -> Mas
     return np.asarray(array == value if value is not None else array > 0)
 
 
-def _union(regions: Sequence[Region], truth: Mask, case: Case) -> Mask:
+def regions_named(regions: Sequence[Region], name: str, spec: MaskSpec | None) -> list[Region]:
+    """Return the regions that a mask of the truth is compared with: those of its label, or all without one."""
+    label = spec.region if spec is not None and spec.region else name
+    return [region for region in regions if not label or slug(region.label) == slug(label)]
+
+
+def joined_regions(regions: Sequence[Region], truth: Mask, case: Case) -> Mask:
+    """Return the union of regions on the grid of the truth; raises BadCohort where they lie on another grid."""
     joined = np.zeros(truth.shape, dtype=np.bool_)
     for region in regions:
         if region.mask.size != truth.size or region.mask.shape[-2:] != truth.shape[-2:]:

@@ -49,6 +49,7 @@ def measure(
         "numbers": measure_numbers(observations, _joined(runs, "numbers"), settings),
         "types": measure_types(observations, _joined(runs, "types")),
         "timing": timing_of(observations),
+        "worst_masks": _worst_masks(observations),
         "worst": [row for spec in card.outputs for row in _worst(answers_of(spec.key, observations))],
     }
     if progress is not None:
@@ -131,6 +132,17 @@ def _joined(runs: Sequence[CohortRun], name: str) -> dict[str, Any]:
             if joined.setdefault(key, value) != value:
                 raise BadCohort(f"cohorts disagree on {name}.{key}: {joined[key]} and {value}. Measure them apart.")
     return joined
+
+
+def _worst_masks(observations: Sequence[Observation]) -> list[Plain]:
+    """Return the cases whose masks fit worst, for each mask of the truth."""
+    rows = []
+    for name in sorted({name for item in observations for name in item.record.masks}):
+        chosen = [item for item in observations if name in item.record.masks]
+        for item in sorted(chosen, key=lambda item: item.record.masks[name].dice)[:MOST_WORST]:
+            dice = rounded(item.record.masks[name].dice)
+            rows.append({"mask": name, "cohort": item.cohort, "case_id": item.case.case_id, "dice": dice})
+    return rows
 
 
 def _worst(answers: Answers) -> list[Plain]:

@@ -20,7 +20,7 @@ def report_of(report: Plain, pictures: Sequence[tuple[Plain, Picture]] = ()) -> 
         blocks += comparison_blocks(report["comparison"])
     for key, body in report["outputs"].items():
         blocks += output_blocks(key, body)
-    blocks += [*box_blocks(report), *mask_blocks(report), *number_blocks(report), *type_blocks(report)]
+    blocks += [*box_blocks(report), *mask_blocks(report, pictures), *number_blocks(report), *type_blocks(report)]
     blocks += [*_by_cohort(report), *_worst(report, pictures), *_about(report), *_provenance(report)]
     names = ", ".join(item["name"] for item in report["cohorts"])
     return Document(
@@ -172,7 +172,7 @@ def _worst(report: Plain, pictures: Sequence[tuple[Plain, Picture]]) -> list[Blo
         if not rows:
             continue
         blocks.append(Heading(body["name"], 2))
-        shown = tuple(picture for row, picture in pictures if row["output"] == key)
+        shown = tuple(picture for row, picture in pictures if row.get("output") == key)
         if shown:
             blocks.append(Pictures(shown))
             continue

@@ -87,7 +87,7 @@ def write_all(target: Path, report: Plain, runs: Sequence[CohortRun], plan: Vali
     target.mkdir(parents=True, exist_ok=True)
     write_json(target / REPORT_FILE, report)
     write_predictions(target / PREDICTIONS_FILE, observations_of(runs))
-    pictures = pictures_of_worst(report["worst"], runs) if plan.images else ()
+    pictures = pictures_of_worst(report, runs, plan.run) if plan.images else ()
     write_html(target / HTML_FILE, report, pictures)
     names = [REPORT_FILE, PREDICTIONS_FILE, HTML_FILE]
     if plan.pdf:
