@@ -106,7 +106,8 @@ class FitModule(lightning.LightningModule):
         self.network = network
         self.average = WeightAverage(network, plan.average_decay)
         self._heads, self._plan, self._steps = heads, plan, steps
-        self._updates = -1
+        self._updates = 0
+        self._losses: list[tuple[float, int]] = []
         self.tune: ArraySet | None = None
         self.unlabelled: Unlabelled | None = None
         self.latest: dict[str, float] = {}
@@ -139,7 +140,8 @@ class FitModule(lightning.LightningModule):
                 f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, step {int(batch['number']) + 1}; "
                 "lower learning_rate, set clip, or use precision 32"
             )
-        self.log("loss", loss.detach(), prog_bar=True, batch_size=len(images), on_step=True, on_epoch=True)
+        self._losses.append((loss.item(), len(images)))
+        self.log("loss", loss.detach(), batch_size=len(images))
         return loss
 
     def _changed(self, images: Tensor, targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -164,6 +166,14 @@ class FitModule(lightning.LightningModule):
         parts = [head.weight * head.loss(output[head.name], targets[head.name], shape) for head in self._heads]
         return torch.stack(parts).sum()
 
+    def on_train_start(self) -> None:
+        """Count the moves of the weights from where the fit begins or goes on."""
+        self._updates = self.trainer.global_step
+
+    def on_train_epoch_start(self) -> None:
+        """Begin a new mean of the losses."""
+        self._losses.clear()
+
     def on_train_batch_end(self, *_: Any) -> None:
         """Let the average follow whenever the weights have moved."""
         if self.trainer.global_step != self._updates:
@@ -172,7 +182,9 @@ class FitModule(lightning.LightningModule):
 
     def close_epoch(self) -> dict[str, float]:
         """Return the loss of the epoch that has just ended and the scores of the averaged weights on the tune part."""
-        self.latest = {"loss": float(self.trainer.callback_metrics["loss_epoch"])}
+        total = torch.tensor([sum(loss * n for loss, n in self._losses), sum(n for _, n in self._losses)])
+        total = self.trainer.strategy.reduce(total.to(self.device), reduce_op="sum")
+        self.latest = {"loss": float(total[0] / total[1])}
         if self.tune is not None:
             self.latest |= self._scores(self.tune)
         return self.latest

@@ -22,7 +22,7 @@ class ProgressWatcher(Callback):
         """Tell the step."""
         steps = int(trainer.num_training_batches)
         done = trainer.current_epoch * steps + trainer.fit_loop.batch_idx + 1
-        loss = float(trainer.callback_metrics.get("loss_step", float("nan")))
+        loss = float(trainer.callback_metrics.get("loss", float("nan")))
         self._progress(f"{self._title} loss {loss:.3f}{self._words}", done, steps * int(trainer.max_epochs))
 
     def on_train_epoch_end(self, _: Any, pl_module: Any) -> None:
@@ -48,7 +48,7 @@ class TensorBoardWatcher(Callback):
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         """Write the loss now and then."""
         if self._writer is not None and trainer.global_step % _EVERY == 0:
-            self._add("step/loss", float(trainer.callback_metrics["loss_step"]), trainer.global_step)
+            self._add("step/loss", float(trainer.callback_metrics["loss"]), trainer.global_step)
             self._add("step/learning_rate", trainer.optimizers[0].param_groups[0]["lr"], trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
