@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from coread.app.pipeline import evidence_maker
@@ -25,14 +26,8 @@ def test_a_series_is_segmented_where_it_is_in_the_patient(tmp_path: Path, orient
     process = ProcessPlan((str(program), "{input}", "{output}"), (str(program), "--version"), "2.5.0")
     plan = VolumePlan((PlannedRegion("lesion", 1, 0.5), PlannedRegion("liver", 2, 0.5)))
     about = Described("foreign_ct", "Foreign segmentation", "0.1.0", "CT", source="a stand-in program")
-    import_process(
-        process,
-        tmp_path / "p",
-        plan,
-        about,
-        (ImportedOutput("lesion", "Lesion"), ImportedOutput("liver", "Liver")),
-        program,
-    )
+    outputs = (ImportedOutput("lesion", "Lesion"), ImportedOutput("liver", "Liver"))
+    import_process(process, tmp_path / "p", plan, about, outputs, program)
     ready = open_reader(planned_reader(tmp_path / "p"), SessionSettings(programs=(program,)).open)
     recipe = with_orientation(CtRecipe(), orientation)
     paths = []
@@ -47,11 +42,10 @@ def test_a_series_is_segmented_where_it_is_in_the_patient(tmp_path: Path, orient
     assert measured.value == pytest.approx(4 / 3 * math.pi * 0.8**3, rel=0.15)
     (region,) = reading.ending.regions
     assert region.geometry is not None
-    inside = region.geometry.to_patient([tuple(index) for index in zip(*region.mask.nonzero(), strict=True)])  # type: ignore[arg-type]
+    inside = region.geometry.to_patient(np.argwhere(region.mask))
     assert inside.mean(axis=0) == pytest.approx(recipe.balls[0].center_mm, abs=1.5)
-    objects = evidence_maker(Settings.model_validate({"folder": tmp_path / "site"}))(
-        reading, ready.installed.card, paths
-    )
+    make = evidence_maker(Settings.model_validate({"folder": tmp_path / "site"}))
+    objects = make(reading, ready.installed.card, paths)
     assert {item.kind.value for item in objects} >= {"SR", "SEG"}
 
 
@@ -63,7 +57,7 @@ def test_a_program_that_fails_is_a_failure_that_says_so(tmp_path: Path) -> None:
     about = Described("foreign_ct", "Foreign segmentation", "0.1.0", "CT", source="a stand-in program")
     import_process(process, tmp_path / "p", plan, about, (ImportedOutput("lesion", "Lesion"),), program)
     ready = open_reader(planned_reader(tmp_path / "p"), SessionSettings(programs=(program,)).open)
-    program.write_text(program.read_text().replace("labels =", "raise SystemExit('no license')\nlabels ="))
+    program.write_text(program.read_text().replace("labels = (", "raise SystemExit('no license')\nlabels = ("))
     paths = []
     for number, dataset in enumerate(ct_series(CtRecipe())):
         paths.append(tmp_path / f"{number}.dcm")

@@ -1,4 +1,4 @@
-"""A script that stands in for a segmentation program (nnU-Net, TotalSegmentator): label 1 where the volume is bright."""
+"""A script in place of a segmentation program (nnU-Net, TotalSegmentator): label 1 where the volume is bright."""
 
 import stat
 import sys
