@@ -5,11 +5,11 @@ A file that needs unpickling of other objects (a whole saved model) is refused: 
 
 import json
 import math
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError  # the error alone; nothing is unpickled but tensors
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as problem:
         raise BadImport(f"{path} cannot be read: {problem.strerror}.") from problem
-    except pickle.UnpicklingError as problem:
+    except UnpicklingError as problem:
         raise BadImport(
             f"{path} holds more than tensors (a whole saved model?) and is not opened: that would run its author's "
             "code. Where it is trusted, save model.state_dict() instead and import that."
