@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 from PIL import Image
 
 from coread.models.lineage import read_record
-from coread.train.datasets import ImageIndex, ImageRow, write_index
-from coread.train.errors import DataMissing, DatasetExists
+from coread.train.datasets import ImageIndex, ImageRow, read_index, write_index
+from coread.train.errors import BadPlan, DataMissing, DatasetExists
 from coread.train.frozen_heads import embed
 from coread.train.heading import OWN_ENCODER, make_head, pretrain, suggest_next
 from coread.train.networks import NetworkPlan
@@ -64,6 +65,24 @@ def test_a_head_run_leads_back_to_its_data_and_its_encoder(labelled: Path, encod
     assert not (tmp_path / "other").exists()
 
 
+def test_nothing_is_learned_from_the_part_that_is_kept_for_measuring(
+    labelled: Path, encoder: Path, tmp_path: Path
+) -> None:
+    index = read_index(labelled / "set")
+    parts = ["test" if number < 20 else "train" for number in range(len(index.rows))]
+    rows = tuple(replace(row, part=part) for row, part in zip(index.rows, parts, strict=True))
+    write_index(replace(index, rows=rows, folder=tmp_path / "split"), step="split")
+    run = make_head(tmp_path / "split", "upright", tmp_path / "head", encoder)
+    assert run.head.auc.n == 40
+    assert run.record.settings["parts"] == ["train"]
+    _, chosen = suggest_next(tmp_path / "split", "upright", count=100, encoder=encoder)
+    assert all(one.row >= 60 for one in chosen)
+    everything = tuple(replace(row, part="test") for row in index.rows)
+    write_index(replace(index, rows=everything, folder=tmp_path / "tests"), step="split")
+    with pytest.raises(DataMissing, match="none is in part train or tune"):
+        make_head(tmp_path / "tests", "upright", tmp_path / "none", encoder)
+
+
 def test_only_images_without_a_label_are_suggested_one_per_patient(
     labelled: Path, encoder: Path, tmp_path: Path
 ) -> None:
@@ -83,6 +102,8 @@ def test_only_images_without_a_label_are_suggested_one_per_patient(
 def test_pretraining_goes_on_where_it_was_and_is_read_back(labelled: Path, encoder: Path) -> None:
     again = pretrain([labelled / "images"], encoder, PLAN, side=32)
     assert len(again.history) == 2
+    with pytest.raises(BadPlan, match="most differ"):
+        pretrain([labelled / "images"], encoder, PLAN, side=32, most=10)
     assert np.isfinite([row["loss"] for row in again.history]).all()
     bad = coread("pretrain", str(labelled / "nowhere"), "--out", str(labelled / "none"))
     assert bad.code == 5

@@ -47,14 +47,15 @@ def build_corpus(
     ``keep`` decides by name (``folder/archive!member``): leave out the patients that something is to be measured on.
     Raises DataMissing when nothing is left.
     """
-    named = {"side": side, "most": most, "sources": [str(source) for source in sources]}
+    found = [entry for source in sources for entry in _at_most(list(_listed(source, keep)), most)]
+    listing = hashlib.sha256("\n".join(name for name, _ in found).encode()).hexdigest()
+    named = {"side": side, "listing": listing, "sources": [str(source) for source in sources]}
     facts_path = out / FACTS
     if facts_path.is_file() and (out / PICTURES).is_file():
         facts = json.loads(facts_path.read_text(encoding="utf-8"))
         if {name: facts.get(name) for name in named} == named:
             stored: NDArray[np.uint8] = np.load(out / PICTURES, mmap_mode="r")
             return Corpus(stored, tuple(facts["origins"]), facts["left_out"])
-    found = [entry for source in sources for entry in _at_most(list(_listed(source, keep)), most)]
     seen: set[bytes] = set()
     left_out: Counter[str] = Counter()
     pictures, origins = [], []

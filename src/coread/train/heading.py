@@ -3,6 +3,7 @@
 Each leaves a folder with ``record.json``; a finished folder is never changed.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +25,7 @@ from coread.train.corpus import FACTS as CORPUS_FACTS
 from coread.train.corpus import PICTURES, build_corpus, fitted_square
 from coread.train.datasets import ImageIndex, read_index
 from coread.train.decoded import display_values
-from coread.train.errors import CorruptImage, DataMissing, DatasetExists
+from coread.train.errors import BadPlan, CorruptImage, DataMissing, DatasetExists
 from coread.train.fit import write_json
 from coread.train.frozen_heads import FrozenHead, crossed_logits, embed, export_heads, fit_head
 from coread.train.next_labels import Suggestion, suggest
@@ -37,6 +38,8 @@ OWN_ENCODER = Path(__file__).with_name("encoder")
 NETWORK, HEAD = "network.onnx", "head.json"
 Progress = Callable[[str, int, int], None]
 _CORPUS = "corpus"
+LEARNED_FROM = ("", "train", "tune")
+"""Parts of a data set that heads learn from; all others are kept for measuring."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,8 +81,16 @@ def pretrain(
 
     ``leave_out`` are parts of names (``folder/archive!member``): patients that something is to be measured on.
     """
+    settings = {
+        "sources": [str(one) for one in sources], "side": side, "most": most, "leave_out": list(leave_out),
+        "plan": json.loads(json.dumps(asdict(plan))),
+    }  # fmt: skip
     if (out / RECORD).is_file():
-        read_record(out)
+        stored = read_record(out).settings
+        if differing := sorted(name for name in settings if stored.get(name) != settings[name]):
+            raise BadPlan(
+                f"{out} holds an encoder of another run ({', '.join(differing)} differ): choose another --out"
+            )
         return read_encoder(out)
     corpus = build_corpus(
         sources,
@@ -91,11 +102,8 @@ def pretrain(
     )
     taught = teach_encoder(np.asarray(corpus.pictures), plan, out, watchers=[_Tell(progress)])
     inputs = {name: sha256_of(out / _CORPUS / name) for name in (PICTURES, CORPUS_FACTS)}
-    settings = {
-        "pictures": len(corpus.pictures), "left_out": corpus.left_out, "sources": [str(one) for one in sources],
-        "most": most, "leave_out": list(leave_out),
-    }  # fmt: skip
-    write_record(out, "pretrain", inputs=inputs, outputs=[ENCODER, FACTS], settings=settings)
+    made = {"pictures": len(corpus.pictures), "left_out": corpus.left_out}
+    write_record(out, "pretrain", inputs=inputs, outputs=[ENCODER, FACTS], settings=settings | made)
     return taught
 
 
@@ -103,6 +111,8 @@ def make_head(
     dataset: Path, label: str, out: Path, encoder: Path | None = None, progress: Progress = lambda *_: None
 ) -> HeadRun:
     """Fit a head for one label of a data set on a taught encoder; write graph, calibration, predictions and record.
+
+    Only rows of the parts ``train`` and ``tune`` are used, or all of a set that was not split.
 
     Raises DatasetExists for a finished folder, DataMissing for a label that no row has, OneClass for too few examples.
     """
@@ -138,7 +148,12 @@ def make_head(
         inputs={"dataset": index.digest, ENCODER: sha256_of(where / ENCODER)},
         outputs=[NETWORK, PREDICTIONS, "calibration.json", HEAD],
         parents=[read_record(dataset), *([read_record(where)] if (where / RECORD).is_file() else [])],
-        settings={"label": label, "images": len(kept), "left_out": left_out},
+        settings={
+            "label": label,
+            "images": len(kept),
+            "left_out": left_out,
+            "parts": sorted({index.rows[row].part for row in kept}),
+        },
     )
     part.replace(out)
     return HeadRun(out, head, left_out, record)
@@ -149,7 +164,9 @@ def suggest_next(
 ) -> tuple[ImageIndex, tuple[Suggestion, ...]]:
     """Say which images to label next for a finding; rows with the label teach a head, the others are asked."""
     index, taught = read_index(dataset), read_encoder(encoder or OWN_ENCODER)
-    everything = list(range(len(index.rows)))
+    everything = [number for number, row in enumerate(index.rows) if row.part in LEARNED_FROM]
+    if not everything:
+        raise DataMissing(f"{index.name} has no row to learn from: none is in part train or tune")
     pictures, left_out = thumbnails(index, everything, taught.network.shape[0], progress)
     kept = [row for row in everything if index.rows[row].image_id not in left_out]
     features = embed(taught, pictures)
@@ -197,4 +214,11 @@ def head_document(head: FrozenHead) -> dict[str, Any]:
 def _rows_with(index: ImageIndex, label: str) -> list[int]:
     if label not in index.labels:
         raise DataMissing(f"{index.name} has no label {label!r}; it has {', '.join(index.labels) or 'none'}")
-    return [number for number, row in enumerate(index.rows) if row.labels.get(label) is not None]
+    rows = [
+        number
+        for number, row in enumerate(index.rows)
+        if row.part in LEARNED_FROM and row.labels.get(label) is not None
+    ]
+    if not rows:
+        raise DataMissing(f"{index.name} has no row with {label!r} to learn from: none is in part train or tune")
+    return rows

@@ -6,6 +6,7 @@ encoder for all modalities: grey images of one size, whatever they show.
 """
 
 import copy
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -265,7 +266,8 @@ def teach_encoder(
     if any(side % plan.patch for side in shape):
         raise BadPlan(f"the sides {shape} must be multiples of the patch {plan.patch}")
     ready = _with_network(plan, shape)
-    facts = {"plan": asdict(ready), "images": len(images)}
+    digest = hashlib.sha256(np.ascontiguousarray(images[np.arange(len(images))]).tobytes()).hexdigest()
+    facts = {"plan": asdict(ready), "images": len(images), "pictures": digest}
     if (folder / FACTS).is_file():
         _require_same(folder, facts)
     if (folder / ENCODER).is_file():
