@@ -22,9 +22,9 @@ from coread.models.errors import (
     UntrustedPackage,
 )
 from coread.models.journal import BUILT_IN, JOURNAL, NONE
-from coread.models.lineage import StepRecord, write_record
+from coread.models.lineage import StepRecord, sha256_of, write_record
 from coread.models.locking import LockPlan, lock_release, packed_records
-from coread.models.package import verify_package
+from coread.models.package import PackagedFile, package_digest, verify_package
 from coread.models.sbom import read_sbom
 from coread.models.trust import SignatureRule
 from coread.models.validations import attach_validation, validations_of
@@ -59,6 +59,19 @@ def test_an_installed_version_is_the_same_bytes_and_installing_twice_is_once(sit
     assert site.active("tiny_square") == BUILT_IN
 
 
+def test_installing_again_mends_a_version_that_was_damaged_and_clears_what_a_kill_left(
+    site: SiteModels, tmp_path: Path
+) -> None:
+    installed = ready(site, tmp_path / "a", "1.1.0")
+    (installed.folder / "model/network.onnx").write_bytes(b"other")
+    left_over = installed.folder.parent / ".incoming-killed"
+    (left_over / "model").mkdir(parents=True)
+    assert site.install(tmp_path / "a") == installed
+    site.prove(installed, SignatureRule.OFF)
+    assert len(validations_of(installed.folder, installed.digest)) == 1
+    assert [path.name for path in installed.folder.parent.iterdir()] == [installed.digest]
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -91,6 +104,21 @@ def test_missing_extra_and_linked_files_are_refused(site: SiteModels, tmp_path: 
     with pytest.raises(DamagedPackage):
         site.install(tmp_path / "r")
     assert list(site.folder.glob("*/*")) == []
+
+
+def test_a_package_cannot_choose_a_place_outside_the_site(site: SiteModels, tmp_path: Path) -> None:
+    """Everything in it fits together: only its name leads elsewhere."""
+    release(tmp_path / "r")
+    card, path = tmp_path / "r/card.toml", tmp_path / "r/model/manifest.json"
+    card.write_text(card.read_text().replace('reader_id = "tiny_square"', 'reader_id = "../../outside"'))
+    body = json.loads(path.read_text())
+    card_sha256 = sha256_of(card)
+    files = tuple(PackagedFile(name, digest) for name, digest in body["files"].items())
+    digest = package_digest("../../outside", body["version"], card_sha256, files)
+    path.write_text(json.dumps(body | {"reader_id": "../../outside", "card_sha256": card_sha256, "digest": digest}))
+    with pytest.raises(DamagedPackage, match="reader_id"):
+        site.install(tmp_path / "r")
+    assert not (tmp_path / "outside").exists()
 
 
 def test_a_version_without_validation_is_not_switched_on(site: SiteModels, tmp_path: Path) -> None:

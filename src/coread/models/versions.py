@@ -122,25 +122,37 @@ class SiteModels:
         return self.journal.active().get(reader_id, BUILT_IN if reader_id in self._built_in else NONE)
 
     def install(self, source: Path) -> Release:
-        """Copy a locked release into its place; raises DamagedPackage before anything is there. Twice is once."""
+        """Copy a locked release into its place; raises DamagedPackage before anything is there. Twice is once.
+
+        A version that was damaged on the disk since is replaced by the sound one of the same digest.
+        """
         reader_id, version, digest = claimed_identity(source)
         verify_package(source / MODEL, source / CARD)
         target = self.folder / reader_id / digest
-        if target.exists():
-            verify_package(target / MODEL, target / CARD)
-            return Release(reader_id, version, digest, target)
+        with self.journal.held():
+            if not _is_sound(target):
+                self._place(source, target, digest)
+        return Release(reader_id, version, digest, target)
+
+    def _place(self, source: Path, target: Path, digest: str) -> None:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left_over in target.parent.glob(".incoming-*"):  # of a process that was killed: we hold the lock
+            shutil.rmtree(left_over, ignore_errors=True)
         incoming = target.parent / f".incoming-{uuid.uuid4().hex}"
+        damaged = target.parent / f".incoming-{uuid.uuid4().hex}-damaged"
         try:
             incoming.mkdir(mode=0o700)
             _copy_release(source, incoming)
             if verify_package(incoming / MODEL, incoming / CARD).digest != digest:
                 raise DamagedPackage(f"{source} changed while it was copied. Install it again.")
+            if target.exists():
+                _keep_validations(target, incoming)
+                target.rename(damaged)
             incoming.rename(target)
             sync_folder(target.parent)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
-        return Release(reader_id, version, digest, target)
+            shutil.rmtree(damaged, ignore_errors=True)
 
     def prove(self, release: Release, rule: SignatureRule, *, running: bool = False) -> ModelPackage:
         """Compare every byte and the signature of a version; raises DamagedPackage, BadSignature, UntrustedPackage."""
@@ -218,6 +230,21 @@ def _installed(folder: Path) -> Release:
             f"{folder} holds {reader_id} {digest[:16]}: the folder was renamed or its manifest changed."
         )
     return Release(reader_id, version, digest, folder)
+
+
+def _is_sound(target: Path) -> bool:
+    """Say whether the version is there, whole; a damaged one is installed anew."""
+    try:
+        return verify_package(target / MODEL, target / CARD).digest == target.name
+    except DamagedPackage:
+        return False
+
+
+def _keep_validations(damaged: Path, incoming: Path) -> None:
+    """Records that were attached here do not come with the package: each is proved again when it is used."""
+    for record in (damaged / VALIDATION).glob("*"):
+        if not (incoming / VALIDATION / record.name).exists():
+            shutil.copytree(record, incoming / VALIDATION / record.name, symlinks=True)
 
 
 def _copy_release(source: Path, target: Path) -> None:
