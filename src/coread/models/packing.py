@@ -23,6 +23,8 @@ from coread.models.lineage import read_record, sha256_of
 from coread.models.locking import CARD, DATA_STATEMENT, LICENCE, MODEL, Locked, LockPlan, lock_release
 
 NETWORK, PLAN, CALIBRATION, POINTS = "network.onnx", "plan.json", "calibration.json", "operating_points.toml"
+_SAME_THRESHOLD = 2e-6
+"""Cards write thresholds with six decimals."""
 _NOT_MEASURED = "nothing yet: run coread validate and pack again with --numbers"
 
 
@@ -30,6 +32,7 @@ _NOT_MEASURED = "nothing yet: run coread validate and pack again with --numbers"
 class PointNumbers:
     """Measured sensitivity and specificity at one operating point; None where the cases do not give it."""
 
+    threshold: float
     sensitivity: Estimate | None
     specificity: Estimate | None
 
@@ -169,6 +172,11 @@ def _point(key: str, body: Mapping[str, Any], numbers: MeasuredNumbers | None) -
     measured = numbers.points.get(key, {}).get(chosen.name)
     if measured is None:
         raise BadImport(f"the validation did not measure {key!r} at {chosen.name!r}: validate this very calibration")
+    if abs(measured.threshold - chosen.threshold) > _SAME_THRESHOLD:
+        raise BadImport(
+            f"the validation measured {key!r} at {chosen.name!r} with the threshold {measured.threshold:g}, this "
+            f"calibration has {chosen.threshold:g}: it is of another network or calibration"
+        )
     return replace(
         chosen,
         sensitivity=measured.sensitivity,

@@ -93,9 +93,17 @@ def _numbers(run: Path) -> "MeasuredNumbers":
     from coread.validate.card_numbers import card_numbers
     from coread.validate.report_json import read_report
 
-    found = card_numbers(read_report(run / "report.json"))
+    report = read_report(run / "report.json")
+    found = card_numbers(report)
     points = {
-        key: {name: PointNumbers(point.sensitivity, point.specificity) for name, point in output.points.items()}
+        key: {
+            name: PointNumbers(
+                float(report["outputs"][key]["operating_points"][name]["threshold"]),
+                point.sensitivity,
+                point.specificity,
+            )
+            for name, point in output.points.items()
+        }
         for key, output in found.outputs.items()
     }
     auc = {key: output.auc for key, output in found.outputs.items()}
