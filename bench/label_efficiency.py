@@ -55,7 +55,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", default="", help="one of the sets")
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
+    parser.add_argument("--show", action="store_true", help="only print the table and draw the curve of what is there")
     chosen = parser.parse_args()
+    if chosen.show:
+        return show(chosen.out)
     use_threads(1)
     taught = read_encoder(chosen.encoder)
     side = taught.network.shape[0]
@@ -152,6 +155,48 @@ def pneumonia(data: Path, side: int) -> Task:
     keep = np.array([not late or picture.tobytes() not in seen for late, picture in zip(test, pictures, strict=True)])
     images = np.stack([fitted_square(Image.fromarray(picture), side) for picture in pictures[keep]])[:, None]
     return Task("pneumonia", images, truth[keep], tuple(str(i) for i in range(len(images))), test[keep])
+
+
+def show(out: Path) -> int:
+    """Print a table of means and single seeds, and draw ``label-efficiency.png``."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(out.glob("*.json"))}
+    figure, axes = pyplot.subplots(1, len(found), figsize=(4.2 * len(found), 3.6), sharey=True, squeeze=False)
+    for (name, rows), axis in zip(found.items(), axes[0], strict=True):
+        tested = rows[0]["n_test"]
+        print(f"\n### {name} (n = {tested} measured on)\n\n| labels | " + " | ".join(METHODS) + " |")
+        print("|---|" + "---|" * len(METHODS))
+        for share in SHARES:
+            labelled = next((row["labelled"] for row in rows if row["share"] == share), 0)
+            cells = []
+            for method in METHODS:
+                values = [row["auc"] for row in rows if (row["share"], row["method"]) == (share, method)]
+                each = ", ".join(f"{value:.3f}" for value in values)
+                cells.append(f"{np.mean(values):.3f} ({each})" if values else "-")
+            print(f"| {share:.0%} ({labelled}) | " + " | ".join(cells) + " |")
+        for method in METHODS:
+            points = [
+                (share, [row["auc"] for row in rows if (row["share"], row["method"]) == (share, method)])
+                for share in SHARES
+            ]
+            points = [(share, values) for share, values in points if values]
+            line = axis.plot(
+                [share * 100 for share, _ in points], [np.mean(values) for _, values in points], label=method
+            )
+            for share, values in points:
+                axis.scatter([share * 100] * len(values), values, s=9, alpha=0.5, color=line[0].get_color())
+        axis.set(xscale="log", xlabel="labels used, %", title=f"{name} (n = {tested})")
+        axis.set_xticks([1, 5, 10, 25, 100], ["1", "5", "10", "25", "100"])
+        axis.grid(alpha=0.25)
+    axes[0][0].set_ylabel("AUC, held-out groups")
+    axes[0][0].legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(out / "label-efficiency.png", dpi=110)
+    return 0
 
 
 TASKS: tuple[Callable[[Path, int], Task], ...] = (breast, nodules, pneumonia)
