@@ -118,6 +118,11 @@ def test_criteria_are_kept_before_the_run_and_cannot_come_later(tiny: InstalledR
     path.write_text(criterion(metric="read_share", at_least=0.5))
     with pytest.raises(OtherRun, match="other criteria"):
         register(read_criteria(path, tiny.card), out, package_digest="p", cohort_digests=["c"])
+    path.write_text(kept["text"])
+    with pytest.raises(OtherRun, match="another package or other cohorts"):
+        register(criteria, out, package_digest="q", cohort_digests=["c"])
+    with pytest.raises(OtherRun, match="another package or other cohorts"):
+        register(criteria, out, package_digest="p", cohort_digests=["c", "d"])
     (out / REGISTERED_FILE).unlink()
     with pytest.raises(OtherRun, match="read before these criteria"):
         register(criteria, out, package_digest="p", cohort_digests=["c"])

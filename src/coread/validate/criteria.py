@@ -99,13 +99,18 @@ def read_criteria(path: Path, card: ReaderCard) -> Criteria:
 def register(criteria: Criteria, folder: Path, *, package_digest: str, cohort_digests: Sequence[str]) -> None:
     """Write the hash of the criteria into the folder of a run before its first case is read.
 
-    Raises OtherRun when cases were read already without, or with other, criteria: they were not there before the run.
+    Raises OtherRun when cases were read already without, or with other, criteria: they were not there before the run;
+    and when these criteria were registered there for another package or other cohorts.
     """
     path = folder / REGISTERED_FILE
     if path.is_file():
-        then = json.loads(path.read_text(encoding="utf-8"))
+        then = _registered(path)
         if then.get("sha256") != criteria.sha256:
             raise OtherRun(f"{folder} was started with other criteria (SHA-256 {then.get('sha256', '')[:16]}).")
+        if (then.get("package_digest"), then.get("cohort_digests")) != (package_digest, list(cohort_digests)):
+            raise OtherRun(
+                f"{path} registers these criteria for another package or other cohorts. Use another folder with --out."
+            )
         return
     started = [found.parent for found in folder.rglob(JOURNAL_FILE)]
     if started:
@@ -121,6 +126,26 @@ def register(criteria: Criteria, folder: Path, *, package_digest: str, cohort_di
     beside = path.with_name(f".{REGISTERED_FILE}.{os.getpid()}")
     beside.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     beside.replace(path)
+
+
+def require_none_registered(folder: Path) -> None:
+    """Raise OtherRun when the run in a folder was started with criteria: they cannot be left out afterwards."""
+    path = folder / REGISTERED_FILE
+    if path.is_file():
+        raise OtherRun(
+            f"{folder} was started with criteria (SHA-256 {str(_registered(path).get('sha256', ''))[:16]}; their text is "
+            f"in {REGISTERED_FILE}). Give them again with --criteria, or use another folder with --out."
+        )
+
+
+def _registered(path: Path) -> dict[str, Any]:
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise OtherRun(f"{path} cannot be read: {problem}. Use another folder with --out.") from problem
+    if not isinstance(body, dict):
+        raise OtherRun(f"{path} holds no registered criteria. Use another folder with --out.")
+    return body
 
 
 def judge(criteria: Criteria, report: Plain) -> Plain:

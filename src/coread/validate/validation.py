@@ -11,7 +11,7 @@ from coread.models.package import verify_package
 from coread.readers.registry import InstalledReader
 from coread.validate.cohort import Cohort, read_cohort
 from coread.validate.comparison import compare_with
-from coread.validate.criteria import Criteria, judge, read_criteria, register
+from coread.validate.criteria import Criteria, judge, read_criteria, register, require_none_registered
 from coread.validate.errors import BadCohort, MissingExtra
 from coread.validate.freezing import Progress, freeze
 from coread.validate.measure_outputs import MeasureSettings
@@ -145,6 +145,8 @@ def _run_all(
     plan: ValidationPlan,
     progress: Progress | None,
 ) -> list[CohortRun]:
+    if criteria is None:
+        require_none_registered(target)
     frozen = [freeze(cohort, progress=progress) for cohort in cohorts]
     if criteria is not None:
         digests = [item.digest for item in frozen]
