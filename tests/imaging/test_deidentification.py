@@ -226,6 +226,40 @@ def test_free_text_keeps_words_of_the_list_only() -> None:
     assert capped_age("011M") == "011M"
 
 
+@pytest.mark.parametrize("age", ["090Y", "1200M", "1080M", "5000W", "33000D", "99", "093 y"])
+def test_the_very_old_are_as_old_as_each_other_in_any_unit(age: str) -> None:
+    assert capped_age(age) == "090Y"
+
+
+def test_an_age_below_the_cap_stays_and_what_is_none_goes() -> None:
+    assert [capped_age(age) for age in ("1079M", "100W", "999D", "")] == ["1079M", "100W", "999D", ""]
+    assert capped_age("born 1912") == ""
+
+
+def test_addresses_and_texts_that_hold_original_uids_are_gone() -> None:
+    source = image(
+        RetrieveURL=f"https://pacs.st-elsewhere.example/studies/{UID}1", StorageURL="https://st-elsewhere.example/a",
+        StoredInstanceBaseURI="https://st-elsewhere.example/b", PixelDataProviderURL="https://st-elsewhere.example/c",
+        FilterType=f"copy_of_{UID}1.1.1.7", NTPSourceAddress="10.1.2.3", PlacerOrderNumberProcedure="ORD-77",
+    )  # fmt: skip
+    item = Dataset()
+    item.RetrieveURI = f"https://pacs.st-elsewhere.example/{UID}1.1.1"
+    source.SourceImageSequence = Sequence([item])
+    made, findings = deidentify(source, EVERYTHING)
+    found = written(made)
+    for text in (f"{UID}1.1", f"studies/{UID}", "elsewhere", "10.1.2.3", "ORD-77"):
+        assert text.encode() not in found, text
+    assert findings.swept == {"FilterType": 1}
+
+
+def test_only_uids_that_the_standard_lists_stay_as_they_are() -> None:
+    assert KEY.uid("1.2.840.10008.5.1.4.1.1.2") == "1.2.840.10008.5.1.4.1.1.2"
+    for crafted in ("1.2.840.10008.9/../../../../escaped", "1.2.840.10008.999.123"):
+        made, _ = deidentify(image(SOPInstanceUID=crafted, RelatedGeneralSOPClassUID=crafted), PLAIN)
+        assert made.SOPInstanceUID.startswith("2.25.")
+        assert "/" not in str(made.RelatedGeneralSOPClassUID)
+
+
 def test_the_table_is_the_table_of_the_standard() -> None:
     rules = table()
     assert len(rules) > 640
@@ -273,6 +307,14 @@ def test_a_name_written_into_the_pixels_is_suspected(size: int, fill: int) -> No
 def test_what_may_hold_text_or_a_face_is_held_back(attributes: dict[str, Any], words: str) -> None:
     assert any(words in reason for reason in suspicions(image(**attributes), [_noise(1)]))
     assert suspicions(image(), [_noise(1)]) == ()
+
+
+def test_an_overlay_in_unused_bits_of_the_pixels_is_held_back() -> None:
+    dataset = image()
+    dataset.add_new(0x60020102, "US", 15)
+    assert any("overlay" in reason for reason in suspicions(dataset, [_noise(1)]))
+    dataset[0x60020102].value = 0
+    assert suspicions(dataset, [_noise(1)]) == ()
     assert suspicions(image(), []) == ("no image: text inside is not cleaned",)
 
 

@@ -13,8 +13,8 @@ from coread.app.cli.main import app
 from coread.imaging.deidentification.rules import Option
 from coread.train.adapters.contract import ReadOptions
 from coread.train.dataset_build import BuildPlan, build_dataset
-from coread.train.datasets import read_index
-from coread.train.deidentified import REPORT, REPORT_PAGE, DeidentifyPlan, HeldBack, read_rules
+from coread.train.datasets import ImageRow, read_index
+from coread.train.deidentified import REPORT, REPORT_PAGE, Deidentifier, DeidentifyPlan, HeldBack, read_rules
 from coread.train.errors import BadPlan, DataMissing
 from coread.train.pictures import PictureStore
 from tests.train.adapters.made import ROOT, dicom, table
@@ -117,6 +117,19 @@ def test_a_set_of_which_everything_is_held_back_is_not_written(tmp_path: Path) -
     with pytest.raises(HeldBack, match="all 1 images were held back"):
         build_dataset(BuildPlan("dicom_folder", source, tmp_path / "set", deidentify=DeidentifyPlan()))
     assert not (tmp_path / "set").exists()
+
+
+def test_an_identifier_that_is_a_path_names_no_file_outside_the_set(hospital: Path, tmp_path: Path) -> None:
+    crafted = "1.2.840.10008.9/../../../../escaped"
+    with pytest.warns(UserWarning, match="Invalid value for VR UI"):
+        dicom(hospital / "crafted.dcm", SOPInstanceUID=crafted, AccessionNumber="ACC-99810", BodyPartExamined="HEAD",
+              PatientID="MRN-7744119")  # fmt: skip
+    (tmp_path / "set").mkdir()
+    row = Deidentifier.of(DeidentifyPlan(), hospital, tmp_path / "set").row(ImageRow("crafted", "crafted.dcm"))
+    assert row.path.startswith("dataset:images/P")
+    assert (tmp_path / "set" / row.path.removeprefix("dataset:")).is_file()
+    assert "2.25." in row.image_id
+    assert not list(tmp_path.rglob("*escaped*"))
 
 
 def test_pictures_cannot_be_deidentified(made_up_set: Path, tmp_path: Path) -> None:

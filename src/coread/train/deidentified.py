@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from coread.imaging.deidentification.identity import Pseudonymizer
+from coread.imaging.deidentification.identity import Pseudonymizer, is_uid
 from coread.imaging.deidentification.profile import Findings, Profile, deidentify
 from coread.imaging.deidentification.rules import METHODS, Option
 from coread.imaging.deidentification.suspicion import suspicions
@@ -137,6 +137,8 @@ class Deidentifier:
             if reasons and str(dataset.SOPInstanceUID) not in self.plan.accept:
                 raise HeldBack("held back: " + "; ".join(reasons))
             made, findings = deidentify(dataset, self.profile)
+            if not is_uid(str(made.SOPInstanceUID)):
+                raise CorruptImage(f"{row.path} has no SOP Instance UID that could name its copy")
             target = self.folder / IMAGES / made.PatientID / f"{made.SOPInstanceUID}.dcm"
             target.parent.mkdir(parents=True, exist_ok=True)
             beside = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}")

@@ -6,11 +6,16 @@ import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-_STANDARD = "1.2.840.10008."
-"""UIDs of the standard itself (SOP classes, syntaxes, well-known frames of reference) are not identities."""
+from pydicom.uid import UID_dictionary
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_LONGEST_UID = 64
 _DATE = re.compile(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})(.*)", re.DOTALL)
 _FARTHEST_DAYS = 3650
 _NEAREST_DAYS = 30
+_OLDEST_YEARS = 90
+_AGE = re.compile(r"(\d+)\s*([DWMY])?", re.IGNORECASE | re.ASCII)
+_IN_A_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +25,11 @@ class Pseudonymizer:
     key: bytes
 
     def uid(self, uid: str) -> str:
-        """Return the replacement of an instance's or frame's UID (root 2.25, 122 bits)."""
-        if not uid or uid.startswith(_STANDARD):
+        """Return the replacement of an instance's or frame's UID (root 2.25, 122 bits).
+
+        UIDs that the standard itself lists (SOP classes, well-known frames of reference) are no identities and stay.
+        """
+        if not uid or uid in UID_dictionary:
             return uid
         return f"2.25.{int.from_bytes(self._digest('uid', uid)[:16], 'big') >> 6}"
 
@@ -55,9 +63,20 @@ def shifted(text: str, days: int) -> str:
 
 
 def capped_age(text: str) -> str:
-    """Return a DICOM age, 90 years and more as ``090Y``: the very old are few enough to be found."""
-    number, unit = text.strip()[:-1], text.strip()[-1:].upper()
-    return "090Y" if unit == "Y" and number.isdigit() and int(number) >= 90 else text
+    """Return a DICOM age, 90 years and more as ``090Y``: the very old are few enough to be found.
+
+    What is no age becomes empty; a number without a unit counts as years.
+    """
+    found = _AGE.fullmatch(text.strip())
+    if found is None:
+        return ""
+    years = int(found[1]) / _IN_A_YEAR[(found[2] or "Y").upper()]
+    return "090Y" if years >= _OLDEST_YEARS else text
+
+
+def is_uid(text: str) -> bool:
+    """Say whether a text has the form of a UID: safe as the name of a file."""
+    return len(text) <= _LONGEST_UID and _UID.fullmatch(text) is not None
 
 
 def clean_words(text: str, allowed: frozenset[str], identifiers: frozenset[str]) -> str:

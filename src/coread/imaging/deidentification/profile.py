@@ -10,7 +10,7 @@ from pydicom import DataElement, Dataset, Sequence
 from pydicom.dataset import FileMetaDataset
 from pydicom.multival import MultiValue
 
-from coread.imaging.deidentification.identity import Pseudonymizer, capped_age, clean_words, shifted
+from coread.imaging.deidentification.identity import Pseudonymizer, capped_age, clean_words, is_uid, shifted
 from coread.imaging.deidentification.rules import METHODS, Action, Option, action_of, safe_private, safe_words
 
 _TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "DA", "DT", "AS"})
@@ -40,6 +40,7 @@ _DESCRIBING = frozenset(
     }
 )  # fmt: skip
 """Of the patient, but shared with many others: not looked for."""
+_LIKE_A_UID = re.compile(r"\d+(?:\.\d+){3,}")
 _DAYS_OF_LAST_RESORT = "no patient identifier"
 
 
@@ -74,7 +75,8 @@ def deidentify(dataset: Dataset, profile: Profile) -> tuple[Dataset, Findings]:
     patient, issuer = str(dataset.get("PatientID", "") or ""), str(dataset.get("IssuerOfPatientID", "") or "")
     who = patient or str(dataset.get("StudyInstanceUID", _DAYS_OF_LAST_RESORT))
     findings = Findings()
-    worker = _Worker(profile, identifiers, profile.pseudonyms.days(who, issuer), findings)
+    days = profile.pseudonyms.days(who, issuer)
+    worker = _Worker(profile, identifiers, uids_of(dataset, profile.pseudonyms), days, findings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # wrong values of the source are replaced or kept, not judged here
         made = worker.cleaned(dataset)
@@ -110,6 +112,17 @@ def identifiers_of(dataset: Dataset) -> frozenset[str]:
     return frozenset(word for word in found if len(word) >= _SHORTEST)
 
 
+def uids_of(dataset: Dataset, pseudonyms: Pseudonymizer) -> frozenset[str]:
+    """Return the UIDs that get a replacement: the original ones must not be left in any text."""
+    values = {
+        text
+        for element in _everywhere(dataset)
+        if element.VR == "UI" and action_of(int(element.tag), "UI", frozenset()) is not Action.KEEP
+        for text in _parts(element.value)
+    }
+    return frozenset(text for text in values if pseudonyms.uid(text) != text)
+
+
 def _everywhere(dataset: Dataset) -> Iterator[DataElement]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -125,6 +138,7 @@ def _everywhere(dataset: Dataset) -> Iterator[DataElement]:
 class _Worker:
     profile: Profile
     identifiers: frozenset[str]
+    uids: frozenset[str]
     days: int
     findings: Findings
 
@@ -172,6 +186,8 @@ class _Worker:
         if action is Action.CLEAN:
             self.findings.retained[element.keyword] += 1
             return _each(value, lambda text: clean_words(text, safe_words(), self.identifiers))
+        if element.VR == "UI":  # a kind of thing; what does not even look like a UID could be anything
+            return _each(value, lambda text: text if not text or is_uid(text) else self.profile.pseudonyms.uid(text))
         if element.keyword == "PatientAge":
             value = _each(value, capped_age)
         return value
@@ -192,10 +208,18 @@ class _Worker:
     def _names_somebody(self, text: str, vr: str) -> bool:
         """Look for the identifiers; in codes only for long ones or as the whole value, in dates for whole ones."""
         folded = text.casefold().strip()
-        if folded in self.identifiers:
+        if folded in self.identifiers or self._holds_a_uid(text):
             return True
         shortest = {"DA": 99, "DT": 8, "AS": 99, "CS": _SHORTEST_IN_CODES, "AE": _SHORTEST_IN_CODES}.get(vr, _SHORTEST)
         return any(len(word) >= shortest and word in folded for word in self.identifiers)
+
+    def _holds_a_uid(self, text: str) -> bool:
+        """Look for original UIDs, also with something appended (``UID.1``)."""
+        for found in _LIKE_A_UID.findall(text):
+            parts = found.split(".")
+            if any(".".join(parts[:count]) in self.uids for count in range(1, len(parts) + 1)):
+                return True
+        return False
 
     def _safe_blocks(self, dataset: Dataset) -> dict[tuple[int, int], str]:
         if Option.SAFE_PRIVATE not in self.profile.options:

@@ -118,7 +118,8 @@ def action_of(tag: int, vr: str, options: frozenset[Option]) -> Action:
 def _unlisted(tag: int, vr: str, options: frozenset[Option]) -> Action:
     """Decide on what the table does not name: kinds of things keep their UID, everything else gets another one.
 
-    Dates and names are treated as if they were listed; what the dictionary does not know cannot be judged and goes.
+    Dates and names are treated as if they were listed; addresses go, since they name a hospital and hold identifiers;
+    what the dictionary does not know cannot be judged and goes.
     """
     try:
         keyword = dictionary_keyword(tag)
@@ -128,4 +129,6 @@ def _unlisted(tag: int, vr: str, options: frozenset[Option]) -> Action:
         return Action.KEEP if keyword.endswith(_KINDS) else Action.UID
     if vr in _DATES:
         return Action.SHIFT if Option.DATES in options else Action.EMPTY
+    if vr == "UR":
+        return Action.REMOVE
     return Action.EMPTY if vr == "PN" else Action.KEEP

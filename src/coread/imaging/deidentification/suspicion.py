@@ -14,6 +14,7 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _ULTRASOUND = ("1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1", "1.2.840.10008.5.1.4.1.1.6.2")
 _SCREENS = ("SCREEN", "CAPTURE")
 _RISKY_MODALITIES = ("OT", "SC", "DOC", "XC", "ES")
+_OVERLAYS = range(0x6000, 0x6020, 2)
 _BAND = 16
 _WIDTH = 128
 _LONGEST_STROKE = 8
@@ -48,6 +49,8 @@ def suspicions(dataset: Dataset, frames: Sequence[NDArray[Any]]) -> tuple[str, .
         found.append(f"modality {dataset.Modality}")
     if str(dataset.get("RecognizableVisualFeatures", "")).upper() == "YES":
         found.append("Recognizable Visual Features is YES")
+    if any(dataset.get((group, 0x0102)) and dataset[group, 0x0102].value for group in _OVERLAYS):
+        found.append("an overlay lies in unused bits of the pixels")
     if not frames:
         found.append("no image: text inside is not cleaned")
     elif any(looks_like_text(frame) for frame in frames):
