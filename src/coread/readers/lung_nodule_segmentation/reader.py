@@ -87,6 +87,7 @@ class NoduleSegmentationReader:
             outline = outline_of(outputs[AREA][seen.number, 0], crop.part)
             drawn.append(Drawn(seen.reference, crop, outline, session.calibrate(NODULE, outline.logit)))
         shown = [item for item in drawn if item.probability >= threshold and item.outline.mask.any()]
+        shown.sort(key=lambda item: -item.probability)  # not in the order in which the crops came
         if not shown:
             highest = max(item.probability for item in drawn)
             return ReadResult((_absent(spec, highest, context.seen),), skipped=context.skipped)
