@@ -229,6 +229,7 @@ def test_the_command_answers_as_json_and_with_exit_codes(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_processes_fit_together_and_write_once(tmp_path: Path) -> None:
     made_up_dataset(tmp_path / "shapes")
     recipe = write_recipe(tmp_path, epochs="epochs = 3")
@@ -247,7 +248,7 @@ def test_two_processes_fit_together_and_write_once(tmp_path: Path) -> None:
         "--json",
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=220, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads(done.stdout)
     assert alone is not None
