@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coread.models.errors import DamagedPackage
+from coread.models.locking import claimed_identity
 from coread.models.package import PackagedFile, lock_package, package_digest, verify_package
 from tests.models.tiny_reader import write_tiny_reader
 
@@ -84,6 +85,53 @@ def test_a_manifest_that_points_outside_is_refused(tiny: Path, name: str) -> Non
     path.write_text(json.dumps(body))
     with pytest.raises(DamagedPackage, match=r"manifest\.json"):
         verify_package(tiny / "model", tiny / "card.toml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("reader_id", "../../outside"), ("reader_id", "a/b"), ("reader_id", "a\nversion 9"), ("reader_id", "A"),
+        ("reader_id", ""), ("version", "1\ncard 0"), ("version", "../1"), ("version", ""), ("card_sha256", "0\n1"),
+        ("digest", ".."),
+    ],
+)  # fmt: skip
+def test_a_manifest_of_no_plain_identity_is_refused_before_anything_is_compared(
+    tiny: Path, key: str, value: str
+) -> None:
+    path = tiny / "model/manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(DamagedPackage, match=r"cannot be read: ValueError"):
+        verify_package(tiny / "model", tiny / "card.toml")
+    if key != "card_sha256":
+        with pytest.raises(DamagedPackage, match=r"cannot be read: ValueError"):
+            claimed_identity(tiny)
+
+
+@pytest.mark.parametrize("edit", ['reader_id = "../../outside"', 'reader_id = "a\\nb"', 'reader_id = "Tiny"'])
+def test_a_card_of_no_plain_identity_is_not_locked(tiny: Path, edit: str) -> None:
+    card = tiny / "card.toml"
+    card.write_text(card.read_text().replace('reader_id = "tiny_square"', edit))
+    with pytest.raises(DamagedPackage, match="reader_id"):
+        lock_package(tiny / "model", card)
+
+
+def test_one_digest_never_names_two_packages(tiny: Path) -> None:
+    """Two files and one whose name spells the line of the other have the same listing."""
+    package = verify_package(tiny / "model", tiny / "card.toml")
+    first, second, *rest = package.files
+    joined = PackagedFile(f"{first.name}\n{second.sha256}  {second.name}", first.sha256)
+    assert package_digest("tiny_square", "1.0.0", package.card_sha256, (joined, *rest)) == package.digest
+    place = tiny / "model" / joined.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    (tiny / "model" / first.name).rename(place)
+    (tiny / "model" / second.name).unlink()
+    path = tiny / "model/manifest.json"
+    body = json.loads(path.read_text())
+    path.write_text(json.dumps(body | {"files": {item.name: item.sha256 for item in (joined, *rest)}}))
+    with pytest.raises(DamagedPackage, match="control characters"):
+        verify_package(tiny / "model", tiny / "card.toml")
+    with pytest.raises(DamagedPackage, match="control characters"):
+        lock_package(tiny / "model", tiny / "card.toml")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2}', "null", '{"schema": 1, "files": 3}'])

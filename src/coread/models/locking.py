@@ -13,7 +13,7 @@ from pathlib import Path
 from coread.models.errors import BrokenLineage, DamagedPackage
 from coread.models.golden import check_golden
 from coread.models.lineage import RECORD, StepRecord, read_record, write_record
-from coread.models.package import MANIFEST, PROCESS, ModelPackage, lock_package, verify_package
+from coread.models.package import MANIFEST, PROCESS, ModelPackage, identity_of, lock_package, verify_package
 from coread.models.sbom import write_sbom
 from coread.models.signing import SIGNATURE, Signature, sign_package
 from coread.models.writing import write_whole
@@ -122,7 +122,7 @@ def claimed_identity(folder: Path) -> tuple[str, str, str]:
     path = folder / MODEL / MANIFEST
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        return str(body["reader_id"]), str(body["version"]), str(body["digest"])
+        return identity_of(body)
     except FileNotFoundError as problem:
         raise DamagedPackage(f"{path} is missing: {folder} was never locked. Use `coread models lock`.") from problem
     except (OSError, ValueError, KeyError, TypeError) as problem:

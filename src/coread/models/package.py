@@ -6,8 +6,9 @@ Nothing here loads a graph or runs anything; ``session.py`` does that, after ver
 import hashlib
 import json
 import os
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +22,9 @@ SCHEMA = 1
 MAX_FILES = 2000
 MAX_FILE_BYTES = 1 << 30
 MAX_PACKAGE_BYTES = 4 << 30
+_READER_ID = re.compile(r"[a-z][a-z0-9_]{1,39}")
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEND = "Install the reader again, or lock the package anew after a new validation."
 
 
@@ -114,10 +118,9 @@ def _read_manifest(folder: Path) -> ModelPackage:
         body = json.loads(path.read_text(encoding="utf-8"))
         if body["schema"] != SCHEMA:
             raise DamagedPackage(f"{path} has schema {body['schema']!r}; this version reads schema {SCHEMA}.")
-        files = tuple(PackagedFile(_checked_name(name), str(sha)) for name, sha in sorted(body["files"].items()))
-        locked = ModelPackage(
-            str(body["reader_id"]), str(body["version"]), folder, files, str(body["card_sha256"]), str(body["digest"])
-        )
+        files = tuple(PackagedFile(_checked_name(name), _hash(sha)) for name, sha in sorted(body["files"].items()))
+        reader_id, version, digest = identity_of(body)
+        locked = ModelPackage(reader_id, version, folder, files, _hash(body["card_sha256"]), digest)
     except FileNotFoundError as problem:
         raise DamagedPackage(f"{path} is missing: the package was never locked. {_MEND}") from problem
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
@@ -127,8 +130,31 @@ def _read_manifest(folder: Path) -> ModelPackage:
     return locked
 
 
+def identity_of(body: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return (reader id, version, digest) of a manifest; each becomes part of a path, so ValueError for any other."""
+    return *_checked_identity(body), _hash(body["digest"])
+
+
+def _checked_identity(body: Mapping[str, Any]) -> tuple[str, str]:
+    reader_id, version = str(body["reader_id"]), str(body["version"])
+    if not _READER_ID.fullmatch(reader_id):
+        raise ValueError(f"reader_id {reader_id!r} is not 2 to 40 lower case letters, digits and _")
+    if not _VERSION.fullmatch(version):
+        raise ValueError(f"version {version!r} is not 1 to 64 letters, digits and . + _ -")
+    return reader_id, version
+
+
+def _hash(text: Any) -> str:
+    if not _SHA256.fullmatch(str(text)):
+        raise ValueError(f"{text!r} is no SHA-256")
+    return str(text)
+
+
 def _checked_name(name: Any) -> str:
+    """A line of the listing is one file: a name that could end its line would let two listings have one digest."""
     path = PurePosixPath(str(name))
+    if not str(name).isprintable():
+        raise ValueError(f"file name {name!r} has control characters")
     if path.is_absolute() or ".." in path.parts or "\\" in str(name) or str(path) != name:
         raise ValueError(f"file name {name!r} leaves the package")
     return str(name)
@@ -147,8 +173,15 @@ def _listing(folder: Path) -> tuple[str, ...]:
                 f"{entry.path}: package is larger than the limits "
                 f"({MAX_FILE_BYTES >> 20} MiB a file, {MAX_PACKAGE_BYTES >> 20} MiB and {MAX_FILES} files in all)."
             )
-        names.append(Path(entry.path).relative_to(folder).as_posix())
+        names.append(_listed_name(Path(entry.path), folder))
     return tuple(sorted(name for name in names if name != MANIFEST))
+
+
+def _listed_name(path: Path, folder: Path) -> str:
+    try:
+        return _checked_name(path.relative_to(folder).as_posix())
+    except ValueError as problem:
+        raise DamagedPackage(f"{folder}: {problem}. Rename it.") from problem
 
 
 def _walk(folder: Path) -> Iterator["os.DirEntry[str]"]:
@@ -166,8 +199,7 @@ def _walk(folder: Path) -> Iterator["os.DirEntry[str]"]:
 
 def _identity(card_path: Path) -> tuple[str, str]:
     try:
-        body = tomllib.loads(card_path.read_text(encoding="utf-8"))
-        return str(body["reader_id"]), str(body["version"])
+        return _checked_identity(tomllib.loads(card_path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError) as problem:
         raise DamagedPackage(
             f"{card_path}: card cannot be read for reader_id and version ({type(problem).__name__}: {problem})."
