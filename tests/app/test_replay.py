@@ -151,6 +151,11 @@ def test_a_replay_that_was_killed_goes_on_and_reads_nothing_twice(
     other = ReplayPlan(after, before, "all")
     with pytest.raises(Misconfigured, match="other packages"):
         replay(store, last_studies(store, other, 100), other, tmp_path / "out", silent)
+    with monkeypatch.context() as changed:
+        changed.setattr("coread.__version__", "9.9.9")
+        with pytest.raises(Misconfigured, match="by another version"):
+            replay(store, last_studies(store, plan, 2), plan, tmp_path / "out", silent)
+    assert not reads
     again = replay(store, last_studies(store, plan, 2), plan, tmp_path / "out", silent)
     assert len(reads) == 2 * (STUDIES - 3)
     assert again.changes == whole.changes

@@ -82,6 +82,48 @@ def test_the_journal_of_another_cohort_is_refused(tiny: InstalledReader, tmp_pat
     assert (tmp_path / "run" / JOURNAL_FILE).read_bytes() == before
 
 
+def test_cases_of_another_version_or_engine_are_not_mixed_in(
+    tiny: InstalledReader, cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = square_cohort(cohort_folder, 2)
+    run(tiny, cohort, tmp_path / "run")
+    before = (tmp_path / "run" / JOURNAL_FILE).read_bytes()
+    with monkeypatch.context() as changed:
+        changed.setattr("coread.__version__", "9.9.9")
+        with pytest.raises(OtherRun, match=r"holds a run with coread_version .*, this one has 9\.9\.9"):
+            run(tiny, cohort, tmp_path / "run")
+    with monkeypatch.context() as changed:
+        changed.setattr("coread.validate.running.runtime_name", lambda engine: f"{engine} 0.0.1")
+        with pytest.raises(OtherRun, match=r"this one has onnxruntime 0\.0\.1"):
+            run(tiny, cohort, tmp_path / "run")
+    assert (tmp_path / "run" / JOURNAL_FILE).read_bytes() == before
+
+
+def test_one_process_writes_a_journal_at_a_time(tiny: InstalledReader, cohort_folder: Path, tmp_path: Path) -> None:
+    cohort = square_cohort(cohort_folder, 2)
+    run(tiny, cohort, tmp_path / "run")
+    journal = tmp_path / "run" / JOURNAL_FILE
+    before = journal.read_bytes()
+    hold = (
+        "import fcntl, sys\n"
+        "stream = open(sys.argv[1], 'rb')\n"
+        "fcntl.flock(stream, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    words = [sys.executable, "-c", hold, str(journal)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(OtherRun, match="another process is writing"):
+            run(tiny, cohort, tmp_path / "run")
+        assert journal.read_bytes() == before
+        assert other.stdin is not None
+        other.stdin.close()
+    run(tiny, cohort, tmp_path / "run")
+    assert journal.read_bytes() == before
+
+
 def test_a_damaged_journal_is_refused(tiny: InstalledReader, cohort_folder: Path, tmp_path: Path) -> None:
     cohort = square_cohort(cohort_folder, 3)
     run(tiny, cohort, tmp_path / "run")

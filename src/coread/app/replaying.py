@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import coread
 from coread.app.errors import NothingFound
 from coread.app.replay_limits import LimitCheck, Limits, Measured, check_limits, measure_changes
 from coread.domain.errors import Misconfigured
@@ -22,6 +23,7 @@ from coread.domain.study import Study
 from coread.engine.comparing import StudyChange, change_from_document, compare_readings
 from coread.engine.run import run_reader
 from coread.engine.sessions import OpenReader, SessionSettings, open_reader
+from coread.models.graphs import runtime_name
 from coread.models.lineage import RECORD, StepRecord, write_record
 from coread.readers.registry import InstalledReader
 from coread.route.decide import decide
@@ -160,6 +162,8 @@ def _resume(out: Path, plan: ReplayPlan, uids: Sequence[str]) -> tuple[tuple[str
         "after": plan.after.package_digest,
         "source": plan.source,
         "limits_sha256": plan.limits_sha256,
+        "coread_version": coread.__version__,
+        "runtime": runtime_name("onnxruntime"),
     }
     if (out / RECORD).exists():
         raise Misconfigured(f"{out} holds a finished replay: it is never changed. Name another folder.")
@@ -173,7 +177,9 @@ def _resume(out: Path, plan: ReplayPlan, uids: Sequence[str]) -> tuple[tuple[str
     except (ValueError, KeyError, TypeError) as problem:
         raise Misconfigured(f"{path} cannot be read: {problem}. Remove the folder and replay again.") from problem
     if {name: known.get(name) for name in head} != head:
-        raise Misconfigured(f"{out} holds a replay of other packages, studies or limits. Name another folder.")
+        raise Misconfigured(
+            f"{out} holds a replay of other packages, studies or limits, or by another version. Name another folder."
+        )
     if lines[-1]:  # the process was killed within a line
         _write(path, "\n".join(lines[:-1]) + "\n")
     return tuple(known["studies"]), {item.study_instance_uid: item for item in found}

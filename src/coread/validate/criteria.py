@@ -132,9 +132,10 @@ def require_none_registered(folder: Path) -> None:
     """Raise OtherRun when the run in a folder was started with criteria: they cannot be left out afterwards."""
     path = folder / REGISTERED_FILE
     if path.is_file():
+        digest = str(_registered(path).get("sha256", ""))
         raise OtherRun(
-            f"{folder} was started with criteria (SHA-256 {str(_registered(path).get('sha256', ''))[:16]}; their text is "
-            f"in {REGISTERED_FILE}). Give them again with --criteria, or use another folder with --out."
+            f"{folder} was started with criteria (SHA-256 {digest[:16]}; their text is in {REGISTERED_FILE}). "
+            "Give them again with --criteria, or use another folder with --out."
         )
 
 

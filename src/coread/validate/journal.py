@@ -1,14 +1,16 @@
 """The journal of a run: one line for each finished case, so that a run that was killed goes on where it was.
 
 The first line says what the run is of; a journal of anything else is refused, never mixed.
+One process writes at a time.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from coread.validate.errors import OtherRun
 from coread.validate.records import CaseRecord, record_of
@@ -18,20 +20,26 @@ _SYNC_EVERY = 50
 
 
 class Journal:
-    """An append-only file; a context manager."""
+    """An append-only file, locked while it is open; a context manager.
+
+    Raises OtherRun when it is of another run, or another process writes it now.
+    """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self._path = path
         self._identity = dict(identity)
         self.finished: dict[str, CaseRecord] = {}
         self._unsynced = 0
-        kept = _kept(path, self._identity, self.finished)
-        self._stream = path.open("r+b" if kept else "wb")
-        if kept:
+        self._stream = path.open("a+b")
+        try:
+            _lock(self._stream, path)
+            kept = _kept(path, self._identity, self.finished)
             self._stream.truncate(kept)
-            self._stream.seek(kept)
-        else:
-            self._write(self._identity)
+            if not kept:
+                self._write(self._identity)
+        except BaseException:
+            self._stream.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +77,15 @@ def read_journal(path: Path) -> tuple[dict[str, Any], dict[str, CaseRecord]]:
     return identity, finished
 
 
+def _lock(stream: IO[bytes], path: Path) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as problem:
+        raise OtherRun(
+            f"another process is writing {path} now. Wait until it ends, or use another folder with --out."
+        ) from problem
+
+
 def _kept(path: Path, identity: Mapping[str, Any], finished: dict[str, CaseRecord]) -> int:
     """Read the whole lines of an earlier run into ``finished``; returns how many bytes of the file are whole."""
     if not path.exists():
@@ -102,6 +119,12 @@ def _compare(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) ->
     for key, value in wanted.items():
         if found.get(key) != value:
             raise OtherRun(
-                f"{path.parent} holds a run with {key} {str(found.get(key))[:16]}, this one has {str(value)[:16]}. "
+                f"{path.parent} holds a run with {key} {_short(found.get(key))}, this one has {_short(value)}. "
                 "Use another folder with --out, or remove that one."
             )
+
+
+def _short(value: object) -> str:
+    """Return a value for people: of a digest its beginning."""
+    words = str(value)
+    return words[:16] if len(words) == 64 else words[:80]

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import coread
 from coread.engine.sessions import OpenReader, SessionSettings, open_reader
+from coread.models.graphs import runtime_name
 from coread.readers.registry import InstalledReader
 from coread.validate.cohort import Case, Cohort
 from coread.validate.errors import RunFailed
@@ -39,11 +41,14 @@ class RunSettings:
     threads: int = 0
     """Threads of each worker's network; 0: the cores of this machine shared among the workers."""
     engine: str = "onnxruntime"
+    programs: tuple[Path, ...] = ()
+    """Outside programs that packages may call here."""
 
     def session(self) -> SessionSettings:
         """Return how each worker opens the package."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return SessionSettings(threads=self.threads or max(1, cores // self.workers), engine=self.engine)
+        threads = self.threads or max(1, cores // self.workers)
+        return SessionSettings(threads=threads, engine=self.engine, programs=self.programs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def run_cohort(
     settings = settings or RunSettings()
     folder.mkdir(parents=True, exist_ok=True)
     make_importable(reader)
-    with Journal(folder / JOURNAL_FILE, _identity(reader, frozen)) as journal:
+    with Journal(folder / JOURNAL_FILE, _identity(reader, frozen, settings)) as journal:
         resumed = len(journal.finished)
         pending = [case for case in cohort.cases if case.case_id not in journal.finished]
 
@@ -199,12 +204,15 @@ def _run_in_processes(job: _Job, pending: Sequence[Case], done: Callable[[CaseRe
     return runtime
 
 
-def _identity(reader: InstalledReader, frozen: Frozen) -> dict[str, Any]:
+def _identity(reader: InstalledReader, frozen: Frozen, settings: RunSettings) -> dict[str, Any]:
+    """Return everything that answers depend on: cases read by another version or engine are another run."""
     return {
         "schema": SCHEMA,
         "reader_id": reader.card.reader_id,
         "package_digest": reader.package_digest,
         "cohort_digest": frozen.digest,
+        "coread_version": coread.__version__,
+        "engine": runtime_name("openvino" if settings.engine == "openvino" else "onnxruntime"),
     }
 
 
