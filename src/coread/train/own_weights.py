@@ -8,7 +8,7 @@ from torch import Tensor
 from coread.train.errors import BadPlan, DataMissing
 
 _LARGE = 256
-"""Tensors with fewer numbers than this (norms, biases) are not compared."""
+"""Tensors with fewer numbers than this, and those of one axis (norms and their statistics), are not compared."""
 LEAST_CHANGE = 1e-3
 """Share of its length by which a tensor must have moved to count as trained."""
 
@@ -17,7 +17,8 @@ def require_trained(encoder: Mapping[str, Tensor], given: Mapping[str, Tensor]) 
     """Raise BadPlan naming the layers of ``encoder`` that are still those that were ``given``."""
     kept = []
     for name, before in given.items():
-        if name not in encoder or before.numel() < _LARGE or not before.is_floating_point():
+        learned = before.is_floating_point() and before.dim() > 1
+        if name not in encoder or before.numel() < _LARGE or not learned:
             continue
         moved = torch.linalg.vector_norm(encoder[name].float() - before.float())
         if float(moved) < LEAST_CHANGE * float(torch.linalg.vector_norm(before.float())):
