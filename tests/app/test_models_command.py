@@ -15,6 +15,7 @@ from coread.models.importing import Described, ImportedOutput, import_onnx
 from coread.models.trust import SignatureRule
 from coread.receive.folder import FolderSettings, take_file
 from coread.store import Store, StoreSettings
+from coread.validate.reader_choice import chosen_reader
 from tests.app.installed_tiny import command, tiny_package
 from tests.engine.inputs import radiograph, square_at
 from tests.models.releases import release, validation
@@ -121,3 +122,17 @@ def _graph(folder: Path) -> Path:
     path = folder / "foreign.onnx"
     path.write_bytes(tiny_graph())
     return path
+
+
+def test_a_package_without_code_is_validated_with_the_installed_reader_or_by_its_plan(
+    code: Path, tmp_path: Path
+) -> None:
+    release(tmp_path / "release", version="1.1.0")
+    (tmp_path / "release/reader.py").unlink()
+    known = chosen_reader(tmp_path / "release")
+    assert (known.module, known.card.version) == ("tiny_switched", "1.1.0")
+    assert known.model_folder == (tmp_path / "release/model").resolve()
+    plan = PlanarPlan((PlannedOutput("square", "logit", 0),), SIDE, SIDE)
+    about = Described("foreign", "Foreign finder", "0.1.0", "DX", "CHEST")
+    import_onnx(_graph(tmp_path), tmp_path / "p", plan, about, (ImportedOutput("square", "Bright square"),))
+    assert chosen_reader(tmp_path / "p").module == "coread.readers.planned"

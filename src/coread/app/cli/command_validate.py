@@ -1,48 +1,54 @@
 """``coread validate`` and ``coread documents``: the gate, and the papers that are made from its report."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coread.app.cli.exit_codes import ExitCode
+from coread.app.cli.flags import command_with
+from coread.app.cli.front import Front
 from coread.app.cli.output import RESEARCH_USE, answer_json, complain, say, show_table
 
 if TYPE_CHECKING:
     from coread.validate.validation import ValidationPlan
 
 
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags of the command."""
+
+    reader: Annotated[str, typer.Argument(help="id of an installed reader, or the folder of one")]
+    cohorts: Annotated[list[Path], typer.Argument(help="folders with cohort.toml and cohort.csv, one for each site")]
+    out: Annotated[Path, typer.Option(help="folder for the report; a run that was stopped goes on in it")]
+    criteria: Annotated[Path | None, typer.Option(help="acceptance criteria (TOML), hashed before the run")] = None
+    against: Annotated[Path | None, typer.Option(help="folder of another run on the same cohort, to compare")] = None
+    workers: Annotated[int, typer.Option(min=1, help="processes that read at the same time")] = 1
+    no_images: Annotated[bool, typer.Option("--no-images", help="no pictures of cases in the report")] = False
+    json: Annotated[bool, typer.Option("--json", help="answer with the whole report as JSON")] = False
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(documents)
+    app.command("validate")(command_with(Flags, validate))
 
-    @app.command()
-    def validate(
-        reader: Annotated[str, typer.Argument(help="id of an installed reader, or the folder of one")],
-        cohorts: Annotated[
-            list[Path], typer.Argument(help="folders with cohort.toml and cohort.csv, one for each site")
-        ],
-        out: Annotated[Path, typer.Option(help="folder for the report; a run that was stopped goes on in it")],
-        criteria: Annotated[Path | None, typer.Option(help="acceptance criteria (TOML), hashed before the run")] = None,
-        against: Annotated[
-            Path | None, typer.Option(help="folder of another run on the same cohort, to compare")
-        ] = None,
-        workers: Annotated[int, typer.Option(min=1, help="processes that read at the same time")] = 1,
-        no_images: Annotated[bool, typer.Option("--no-images", help="no pictures of cases in the report")] = False,
-        json: Annotated[bool, typer.Option("--json", help="answer with the whole report as JSON")] = False,
-    ) -> None:
-        """Measure a locked reader on frozen cohorts: report.html, report.pdf and report.json with every number."""
-        from coread.validate.running import RunSettings
-        from coread.validate.validation import ValidationPlan
 
-        settings = RunSettings(workers=workers)
-        plan = ValidationPlan(run=settings, criteria=criteria, against=against, images=not no_images)
-        report = _validated(reader, cohorts, out, plan, quiet=json)
-        if json:
-            answer_json(report)
-        else:
-            _tell(report, out)
-        raise typer.Exit(_exit_code(report))
+def validate(context: typer.Context, flags: Flags) -> None:
+    """Measure a locked reader on frozen cohorts: report.html, report.pdf and report.json with every number."""
+    from coread.validate.running import RunSettings
+    from coread.validate.validation import ValidationPlan
+
+    front: Front = context.obj
+    settings = RunSettings(workers=flags.workers, programs=front.settings().allowed_programs)
+    plan = ValidationPlan(run=settings, criteria=flags.criteria, against=flags.against, images=not flags.no_images)
+    report = _validated(flags.reader, flags.cohorts, flags.out, plan, quiet=flags.json)
+    if flags.json:
+        answer_json(report)
+    else:
+        _tell(report, flags.out)
+    raise typer.Exit(_exit_code(report))
 
 
 def documents(
