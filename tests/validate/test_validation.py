@@ -204,7 +204,12 @@ def test_two_versions_are_compared_case_by_case(tiny: InstalledReader, tmp_path:
     assert output["specificity"]["this"] > output["specificity"]["other"]
     changed = found["changed_calls"]["other_calls"]
     assert changed == output["mcnemar"]["only_this_right"] + output["mcnemar"]["only_other_right"] > 0
-    assert "Against another run" in page_of(tmp_path / "second" / "report.html").text
+    for name in ("sensitivity", "specificity"):  # every patient has two cases
+        assert output[name]["method"] == "bootstrap over patients"
+        assert output[f"{name}_mcnemar"]["note"] == "cases, not clustered"
+    text = page_of(tmp_path / "second" / "report.html").text
+    assert "Against another run" in text
+    assert "cases, not clustered" in text
     square_cohort(tmp_path / "elsewhere", 30, seed=9)
     with pytest.raises(BadRun, match="same frozen cohort"):
         validate_reader(other, tmp_path / "elsewhere", tmp_path / "third", plan=plan)

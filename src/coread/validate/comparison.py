@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from coread.domain.errors import InvalidRecord
 from coread.statistics.arrays import Indices
-from coread.statistics.confusion import mcnemar, paired_difference
+from coread.statistics.confusion import mcnemar
 from coread.statistics.errors import NotEstimable
 from coread.statistics.froc import froc_estimate
 from coread.statistics.intervals import bootstrap
@@ -18,6 +18,7 @@ from coread.validate.journal import JOURNAL_FILE, read_journal
 from coread.validate.measure_outputs import MeasureSettings
 from coread.validate.measure_places import COCO, Pictures, average_precision, pictures_of
 from coread.validate.observations import Answers, Observation, answers_of, observations_of
+from coread.validate.patient_intervals import NOT_CLUSTERED, OVER_PATIENTS, Names, several_cases, share_difference
 from coread.validate.plain import Plain, not_estimable, plain_estimate, rounded, stated
 from coread.validate.records import CaseRecord
 from coread.validate.report_json import read_report
@@ -36,7 +37,7 @@ def compare_with(folder: Path, runs: Sequence[CohortRun], settings: MeasureSetti
     for spec in runs[0].reader.card.outputs:
         first, second = answers_of(spec.key, ours), answers_of(spec.key, theirs)
         if len(first.truth) and second.read.any():
-            outputs[spec.key] = {"name": spec.name} | _one_output(first, second)
+            outputs[spec.key] = {"name": spec.name} | _one_output(first, second, settings)
     return {
         "this": {"reader_id": runs[0].reader.card.reader_id, "version": runs[0].reader.card.version,
                  "package_digest": runs[0].reader.package_digest},
@@ -68,7 +69,7 @@ def _their_observations(folder: Path, runs: Sequence[CohortRun]) -> tuple[Observ
     return tuple(found)
 
 
-def _one_output(first: Answers, second: Answers) -> Plain:
+def _one_output(first: Answers, second: Answers, settings: MeasureSettings) -> Plain:
     both = first.read & second.read
     one, other = first.chosen(both), second.chosen(both)
     body: Plain = {
@@ -80,10 +81,11 @@ def _one_output(first: Answers, second: Answers) -> Plain:
     }
     # A case that was not read is neither found nor cleared: it counts as wrong for whom it was not read by.
     right = [answers.read & (answers.called == answers.truth) for answers in (first, second)]
-    body["mcnemar"] = _mcnemar(right[0], right[1])
+    patients = first.patients
+    body["mcnemar"] = _mcnemar(right[0], right[1], patients)
     for name, among in (("sensitivity", first.truth), ("specificity", ~first.truth)):
-        body[name] = _rate_difference(right[0][among], right[1][among])
-        body[f"{name}_mcnemar"] = _mcnemar(right[0][among], right[1][among])
+        body[name] = _rate_difference(right[0][among], right[1][among], patients[among], settings)
+        body[f"{name}_mcnemar"] = _mcnemar(right[0][among], right[1][among], patients[among])
     return body
 
 
@@ -103,23 +105,26 @@ def _auc(one: Answers, other: Answers) -> Plain:
     }
 
 
-def _mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Plain:
+def _mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_], patients: Names) -> Plain:
     found = mcnemar(first, second)
     return {
         "only_this_right": found.only_first,
         "only_other_right": found.only_second,
         "p_exact": rounded(found.p_exact),
         "p_mid": rounded(found.p_mid),
-    }
+    } | ({"note": NOT_CLUSTERED} if several_cases(patients) else {})
 
 
-def _rate_difference(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Plain:
+def _rate_difference(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], patients: Names, settings: MeasureSettings
+) -> Plain:
     if not len(first):
         return not_estimable("no case")
     return {
         "this": rounded(first.mean()),
         "other": rounded(second.mean()),
-        "difference": stated(lambda: paired_difference(first, second)),
+        "difference": stated(lambda: share_difference(first, second, patients, settings.plan())),
+        "method": OVER_PATIENTS if several_cases(patients) else "Newcombe, paired",
     }
 
 

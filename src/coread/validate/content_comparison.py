@@ -20,7 +20,8 @@ def comparison_blocks(body: Plain) -> list[Block]:
     columns = ("", "this", "other", "difference", "p", "test")
     caption = (
         "AUC among cases that both read (paired DeLong, clustered by patient where needed). Sensitivity and "
-        "specificity: a case that was not read counts as wrong (exact McNemar; Newcombe's paired interval)."
+        "specificity: a case that was not read counts as wrong (exact McNemar; Newcombe's paired interval, or "
+        "bootstrap over patients where a patient has several cases)."
     )
     blocks.append(Table(columns, tuple(rows), caption, frozenset({1, 2, 3, 4})))
     if body["boxes"]:
@@ -63,6 +64,7 @@ def _rows(output: Plain) -> list[tuple[Cell, ...]]:
             )
             continue
         only = f"{test['only_this_right']} against {test['only_other_right']}"
+        only += f"; {test['note']}" if "note" in test else ""
         rows.append((
             Cell(output["name"], name), Cell(percent(item["this"])), Cell(percent(item["other"])),
             _points(item["difference"]), Cell(p_value(test["p_exact"])), Cell("McNemar", only),

@@ -1,17 +1,20 @@
 """Measured numbers, masks and types: errors with intervals, agreement, repeatability, tables of classes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.cards import Estimate
+from coread.statistics.arrays import Indices
 from coread.statistics.errors import NotEstimable
 from coread.statistics.intervals import bootstrap, proportion
 from coread.validate.cohort import READ, NumberSpec
 from coread.validate.mask_measures import WHOLE
 from coread.validate.measure_outputs import MeasureSettings
 from coread.validate.observations import Observation
+from coread.validate.patient_intervals import intraclass, limits_of_agreement, over_patients
 from coread.validate.plain import Plain, not_estimable, plain_estimate, rounded, stated, thinned
 
 Floats = NDArray[np.float64]
@@ -73,35 +76,49 @@ def measure_numbers(
     return body
 
 
-def measure_types(observations: Sequence[Observation], types: Mapping[str, Sequence[str]]) -> dict[str, Plain]:
+def measure_types(
+    observations: Sequence[Observation], types: Mapping[str, Sequence[str]], settings: MeasureSettings
+) -> dict[str, Plain]:
     """Return the table of classes for each type: the output with the highest probability against the truth."""
-    return {name: _one_type(name, keys, observations) for name, keys in sorted(types.items())}
+    return {name: _one_type(name, keys, observations, settings) for name, keys in sorted(types.items())}
 
 
-def _one_type(name: str, keys: Sequence[str], observations: Sequence[Observation]) -> Plain:
-    from coread.statistics.confusion import balanced_accuracy, confusion_matrix, kappa, overall_accuracy
+def _one_type(name: str, keys: Sequence[str], observations: Sequence[Observation], settings: MeasureSettings) -> Plain:
+    from coread.statistics.confusion import balanced_accuracy, confusion_matrix, kappa
 
     known = [item for item in observations if name in item.case.types and item.case.expect == READ]
-    given = []
+    given, owners, others = [], [], []
     for item in known:
         scores = [_probability(item, key) for key in keys]
         if item.record.was_read and any(score > -1 for score in scores):
             given.append((list(keys).index(item.case.types[name]), int(np.argmax(scores))))
+            owners.append(item.patient)
+        else:
+            others.append(item.patient)
     body: Plain = {"classes": list(keys), "n": len(known), "not_read": len(known) - len(given)}
     if not given:
         return body | {"accuracy": not_estimable("no case was read")}
     truth, called = (np.array(column) for column in zip(*given, strict=True))
     matrix = confusion_matrix(truth, called, len(keys))
+    patients = np.array(owners, dtype=np.str_)
+
+    def clustered(measured: Callable[[NDArray[np.int64]], Estimate]) -> Plain:
+        def statistic(chosen: Indices) -> float:
+            return measured(confusion_matrix(truth[chosen], called[chosen], len(keys))).value
+
+        return stated(lambda: over_patients(lambda: measured(matrix), statistic, patients, settings.plan(1000)))
+
     return body | {
         "matrix": matrix.tolist(),
-        "accuracy": stated(lambda: overall_accuracy(matrix)),
+        "accuracy": stated(lambda: proportion(truth == called, patients)),
         "accuracy_with_refusals": stated(
-            lambda: proportion(np.r_[truth == called, np.zeros(len(known) - len(given), dtype=np.bool_)])
+            lambda: proportion(np.r_[truth == called, np.zeros(len(others), dtype=np.bool_)], [*owners, *others])
         ),
-        "balanced_accuracy": stated(lambda: balanced_accuracy(matrix)),
-        "kappa": stated(lambda: kappa(matrix)),
+        "balanced_accuracy": clustered(balanced_accuracy),
+        "kappa": clustered(kappa),
         "sensitivity": {
-            key: plain_estimate(proportion(called[truth == number] == number)) if (truth == number).any()
+            key: plain_estimate(proportion(called[truth == number] == number, patients[truth == number]))
+            if (truth == number).any()
             else not_estimable("no case of this class")
             for number, key in enumerate(keys)
         },
@@ -118,18 +135,30 @@ def _agreement(truth: Floats, found: Floats, patients: NDArray[np.str_], setting
 
     if len(truth) < 3:
         return {"mean_absolute_error": not_estimable(f"{len(truth)} cases with a number")}
+    plan = settings.plan(1000)
+
+    def clustered(usual: Callable[[], Estimate], statistic: Callable[[Indices], float]) -> Plain:
+        return stated(lambda: over_patients(usual, statistic, patients, plan))
+
     body: Plain = {
-        "mean_absolute_error": stated(lambda: mean_absolute_error(truth, found, patients, plan=settings.plan(1000))),
-        "concordance": stated(lambda: concordance(truth, found)),
+        "mean_absolute_error": stated(lambda: mean_absolute_error(truth, found, patients, plan=plan)),
+        "concordance": clustered(
+            lambda: concordance(truth, found), lambda chosen: concordance(truth[chosen], found[chosen]).value
+        ),
         "pairs": thinned(truth, found, points=1000),
     }
     try:
         limits = bland_altman(found, truth)
         body["bland_altman"] = {
-            name: plain_estimate(getattr(limits, name)) for name in ("bias", "lower", "upper", "slope")
+            name: clustered(partial(getattr, limits, name), statistic)
+            for name, statistic in limits_of_agreement(found, truth).items()
         } | {"standard_deviation": rounded(limits.standard_deviation)}
         icc = intraclass_correlations(np.column_stack([truth, found]))
-        body["icc"] = {"agreement": plain_estimate(icc.icc2), "consistency": plain_estimate(icc.icc3)}
+        forms = intraclass(truth, found)
+        body["icc"] = {
+            name: clustered(partial(getattr, icc, form), forms[name])
+            for name, form in (("agreement", "icc2"), ("consistency", "icc3"))
+        }
     except NotEstimable as problem:
         body.setdefault("bland_altman", not_estimable(str(problem)))
         body.setdefault("icc", not_estimable(str(problem)))

@@ -47,7 +47,7 @@ def measure(
         "boxes": measure_places(observations, settings),
         "masks": measure_masks(observations, settings),
         "numbers": measure_numbers(observations, _joined(runs, "numbers"), settings),
-        "types": measure_types(observations, _joined(runs, "types")),
+        "types": measure_types(observations, _joined(runs, "types"), settings),
         "timing": timing_of(observations),
         "worst_masks": _worst_masks(observations),
         "worst": [row for spec in card.outputs for row in _worst(answers_of(spec.key, observations))],
