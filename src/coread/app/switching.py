@@ -11,7 +11,9 @@ from typing import Any
 from coread.app.settings import Settings
 from coread.app.site_models import record_switches
 from coread.domain.errors import CoreadError, Misconfigured
+from coread.models.errors import NoSuchVersion
 from coread.models.golden import GoldenReport, check_golden
+from coread.models.journal import NONE
 from coread.models.locking import CARD, MODEL, claimed_identity, packed_records
 from coread.models.package import PROCESS
 from coread.models.trust import SignatureStatus
@@ -51,13 +53,19 @@ def actor_name() -> str:
 def release_of(models: SiteModels, name: str) -> Release:
     """Return what a person named: a folder, ``reader``, ``reader@version`` or ``reader@digest``.
 
-    A reader without a version is the one that is active.
+    A reader without a version is the one that is active, or the only one.
     """
     folder = Path(name)
     if (folder / CARD).is_file():
         return Release(*claimed_identity(folder), folder)
     reader_id, _, wanted = name.partition("@")
-    return models.find(reader_id, wanted or models.active(reader_id))
+    active = models.active(reader_id)
+    known = models.releases(reader_id)
+    if not wanted and active == NONE and len(known) == 1:
+        return known[0]
+    if not wanted and active == NONE and known:
+        raise NoSuchVersion(f"no version of {reader_id} is switched on; name one: {reader_id}@{known[-1].version}")
+    return models.find(reader_id, wanted or active)
 
 
 def examine_release(models: SiteModels, release: Release, programs: Sequence[Path] = ()) -> Examined:
@@ -70,7 +78,7 @@ def examine_release(models: SiteModels, release: Release, programs: Sequence[Pat
         sound = True
         golden = golden_words(check_golden(session, release.folder / MODEL))
         packed_records(release.folder / MODEL)
-        validations = len(validations_of(release.folder, release.digest))
+        validations = len(validations_of(release.folder, release.digest, built_in=release.built_in))
         signature = models.standing(release, session.package).status.value
     except CoreadError as found:
         problem = str(found)
