@@ -140,6 +140,90 @@ def test_a_validation_of_other_bytes_counts_for_nothing(site: SiteModels, tmp_pa
     assert validations_of(installed.folder, installed.digest) == ()
 
 
+def test_a_package_does_not_vouch_for_itself(site: SiteModels, tmp_path: Path) -> None:
+    """What its maker lays beside it is not installed: the site attaches what it trusts."""
+    digest = release(tmp_path / "r").package.digest
+    (tmp_path / "r/validation.json").write_text(json.dumps({"package_digest": digest, "cohorts": []}))
+    attach_validation(tmp_path / "r", digest, validation(tmp_path / "v", digest))
+    (tmp_path / "r/validation/link").symlink_to(tmp_path)
+    installed = site.install(tmp_path / "r")
+    assert sorted(path.name for path in installed.folder.iterdir()) == [
+        "README.md",
+        "card.toml",
+        "model",
+        "record.json",
+    ]
+    (installed.folder / "validation.json").write_text(json.dumps({"package_digest": digest, "cohorts": []}))
+    with pytest.raises(NotValidated, match="no validation record"):
+        site.switch(installed, ASK)
+    assert validations_of(installed.folder, digest) == ()
+    assert len(validations_of(installed.folder, digest, built_in=True)) == 1
+
+
+def test_the_record_that_came_with_the_installed_code_counts(site: SiteModels, tmp_path: Path) -> None:
+    site.switch(ready(site, tmp_path / "a", "1.1.0"), ASK)
+    built_in = site.find("tiny_square", BUILT_IN)
+    (built_in.folder / "validation.json").write_text(json.dumps({"package_digest": built_in.digest, "cohorts": []}))
+    assert site.switch(built_in, ASK).change.validation
+
+
+@pytest.mark.parametrize("name", ["report.json", "record.json", "", "validation"])
+def test_links_in_place_of_validations_are_refused(site: SiteModels, tmp_path: Path, name: str) -> None:
+    release(tmp_path / "r")
+    installed = site.install(tmp_path / "r")
+    made = validation(tmp_path / "v", installed.digest)
+    kept = attach_validation(installed.folder, installed.digest, made).folder
+    linked = kept.parent if name == "validation" else kept / name
+    linked.rename(tmp_path / "elsewhere")
+    linked.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotValidated, match="link"):
+        validations_of(installed.folder, installed.digest)
+    with pytest.raises(NotValidated, match="link"):
+        site.switch(installed, ASK)
+    if name.endswith("json"):
+        (made / name).rename(tmp_path / "other")
+        (made / name).symlink_to(tmp_path / "other")
+        with pytest.raises(NotValidated, match="link"):
+            site.switch(installed, Request("tests", rule=SignatureRule.OFF, validation=made))
+
+
+def test_a_half_attached_record_is_none(site: SiteModels, tmp_path: Path) -> None:
+    installed = ready(site, tmp_path / "a", "1.1.0")
+    (kept,) = validations_of(installed.folder, installed.digest)
+    (kept.folder.parent / ".incoming-0").mkdir()
+    (kept.folder.parent / ".incoming-0/record.json").write_text("{")
+    assert validations_of(installed.folder, installed.digest) == (kept,)
+
+
+def cohort(folder: Path, digest: str, name: str, passed: bool | None) -> Path:
+    """Write a validation of its own cohort: its record has a digest of its own."""
+    made = validation(folder, digest, passed=passed)
+    body = json.loads((made / "report.json").read_text()) | {"cohorts": [{"name": name}]}
+    (made / "report.json").write_text(json.dumps(body))
+    write_record(made, "validate", inputs={"package": digest}, outputs=["report.json"])
+    return made
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_record_without_criteria_never_outvotes_a_failed_one(site: SiteModels, tmp_path: Path, number: int) -> None:
+    """Whatever the order of their names is; only other criteria that were met do."""
+    release(tmp_path / "r", a=1.0 + number)
+    installed = site.install(tmp_path / "r")
+    attach_validation(installed.folder, installed.digest, cohort(tmp_path / "f", installed.digest, "failed", False))
+    for other in range(4):
+        made = cohort(tmp_path / f"n{other}", installed.digest, f"none {other}", None)
+        attach_validation(installed.folder, installed.digest, made)
+    named = Request("tests", rule=SignatureRule.OFF, validation=tmp_path / "n0")
+    for ask in (ASK, named):
+        with pytest.raises(NotValidated, match=r"\(failed\) and did not meet the criteria"):
+            site.switch(installed, ask)
+    met = cohort(tmp_path / "m", installed.digest, "met", True)
+    attach_validation(installed.folder, installed.digest, met)
+    done = site.switch(installed, named)
+    assert done.validation is not None
+    assert (done.validation.cohort, done.validation.accepted) == ("met", True)
+
+
 def test_a_validation_that_was_edited_or_failed_or_is_none_is_refused(site: SiteModels, tmp_path: Path) -> None:
     release(tmp_path / "r")
     installed = site.install(tmp_path / "r")
@@ -330,9 +414,11 @@ def test_locking_again_removes_a_signature_over_other_bytes(tmp_path: Path) -> N
 def test_with_a_replay_the_switch_needs_its_acceptance(site: SiteModels, tmp_path: Path) -> None:
     installed = ready(site, tmp_path / "a", "1.1.0")
 
-    def replayed(name: str, digest: str, accepted: bool | None) -> Path:
+    base = site.find("tiny_square", BUILT_IN).digest
+
+    def replayed(name: str, digest: str, accepted: bool | None, before: str = "") -> Path:
         (tmp_path / name).mkdir()
-        inputs = {"package before": "0" * 64, "package after": digest}
+        inputs = {"package before": before or base, "package after": digest}
         write_record(tmp_path / name, "replay", inputs=inputs, outputs=[], settings={"accepted": accepted})
         return tmp_path / name
 
@@ -347,6 +433,39 @@ def test_with_a_replay_the_switch_needs_its_acceptance(site: SiteModels, tmp_pat
     good = replayed("good", installed.digest, True)
     done = site.switch(installed, Request("tests", rule=SignatureRule.OFF, replay=good))
     assert done.change.replay
+    assert done.change.from_digest == BUILT_IN
+
+
+def test_a_replay_speaks_only_for_the_version_that_is_in_use(site: SiteModels, tmp_path: Path) -> None:
+    first, second = ready(site, tmp_path / "a", "1.1.0"), ready(site, tmp_path / "b", "1.2.0", a=2.0)
+    base = site.find("tiny_square", BUILT_IN).digest
+
+    def ask(before: str, after: Release) -> Request:
+        folder = tmp_path / f"replay-{before[:8]}-{after.version}"
+        folder.mkdir()
+        inputs = {"package before": before, "package after": after.digest}
+        write_record(folder, "replay", inputs=inputs, outputs=[], settings={"accepted": True})
+        return Request("tests", rule=SignatureRule.OFF, replay=folder)
+
+    with pytest.raises(NotValidated, match="of a package with itself"):
+        site.switch(first, ask(first.digest, first))
+    with pytest.raises(NotValidated, match="is not in use"):
+        site.switch(first, ask(second.digest, first))
+    site.switch(first, ask(base, first))
+    with pytest.raises(NotValidated, match=f"is not in use.*{first.digest[:16]}"):
+        site.switch(second, ask(base, second))
+    assert len(site.journal.entries()) == 1
+    site.switch(second, ask(first.digest, second))
+
+
+def test_before_the_first_switch_of_an_imported_reader_no_replay_can_speak(tmp_path: Path) -> None:
+    site = SiteModels(tmp_path / "site", {})
+    first, second = ready(site, tmp_path / "a", "1.1.0"), ready(site, tmp_path / "b", "1.2.0", a=2.0)
+    (tmp_path / "replay").mkdir()
+    inputs = {"package before": second.digest, "package after": first.digest}
+    write_record(tmp_path / "replay", "replay", inputs=inputs, outputs=[], settings={"accepted": True})
+    with pytest.raises(NotValidated, match="no version is"):
+        site.switch(first, Request("tests", rule=SignatureRule.OFF, replay=tmp_path / "replay"))
 
 
 def test_taking_back_the_first_switch_of_an_imported_reader_leaves_none(tmp_path: Path) -> None:

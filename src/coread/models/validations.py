@@ -1,7 +1,8 @@
 """Validation records of a package: kept beside it, outside its digest, each for exactly one digest.
 
 A record is a folder that ``coread validate`` left: record.json of the step ``validate`` and report.json with the digest
-of the package that was measured. Readers that ship with Coread keep one file ``validation.json`` beside their card.
+of the package that was measured. Readers that ship with Coread keep one file ``validation.json`` beside their card: it
+is part of the installed code. The same file beside any other package is its maker's word and counts for nothing.
 """
 
 import json
@@ -38,6 +39,7 @@ def attach_validation(release: Path, package_digest: str, source: Path) -> Valid
     """Copy a finished validation beside a package; raises NotValidated when it is of another package."""
     found = read_validation(source)
     _require_fit(found, package_digest)
+    _refuse_link(release / FOLDER)
     target = release / FOLDER / found.digest[:16]
     if target.exists():
         return read_validation(target)
@@ -57,6 +59,8 @@ def attach_validation(release: Path, package_digest: str, source: Path) -> Valid
 
 def read_validation(folder: Path) -> ValidationRecord:
     """Read and prove one validation folder; raises NotValidated or BrokenLineage."""
+    for name in (RECORD, REPORT):
+        _refuse_link(folder / name)
     record = read_record(folder, check_outputs=False)
     if record.step != "validate":
         raise NotValidated(f"{folder} is the record of the step {record.step!r}, not of a validation.")
@@ -70,33 +74,59 @@ def read_validation(folder: Path) -> ValidationRecord:
     return ValidationRecord(folder, record.digest, *_facts(body))
 
 
-def validations_of(release: Path, package_digest: str) -> tuple[ValidationRecord, ...]:
-    """Return the sound records for exactly this digest, in the order of their names."""
-    found = [read_validation(path.parent) for path in sorted((release / FOLDER).glob(f"*/{RECORD}"))]
+def validations_of(release: Path, package_digest: str, *, built_in: bool = False) -> tuple[ValidationRecord, ...]:
+    """Return the sound records for exactly this digest, in the order of their names; raises NotValidated for links.
+
+    Only of a ``built_in`` release the file that came with it counts.
+    """
+    found = [read_validation(folder) for folder in _kept(release / FOLDER)]
     shipped = release / SHIPPED
-    if shipped.is_file():
+    if built_in and shipped.is_file():
         found.append(ValidationRecord(release, sha256_of(shipped), *_facts(_report(shipped))))
     return tuple(item for item in found if item.package_digest == package_digest)
 
 
-def require_validation(release: Path, package_digest: str, given: Path | None = None) -> ValidationRecord:
-    """Return a record that allows these bytes to be used; raises NotValidated with what is missing."""
+def require_validation(
+    release: Path, package_digest: str, given: Path | None = None, *, built_in: bool = False
+) -> ValidationRecord:
+    """Return a record that allows these bytes to be used; raises NotValidated with what is missing.
+
+    Where criteria were not met, only a record whose own criteria were met allows them.
+    """
+    known = validations_of(release, package_digest, built_in=built_in)
+    named = None
     if given is not None:
         named = read_validation(given)
         _require_fit(named, package_digest)
-    usable = validations_of(release, package_digest) if given is None else (named,)
-    if not usable:
+        known = (*known, named)
+    if not known:
         raise NotValidated(
             f"there is no validation record for package {package_digest[:16]}. Run `coread validate` on this package "
             "and name its folder with --validation, or keep it with `coread models attach-validation`."
         )
-    met = [item for item in usable if item.accepted is not False]
-    if not met:
+    failed = [item for item in known if item.accepted is False]
+    met = [item for item in known if item.accepted]
+    if (named is not None and named.accepted is False) or (failed and not met):
         raise NotValidated(
-            f"package {package_digest[:16]} was validated ({usable[-1].cohort}) and did not meet the criteria "
+            f"package {package_digest[:16]} was validated ({failed[-1].cohort}) and did not meet the criteria "
             "that were written down before. It is not switched on."
         )
-    return met[-1]
+    allowing = met if failed else known
+    return named if named in allowing and named is not None else (met or known)[-1]
+
+
+def _kept(folder: Path) -> list[Path]:
+    """Return the folders of attached records; what a killed process left is none."""
+    _refuse_link(folder)
+    found = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+    for path in found:
+        _refuse_link(path)
+    return [path for path in found if (path / RECORD).exists() or (path / RECORD).is_symlink()]
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise NotValidated(f"{path} is a link: a validation record holds plain files only. Attach it anew.")
 
 
 def _require_fit(found: ValidationRecord, package_digest: str) -> None:

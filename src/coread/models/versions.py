@@ -13,13 +13,13 @@ from pathlib import Path
 
 from coread.models.errors import DamagedPackage, NoSuchVersion, NotValidated
 from coread.models.journal import BUILT_IN, NONE, Journal, Switch
-from coread.models.lineage import read_record
+from coread.models.lineage import StepRecord, read_record
 from coread.models.locking import CARD, MODEL, claimed_identity
 from coread.models.package import ModelPackage, verify_package
 from coread.models.signing import SIGNATURE
 from coread.models.trust import SignatureRule, SignatureStanding, SignatureStatus, TrustStore
 from coread.models.validations import FOLDER as VALIDATION
-from coread.models.validations import SHIPPED, ValidationRecord, require_validation
+from coread.models.validations import ValidationRecord, require_validation
 from coread.models.writing import copy_tree_whole, sync_folder
 
 FOLDER = "models"
@@ -173,19 +173,31 @@ class SiteModels:
         package = self.prove(release, SignatureRule.OFF)
         standing = self.standing(release, package)
         standing.require(request.rule)
-        validation = require_validation(release.folder, release.digest, request.validation)
-        replay = accepted_replay(request.replay, release.digest) if request.replay is not None else ""
+        validation = require_validation(release.folder, release.digest, request.validation, built_in=release.built_in)
+        replay = accepted_replay(request.replay, release.digest) if request.replay is not None else None
         if request.check is not None:
             request.check(release)
         with self.journal.held():
             before = self.active(release.reader_id)
             if before == release.name:
                 raise NoSuchVersion(f"{release.reader_id} {release.version} ({release.name[:16]}) is active already.")
+            if replay is not None:
+                self._require_in_use(release.reader_id, replay.inputs.get("package before", ""))
             entry = _entry("switch", release.reader_id, before, release.name, request)
-            change = self.journal.append(
-                Switch(**entry, validation=validation.digest, signature=standing.status.value, replay=replay)
-            )
+            entry["replay"] = replay.digest if replay is not None else ""
+            change = self.journal.append(Switch(**entry, validation=validation.digest, signature=standing.status.value))
         return Switched(change, release, standing, validation)
+
+    def _require_in_use(self, reader_id: str, replayed: str) -> None:
+        """Refuse a replay from another version than the active one: it says nothing of this change."""
+        active = self.active(reader_id)
+        digest = claimed_identity(self._built_in[reader_id])[2] if active == BUILT_IN else active
+        if digest != replayed:
+            used = "no version is" if digest == NONE else f"{digest[:16]} is"
+            raise NotValidated(
+                f"the replay compares with package {replayed[:16]}, which is not in use; {used}. Run `coread models "
+                "replay` from the active version."
+            )
 
     def rollback(self, reader_id: str, request: Request) -> Switched:
         """Take the last switch back; a second rollback takes back the one before. The old bytes are proved again."""
@@ -213,14 +225,16 @@ def _entry(action: str, reader_id: str, before: str, after: str, request: Reques
     return words | {"from_digest": before, "to_digest": after}
 
 
-def accepted_replay(folder: Path, digest: str) -> str:
-    """Return the digest of the record of a replay that accepted exactly this package; raises NotValidated."""
+def accepted_replay(folder: Path, digest: str) -> StepRecord:
+    """Return the record of a replay that accepted a change to exactly this package; raises NotValidated."""
     record = read_record(folder)
     if record.step != "replay" or record.inputs.get("package after") != digest:
         raise NotValidated(f"{folder} is no replay of package {digest[:16]}. Run `coread models replay` with it.")
+    if record.inputs.get("package before") == digest:
+        raise NotValidated(f"{folder} is a replay of a package with itself: it says nothing of a change.")
     if record.settings.get("accepted") is not True:
         raise NotValidated(f"the replay in {folder} did not accept the change. It is not switched on.")
-    return record.digest
+    return record
 
 
 def _installed(folder: Path) -> Release:
@@ -248,10 +262,11 @@ def _keep_validations(damaged: Path, incoming: Path) -> None:
 
 
 def _copy_release(source: Path, target: Path) -> None:
-    """Copy what belongs to a release and nothing else; verification afterwards refuses links and strangers."""
+    """Copy what belongs to a release and nothing else; verification afterwards refuses links and strangers.
+
+    Validations do not travel: nothing covers them, and a package would vouch for itself. The site attaches its own.
+    """
     copy_tree_whole(source / MODEL, target / MODEL)
-    for name in (CARD, SIGNATURE, SHIPPED, "record.json", "README.md"):
+    for name in (CARD, SIGNATURE, "record.json", "README.md"):
         if (source / name).is_file() and not (source / name).is_symlink():
             shutil.copyfile(source / name, target / name)
-    if (source / VALIDATION).is_dir():
-        copy_tree_whole(source / VALIDATION, target / VALIDATION)

@@ -159,7 +159,7 @@ def show(
     release = release_of(models, name)
     examined = examine_release(models, release, settings.allowed_programs)
     records = packed_records(release.folder / MODEL)
-    validations = validations_of(release.folder, release.digest)
+    validations = validations_of(release.folder, release.digest, built_in=release.built_in)
     switches = [item for item in models.journal.entries() if item.reader_id == release.reader_id]
     if json:
         answer_json(
