@@ -207,6 +207,8 @@ def test_too_little_or_unchanging_data_is_said() -> None:
         intraclass_correlations([[1.0, 2.0]])
     with pytest.raises(NotEstimable, match="equal"):
         intraclass_correlations([[1.0, 1.0], [2.0, 2.0]])
+    with pytest.raises(NotEstimable, match="same mean"):
+        intraclass_correlations([[11.0, 10.0]] * 4)
     with pytest.raises(NotEstimable, match="never changes"):
         concordance([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0])
     with pytest.raises(UnsuitableData, match="complete table"):

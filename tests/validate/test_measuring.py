@@ -1,6 +1,7 @@
 """The numbers of a report are those of scikit-learn and of counting by hand; what cannot be estimated says why."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from coread.domain.reasons import ReasonCode
 from coread.phantoms.picture import Wrapping
 from coread.readers.registry import InstalledReader
+from coread.validate.card_numbers import card_numbers
 from coread.validate.cohort import Case, Cohort, NumberSpec, TruthBox
 from coread.validate.errors import BadCohort
 from coread.validate.freezing import Frozen
@@ -21,6 +23,7 @@ from coread.validate.measuring import measure
 from coread.validate.observations import check_fits
 from coread.validate.plain import is_estimate, thinned
 from coread.validate.records import BoxRecord, CaseRecord, MaskRecord, OutputRecord
+from coread.validate.report_json import Circumstances, report_document
 from coread.validate.running import CohortRun
 from coread.validate.sources import Reference
 
@@ -217,6 +220,38 @@ def test_masks_are_summed_up_and_an_empty_answer_has_no_distance(tiny: Installed
     assert body["dice_with_refusals"] == pytest.approx(3.3 / 6)
     assert body["hausdorff95"]["value"] == pytest.approx(4.5)
     assert is_estimate(body["volume"]["bland_altman"]["bias"])
+
+
+def test_a_case_to_be_refused_is_no_mask_and_no_repeat_whatever_became_of_it(tiny: InstalledReader) -> None:
+    cases = [case(i, None, masks={"": FILE}, repeat=f"r{i // 2}") for i in range(8)]
+    cases += [case(i, None, masks={"": FILE}, repeat=f"r{i // 2}", expect="refuse") for i in range(8, 12)]
+    mask = MaskRecord(0.9, 2.0, 1.0, 10.0, 11.0, "mm2")
+    records = [read(c, 0.9, masks={"all": mask}, numbers={"volume": float(i)}) for i, c in enumerate(cases[:8])]
+    records += [refused(cases[8]), refused(cases[9])]
+    records += [
+        read(c, 0.9, masks={"all": replace(mask, dice=0.1)}, numbers={"volume": 900.0 * i})
+        for i, c in enumerate(cases[10:])
+    ]
+    known = [replace(c, numbers={"volume": 1.0}) for c in cases]
+    body = measure(tiny.card, [run_of(tiny, known, records)], SETTINGS)
+    found = body["masks"]["all"]
+    assert (found["n"], found["not_read"], found["dice_with_refusals"]) == (8, 0, 0.9)
+    assert {row["dice"] for row in body["worst_masks"]} == {0.9}
+    assert body["numbers"]["volume"]["repeatability"]["subjects"] == 4
+
+
+def test_the_cards_sentence_counts_the_people_that_were_to_be_read(tiny: InstalledReader) -> None:
+    cases = [case(i, True, patient=f"p{i // 2}") for i in range(6)]
+    cases += [case(i, None, patient=f"q{i}", expect="refuse") for i in range(6, 9)]
+    records = [read(c, 0.9) for c in cases[:3]] + [refused(cases[3]), refused(cases[4])]
+    records += [CaseRecord(cases[5].case_id, "failed", "ValueError"), *(refused(c) for c in cases[6:])]
+    runs = [run_of(tiny, cases, records, data="generated squares", split="none", reference_standard="the generator")]
+    how = Circumstances("coread validate tiny_square cohort --out run")
+    report = report_document(runs, measure(tiny.card, runs, SETTINGS), how, SETTINGS)
+    words = card_numbers(report).validation
+    assert "of 6 cases of 3 patients that are to be read, 3 were read, 2 refused, 1 failed." in words
+    del report["cases"]["patients_to_be_read"]
+    assert "of 6 cases that are to be read, 3 were read" in card_numbers(report).validation
 
 
 def test_numbers_agree_repeat_and_stay_within_limits(tiny: InstalledReader) -> None:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from coread.validate.freezing import FROZEN_FILE
 from coread.validate.measure_outputs import MeasureSettings
 from coread.validate.reader_choice import chosen_reader
 from coread.validate.report_json import read_report
-from coread.validate.validation import ValidationPlan, validate_reader
+from coread.validate.validation import ValidationPlan, locked_by, validate_reader
 from tests.acceptance.conftest import coread
 from tests.models.tiny_reader import CARD, write_tiny_reader
 from tests.validate.cohorts import WRAP, png, square_cohort, square_picture, square_rows
@@ -189,6 +190,15 @@ def test_the_record_leads_back_to_the_lock_that_made_the_package(tmp_path: Path)
     with pytest.raises(BrokenLineage):
         validate_reader(reader, tmp_path / "cohort", tmp_path / "other", plan=plan)
     assert not (tmp_path / "other").exists()
+
+
+def test_the_lock_is_looked_for_beside_the_card_of_a_package_that_lies_elsewhere(tmp_path: Path) -> None:
+    code = chosen_reader(write_tiny_reader(tmp_path / "tiny_square_code"))
+    elsewhere = write_tiny_reader(tmp_path / "tiny_square_package")
+    driven = replace(code, package=elsewhere)
+    lock = write_record(elsewhere, "lock", inputs={"package": code.package_digest}, outputs=["card.toml"])
+    assert [record.digest for record in locked_by(driven)] == [lock.digest]
+    assert locked_by(code) == ()
 
 
 def test_two_versions_are_compared_case_by_case(tiny: InstalledReader, tmp_path: Path) -> None:

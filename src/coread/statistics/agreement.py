@@ -122,6 +122,8 @@ def intraclass_correlations(ratings: ArrayLike, *, level: float = 0.95) -> Intra
     between, raters, error, within = _mean_squares(table)
     if within <= 0 or between + within <= 0:
         raise NotEstimable("all ratings of every subject are equal: the ratio of variances is not determined.")
+    if between <= 0:
+        raise NotEstimable("all subjects have the same mean: there is nothing that ratings could tell apart.")
     one = (between - within) / (between + (k - 1) * within)
     two = (between - error) / (between + (k - 1) * error + k * (raters - error) / n)
     one_low, one_high = _f_bounds(between, within, (n - 1, n * (k - 1)), k, level)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coread.domain.cards import Estimate, OutputSpec
+from coread.domain.results import Outcome
 from coread.readers.card_file import CARD_FILE, read_card
 from coread.readers.registry import InstalledReader, inspect_reader
 from coread.validate.errors import CardDiffers
@@ -80,7 +81,7 @@ def write_validation(report: Plain, reader_folder: Path) -> Path:
 
 def check_record(reader: InstalledReader) -> list[str]:
     """Return what contradicts between a reader's package, its card and its ``validation.json``, if anything does."""
-    return list(differences(reader, read_report(reader.folder / VALIDATION_FILE)))
+    return list(differences(reader, read_report(reader.card_path.parent / VALIDATION_FILE)))
 
 
 def differences(reader: InstalledReader, report: Plain) -> Iterator[str]:
@@ -132,11 +133,15 @@ def _maybe(body: object) -> Estimate | None:
 
 
 def _sentence(report: Plain) -> str:
-    cases = report["cases"]
-    read = cases["outcomes"]["positive"] + cases["outcomes"]["negative"]
+    cases, outcomes = report["cases"], report["cases"]["outcomes"]
+    read = outcomes[Outcome.POSITIVE] + outcomes[Outcome.NEGATIVE]
+    refused, failed = outcomes[Outcome.NOT_ANALYSED], outcomes[Outcome.FAILED]
+    # Reports of before do not tell apart the patients whose images are there to be refused.
+    patients = cases.get("patients_to_be_read", None if cases["to_be_refused"] else cases["patients"])
+    people = "" if patients is None else f" of {patients} patients"
     return (
-        f"Measured with `coread validate` on {measured_on(report)}: {read} of {cases['to_be_read']} cases of "
-        f"{cases['patients']} patients were read, the others refused. Reference standard: "
+        f"Measured with `coread validate` on {measured_on(report)}: of {cases['to_be_read']} cases{people} that are to "
+        f"be read, {read} were read, {refused} refused, {failed} failed. Reference standard: "
         + "; ".join(item["reference_standard"] for item in report["cohorts"])
         + ". AUC: DeLong (clustered by patient where patients give several cases); sensitivity and specificity: "
         "exact or clustered intervals, among read cases; see validation.json for calibration, subgroups and refusals."

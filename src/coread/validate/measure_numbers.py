@@ -22,8 +22,9 @@ Floats = NDArray[np.float64]
 
 def measure_masks(observations: Sequence[Observation], settings: MeasureSettings) -> dict[str, Plain]:
     """Return overlap, distances and volume bias for every mask of the truth; a case that was not read has no mask."""
-    names = sorted({name for item in observations for name in item.record.masks})
-    return {name: _one_mask(name, observations, settings) for name in names}
+    expected = [item for item in observations if item.case.expect == READ]
+    names = sorted({name for item in expected for name in item.record.masks})
+    return {name: _one_mask(name, expected, settings) for name in names}
 
 
 def _one_mask(name: str, observations: Sequence[Observation], settings: MeasureSettings) -> Plain:
@@ -170,7 +171,7 @@ def _repeatability(name: str, observations: Sequence[Observation]) -> Plain:
 
     by_word: dict[str, list[float]] = {}
     for item in observations:
-        if item.case.repeat and name in item.record.numbers:
+        if item.case.expect == READ and item.case.repeat and name in item.record.numbers:
             by_word.setdefault(f"{item.cohort}/{item.case.repeat}", []).append(item.record.numbers[name])
     sizes = {len(values) for values in by_word.values() if len(values) > 1}
     if not sizes:

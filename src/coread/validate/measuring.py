@@ -65,6 +65,7 @@ def cases_of(observations: Sequence[Observation]) -> Plain:
     return {
         "total": len(observations),
         "patients": len({item.patient for item in observations}),
+        "patients_to_be_read": len({item.patient for item in expected}),
         "to_be_read": len(expected),
         "to_be_refused": len(others),
         "outcomes": {outcome.value: counts[outcome.value] for outcome in Outcome},
@@ -138,7 +139,7 @@ def _worst_masks(observations: Sequence[Observation]) -> list[Plain]:
     """Return the cases whose masks fit worst, for each mask of the truth."""
     rows = []
     for name in sorted({name for item in observations for name in item.record.masks}):
-        chosen = [item for item in observations if name in item.record.masks]
+        chosen = [item for item in observations if name in item.record.masks and item.case.expect == READ]
         for item in sorted(chosen, key=lambda item: item.record.masks[name].dice)[:MOST_WORST]:
             dice = rounded(item.record.masks[name].dice)
             rows.append({"mask": name, "cohort": item.cohort, "case_id": item.case.case_id, "dice": dice})

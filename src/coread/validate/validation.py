@@ -116,9 +116,10 @@ def require_extra() -> None:
 
 def locked_by(reader: InstalledReader) -> tuple[StepRecord, ...]:
     """Return the record of the lock that made this very package, if it lies beside the card; raises BrokenLineage."""
-    if not (reader.folder / RECORD).is_file():
+    folder = reader.card_path.parent  # not the code's: one code drives packages that lie elsewhere
+    if not (folder / RECORD).is_file():
         return ()
-    record = read_record(reader.folder, check_outputs=False)
+    record = read_record(folder, check_outputs=False)
     return (record,) if record.inputs.get("package") == reader.package_digest else ()
 
 
