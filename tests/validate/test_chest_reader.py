@@ -35,20 +35,21 @@ def chest_rows(folder: Path, count: int) -> list[dict[str, Any]]:
 
 def test_generated_chests_are_measured_and_children_and_hands_turned_away(tmp_path: Path) -> None:
     folder = tmp_path / "cohort"
-    write_cohort(folder, {"name": "Generated chests", "simulated": True}, chest_rows(folder, 15))
+    write_cohort(folder, {"name": "Generated chests", "simulated": True}, chest_rows(folder, 10))
     answer = coread("validate", "chest_xray", folder, "--out", tmp_path / "run", "--json")
     assert answer.code == 0, answer.err
     report = answer.json()
     assert report["cases"]["refused_share_of_unfit"]["value"] == 1.0
     assert {row["reason"] for row in report["refusals"]} == {"WRONG_AGE", "WRONG_BODY_PART"}
     heart = report["outputs"]["cardiomegaly"]
-    assert heart["positives"] == 6
+    assert heart["positives"] == 4
     assert heart["discrimination"]["auc"]["value"] > 0.9
     assert report["boxes"]["cardiomegaly"]["found_centre"]["value"] > 0.5
-    assert report["cohorts"][0]["modalities"] == {"DX": 16}
+    assert report["cohorts"][0]["modalities"] == {"DX": 11}
     assert set(report["not_measured"]) == {"pneumothorax", "effusion", "opacity", "nodule_mass", "atelectasis"}
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_real_chests_come_out_of_their_archive(shared_data: Path, tmp_path: Path) -> None:
     with (shared_data / "cxr_nih" / "index.csv").open(newline="") as stream:

@@ -15,7 +15,7 @@ from coread.domain.images import PlanarImage
 from coread.imaging.planar import load_planar
 from coread.validate.cohort import Cohort, read_cohort
 from coread.validate.cohort_writing import write_cohort
-from coread.validate.errors import BadCohort, CohortChanged
+from coread.validate.errors import BadCohort, CohortChanged, RunFailed
 from coread.validate.freezing import FROZEN_FILE, freeze
 from coread.validate.sources import Sources, mask_of, reference_of
 from coread.validate.wrapping import wrap_case
@@ -228,6 +228,18 @@ def test_a_damaged_picture_is_a_problem_of_its_case(tmp_path: Path) -> None:
         wrapped = wrap_case(cohort, cohort.cases[0], sources, tmp_path)
     assert wrapped.sources == ()
     assert wrapped.problem
+
+
+def test_a_full_disk_ends_the_run_and_is_no_fault_of_the_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(png(square_picture(0.9)))
+    cohort = written(tmp_path, {})
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with Sources(cohort.root) as sources, pytest.raises(RunFailed, match="Make room"):
+        wrap_case(cohort, cohort.cases[0], sources, tmp_path)
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def test_a_reader_that_breaks_is_an_outcome_and_the_run_goes_on(tmp_path: Path) 
     assert "Muster" not in (tmp_path / "run" / JOURNAL_FILE).read_text()
 
 
+@pytest.mark.slow
 def test_a_worker_process_that_ends_leaves_what_was_finished(tmp_path: Path) -> None:
     deadly = READER.replace(
         "        image, header = prepared",

@@ -5,6 +5,7 @@ A thread wraps the next case while the network reads this one, so that a run cos
 
 import multiprocessing
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -29,6 +30,7 @@ from coread.validate.sources import Sources
 from coread.validate.wrapping import WrappedCase, wrap_case
 
 SCHEMA = 1
+_ROOM_IN_MEMORY = 4 << 30
 _AHEAD = 3
 """Cases that are wrapped before their turn."""
 
@@ -217,6 +219,8 @@ def _identity(reader: InstalledReader, frozen: Frozen, settings: RunSettings) ->
 
 
 def _fast_folder() -> str | None:
-    """Return a folder in memory for small files, where the system has one."""
+    """Return a folder in memory for small files, where the system has one with room for large studies too."""
     shared = Path("/dev/shm")
-    return str(shared) if shared.is_dir() and os.access(shared, os.W_OK) else None
+    if not (shared.is_dir() and os.access(shared, os.W_OK)):
+        return None
+    return str(shared) if shutil.disk_usage(shared).free >= _ROOM_IN_MEMORY else None

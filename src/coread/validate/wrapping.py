@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from coread.domain.errors import InvalidRecord, Refused
 from coread.domain.study import InstanceHeader
@@ -12,9 +13,11 @@ from coread.imaging.header import scan_header
 from coread.phantoms.picture import Picture, Subject, Wrapping, read_picture
 from coread.phantoms.picture_file import picture_file
 from coread.validate.cohort import Case, Cohort
-from coread.validate.errors import BadCohort
+from coread.validate.errors import RunFailed
 from coread.validate.sources import Reference, Sources, is_dicom
 
+_DAMAGED = (OSError, InvalidRecord, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for damaged or hostile pictures."""
 _DICOM_NAMES = (".dcm", ".dicom", ".ima")
 
 
@@ -38,12 +41,18 @@ def wrap_case(cohort: Cohort, case: Case, sources: Sources, folder: Path) -> Wra
         for reference in case.files:
             paths += _files_of(cohort, case, reference, sources, folder, start=len(paths) + 1)
         return WrappedCase(case, tuple((path, scan_header(path)) for path in paths))
-    except BadCohort:
-        raise
     except Refused as problem:
         return WrappedCase(case, (), str(problem))
-    except (OSError, InvalidRecord, ValueError, SyntaxError) as problem:  # what Pillow raises for damaged pictures
-        return WrappedCase(case, (), f"{type(problem).__name__}: {problem}")
+    except _NoPicture as problem:
+        return WrappedCase(case, (), str(problem))
+    except OSError as problem:
+        raise RunFailed(
+            f"{folder} cannot be written or read: {problem}. Make room, and run it again: finished cases are kept."
+        ) from problem
+
+
+class _NoPicture(Exception):
+    """A file holds no picture that can be decoded; turned into the ``problem`` of its case."""
 
 
 def subject_of(cohort: Cohort, case: Case) -> Subject:
@@ -74,7 +83,14 @@ def _files_of(
         path = folder / f"{start:05d}.dcm"
         path.write_bytes(data)
         return [path]
-    return _written([read_picture(data, cohort.wrapping.colour)], cohort, case, folder, start)
+    return _written([_decoded(data, cohort.wrapping.colour)], cohort, case, folder, start)
+
+
+def _decoded(data: bytes, colour: str) -> Picture:
+    try:
+        return read_picture(data, colour)
+    except _DAMAGED as problem:
+        raise _NoPicture(f"{type(problem).__name__}: {problem}") from problem
 
 
 def _pictures(sources: Sources, reference: Reference, wrapping: Wrapping) -> list[Picture]:
@@ -84,7 +100,10 @@ def _pictures(sources: Sources, reference: Reference, wrapping: Wrapping) -> lis
         values = values.astype(np.uint8) * np.uint8(255)
     colour = values.ndim == 3 and values.shape[2] == 3 and wrapping.colour != "grey"
     stack = values.ndim == 3 and not colour
-    return [Picture(np.asarray(item)) for item in (values if stack else [values])]
+    try:
+        return [Picture(np.asarray(item)) for item in (values if stack else [values])]
+    except InvalidRecord as problem:
+        raise _NoPicture(str(problem)) from problem
 
 
 def _written(pictures: Sequence[Picture], cohort: Cohort, case: Case, folder: Path, start: int) -> list[Path]:
