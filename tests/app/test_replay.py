@@ -19,7 +19,7 @@ from coread.app.switching import reader_with
 from coread.domain.errors import Misconfigured
 from coread.domain.results import Reading
 from coread.domain.study import Origin, SettledReason
-from coread.engine.comparing import StudyChange, change_from_document
+from coread.engine.comparing import ChangedFinding, StudyChange, change_from_document
 from coread.engine.run import run_reader
 from coread.models.errors import BadLimits
 from coread.models.lineage import read_record
@@ -224,6 +224,57 @@ def test_limits_that_cannot_be_read_are_refused(tmp_path: Path, text: str, said:
         read_limits(path)
     with pytest.raises(BadLimits, match="cannot be read"):
         read_limits(tmp_path / "absent.toml")
+
+
+def test_a_version_is_not_replayed_against_itself(code: Path, settings: Settings, store: Store, tmp_path: Path) -> None:
+    _, after = versions(SiteReaders(settings), tmp_path)
+    plan = ReplayPlan(after, after, "all", Limits(max_lost_urgent=0))
+    with pytest.raises(Misconfigured, match="the same package"):
+        replay(store, last_studies(store, plan, 3), plan, tmp_path / "out", silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_studies_that_nobody_read_neither_thin_out_nor_fulfil_the_limits() -> None:
+    unread = StudyChange("1.1", "not_analysed", "not_analysed", "view", "age", 0, ())
+    turned = replace(unread, outcome_before="positive", outcome_after="negative", outputs=1)
+    broken = replace(unread, outcome_before="not_analysed", outcome_after="failed")
+    measured = measure_changes([*[unread] * 98, turned, broken])
+    assert (measured.studies, measured.changed_studies, measured.changed_outcome_share) == (2, 2, 1.0)
+    kept = [item.kept for item in check_limits(Limits(min_studies=3, max_changed_outcome_share=0.02), measured)]
+    assert kept == [False, False]
+    assert measure_changes([unread]).changed_outcome_share == 0.0
+
+
+def test_a_replay_in_which_nothing_was_read_accepts_nothing(
+    code: Path, settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    before, after = versions(SiteReaders(settings), tmp_path)
+    plan = ReplayPlan(before, after, "all", Limits(max_lost_urgent=0))
+    found = replay(store, ("1.2.3", "1.2.4"), plan, tmp_path / "out", silent)
+    assert found.measured.studies == 0
+    assert found.accepted is False
+    assert "no study was read" in (tmp_path / "out/report.html").read_text()
+
+
+def found_at(before: str, after: str, boxes: tuple[int, int], overlap: float) -> ChangedFinding:
+    return ChangedFinding("square", before, after, 0.9, 0.9, *boxes, overlap, False, False)
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        (found_at("present", "present", (2, 2), 0.4), 0.4),
+        (found_at("present", "present", (1, 0), 0.0), 0.0),
+        (found_at("present", "present", (0, 1), 0.0), 0.0),
+        (found_at("present", "present", (0, 0), 1.0), 1.0),
+        (found_at("present", "absent", (1, 0), 0.0), 1.0),
+        (found_at("present", "", (1, 0), 0.0), 1.0),
+        (found_at("absent", "absent", (1, 1), 0.1), 1.0),
+    ],
+)
+def test_boxes_count_where_both_versions_call_a_finding_present(finding: ChangedFinding, expected: float) -> None:
+    change = StudyChange("1.2", "positive", "positive", "", "", 1, (finding,))
+    assert measure_changes([change]).box_overlap == expected
 
 
 def test_every_limit_is_held_against_its_number() -> None:

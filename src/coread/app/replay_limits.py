@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from coread.domain.findings import Presence
 from coread.engine.comparing import StudyChange
 from coread.models.errors import BadLimits
 
@@ -15,9 +16,9 @@ class Limits:
     """What a new version may change at most; an absent limit is not asked."""
 
     min_studies: int | None = None
-    """Fewer replayed studies prove nothing: rejected."""
+    """Fewer studies that at least one version read (or failed on) prove nothing: rejected."""
     max_changed_outcome_share: float | None = None
-    """Share of studies whose outcome (positive, negative, not analysed, failed) is another one."""
+    """Share of those studies whose outcome (positive, negative, not analysed, failed) is another one."""
     max_changed_presence_share: float | None = None
     """Share of compared answers (study x output) whose presence is another one."""
     max_probability_change: float | None = None
@@ -33,7 +34,8 @@ class Limits:
     max_new_failures: int | None = None
     """Studies that now fail and did not."""
     min_box_overlap: float | None = None
-    """Smallest overlap (intersection over union) of the boxes of a finding that both versions call present."""
+    """Smallest overlap (intersection over union) of the boxes of a finding that both versions call present; 0 where one
+    version marks a place and the other none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +87,22 @@ def read_limits(path: Path) -> tuple[Limits, str]:
 
 
 def measure_changes(changes: Sequence[StudyChange]) -> Measured:
-    """Count what is different over all replayed studies."""
+    """Count what is different; studies that neither version read or failed on say nothing and thin nothing out."""
+    ended = {"positive", "negative", "failed"}
+    told = [change for change in changes if {change.outcome_before, change.outcome_after} & ended]
     found = [item for change in changes for item in change.findings]
     answers = sum(change.outputs for change in changes)
     both = [item for item in found if item.presence_before and item.presence_after]
-    boxed = [item.least_overlap for item in both if item.boxes_before and item.boxes_after]
+    present = [item for item in both if item.presence_before == item.presence_after == Presence.PRESENT.value]
+    boxed = [item.least_overlap for item in present if item.boxes_before or item.boxes_after]
     read = {"positive", "negative"}
     lost = [c for c in changes if c.outcome_before in read and c.outcome_after not in read]
     failed = [c for c in changes if c.outcome_after == "failed" and c.outcome_before != "failed"]
     return Measured(
-        studies=len(changes),
+        studies=len(told),
         answers=answers,
-        changed_studies=sum(change.changed for change in changes),
-        changed_outcome_share=_share(sum(c.outcome_before != c.outcome_after for c in changes), len(changes)),
+        changed_studies=sum(change.changed for change in told),
+        changed_outcome_share=_share(sum(c.outcome_before != c.outcome_after for c in told), len(told)),
         changed_presence_share=_share(sum(item.presence_changed for item in both), answers),
         probability_change=max((item.probability_change for item in both), default=0.0),
         mean_probability_change=sum(item.probability_change for item in both) / answers if answers else 0.0,

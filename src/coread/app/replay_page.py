@@ -27,6 +27,8 @@ def replay_page(found: "Replay") -> str:
         f"<p><b>Change {verdict[found.accepted]}.</b> {numbers.changed_studies} of {numbers.studies} studies have a "
         f"different answer; {numbers.answers} answers were compared.</p>",
     ]
+    if not numbers.studies:
+        parts.append("<p><b>Nothing was compared: no study was read by either version.</b></p>")
     if found.checks:
         rows = "".join(
             f"<tr class='{'' if c.kept else 'no'}'><td>{c.name}<td>{c.limit:g}<td>{c.measured:.4g}"

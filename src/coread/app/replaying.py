@@ -96,12 +96,17 @@ def last_studies(store: Store, plan: ReplayPlan, wanted: int) -> tuple[str, ...]
 def replay(store: Store, uids: Sequence[str], plan: ReplayPlan, out: Path, progress: Progress) -> Replay:
     """Read every study with both versions, write answers as they come, then report and record.
 
-    Raises Misconfigured when ``out`` holds another replay, NothingFound when there is nothing to read.
+    Raises Misconfigured when both are one package or ``out`` holds another replay, NothingFound when there is nothing
+    to read.
     """
     if not uids:
         raise NothingFound("no study fits the card of either version: nothing can be replayed")
     if plan.before.card.reader_id != plan.after.card.reader_id:
         raise Misconfigured(f"{plan.before.card.reader_id} and {plan.after.card.reader_id} are different readers.")
+    if plan.before.package_digest == plan.after.package_digest:
+        raise Misconfigured(
+            f"both versions are the same package {plan.after.package_digest[:16]}: nothing is compared."
+        )
     out.mkdir(parents=True, exist_ok=True)
     uids, done = _resume(out, plan, uids)
     sessions = SessionSettings(threads=plan.threads, programs=plan.programs)
@@ -142,7 +147,8 @@ def _finish(out: Path, plan: ReplayPlan, changes: tuple[StudyChange, ...]) -> Re
 
     measured = measure_changes(changes)
     checks = check_limits(plan.limits, measured) if plan.limits is not None else ()
-    accepted = all(item.kept for item in checks) if plan.limits is not None else None
+    kept = measured.studies > 0 and all(item.kept for item in checks)
+    accepted = kept if plan.limits is not None else None
     found = Replay(plan, changes, measured, checks, accepted)
     _write(out / REPORT, json.dumps(replay_document(found), indent=2) + "\n")
     _write(out / PAGE, replay_page(found))
