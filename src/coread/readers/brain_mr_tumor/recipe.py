@@ -28,7 +28,7 @@ from coread.train.tasks import DenseBoxes, MultiClass
 SEED = 20261128
 FOLDS = 6
 PLAN = FitPlan(
-    epochs=22,
+    epochs=15,
     batch=16,
     learning_rate=1.8e-3,
     average_decay=0.995,
