@@ -148,6 +148,7 @@ def test_vindr_keeps_the_share_of_raters_and_their_boxes(tmp_path: Path) -> None
     assert row.label_uncertainty["Cardiomegaly"] == pytest.approx(2 / 3)
     assert row.boxes[0] == Box("Cardiomegaly", 1, 2, 5.5, 7)
     assert row.covariates["box_raters"] == ["R1", "R2"]
+    assert (row.age, row.sex) == (54, "F")
     table(source / "annotations" / "annotations_train.csv", "image_id,rad_id,class_name,x_min,y_min,x_max,y_max",
           "000d68e4,R1,Heart,1,2,5,7")  # fmt: skip
     with pytest.raises(DataMissing, match="'Heart' is outside the list"):

@@ -108,6 +108,30 @@ def test_cbis_ddsm_finds_files_that_the_download_renamed(tmp_path: Path) -> None
     assert (row.view, row.group, row.covariates["official_split"]) == ("LCC", "P_00001", "train")
 
 
+def test_cbis_ddsm_takes_the_masks_of_all_lesions_and_never_the_cropped_picture(tmp_path: Path) -> None:
+    source, case = tmp_path / "cbis", "Calc-Test_P_00002_RIGHT_MLO"
+    head = (
+        "patient_id,breast density,left or right breast,image view,abnormality id,abnormality type,calc type,"
+        "assessment,pathology,subtlety,image file path,cropped image file path,ROI mask file path"
+    )
+    lines = []
+    dicom(source / case / "1.2" / "1.3" / "1-1.dcm", Modality="MG")
+    for number in (1, 2):
+        lesion = np.zeros((16, 12), np.uint8)
+        lesion[number * 4 : number * 4 + 2] = 255
+        folder = source / f"{case}_{number}" / "1.2" / f"1.{number + 3}"
+        dicom(folder / "1-1.dcm", rows=4, columns=4, Modality="MG")
+        dicom(folder / "1-2.dcm", Modality="MG", PixelData=lesion.tobytes())
+        wrong = f"{case}_{number}/1.2/1.{number + 3}/000000.dcm"
+        lines.append(
+            f"P_00002,2,RIGHT,MLO,{number},calcification,X,4,BENIGN,4,{case}/1.2/1.3/000000.dcm,{wrong},{wrong}"
+        )
+    table(source / "calc_case_description_test_set.csv", head, *lines)
+    row = built("cbis_ddsm", source, tmp_path)[case]
+    assert [lesion["mask"].rsplit("/", 1)[1] for lesion in row.covariates["lesions"]] == ["1-2.dcm"] * 2
+    assert np.flatnonzero(mask_of(row, source, tmp_path).any(axis=1)).tolist() == [4, 5, 8, 9]
+
+
 def test_mini_mias_circles_count_from_below_and_a_note_is_no_circle(tmp_path: Path) -> None:
     source = tmp_path / "mias"
     source.mkdir()

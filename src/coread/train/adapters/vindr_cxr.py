@@ -4,7 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from coread.domain.errors import InvalidRecord
+from coread.imaging.errors import ImagingRefused
+from coread.imaging.header import scan_header
 from coread.train.adapters.contract import Adapter, Draft, ReadOptions
+from coread.train.adapters.dicom_table import row_of_header
 from coread.train.adapters.files import SourceTree, optional_file
 from coread.train.adapters.tables import TableRow, read_table
 from coread.train.datasets import Box, ImageRow
@@ -82,10 +86,13 @@ def _row(image: str, votes: Votes, boxes: Sequence[tuple[str, Box]], *, tree: So
     share = {label: sum(given.get(label, 0.0) for given in votes.values()) / len(votes) for label in _ALL}
     name = f"{image}.dcm" if tree.has(f"{image}.dcm") else f"{image}.dicom"
     raters = {} if _CONSENSUS in votes else {"box_raters": [rater for rater, _ in boxes], "raters": sorted(votes)}
+    age, sex = _age_and_sex(tree.root / tree.named(name))
     return ImageRow(
         image_id=image,
         path=tree.named(name),
         group_id=image,
+        age=age,
+        sex=sex,
         site="Hanoi (Hospital 108, HMUH)",
         source="vindr_cxr",
         labels={label: float(value > 0.5) for label, value in share.items()},
@@ -94,6 +101,15 @@ def _row(image: str, votes: Votes, boxes: Sequence[tuple[str, Box]], *, tree: So
         boxes=tuple(box for _, box in boxes),
         covariates={"official_split": part, **raters},
     )
+
+
+def _age_and_sex(file: Path) -> tuple[float | None, str]:
+    """Return what the header tells; the patients are adults, so that an age of 0 means that it was not known."""
+    try:
+        told = row_of_header(file.name, scan_header(file))
+    except (ImagingRefused, InvalidRecord, OSError):  # the build opens the image and says what is wrong with it
+        return None, ""
+    return told.age or None, told.sex
 
 
 VINDR_CXR = Adapter(
