@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch.nn import functional
 
 from coread.domain.errors import Misconfigured
@@ -27,6 +28,8 @@ from coread.imaging.plan import (
 )
 from coread.models.errors import BadImport, GoldenMismatch, ProcessFailed, UnloadableGraph
 from coread.models.importing import NOT_VALIDATED, Described, ImportedOutput, import_onnx, import_process
+from coread.models.lineage import read_record
+from coread.models.package import verify_package
 from coread.models.process import ProcessGraph, ProcessPlan, process_from_json, process_to_json
 from coread.models.session import open_session
 from coread.readers.registry import planned_reader
@@ -87,6 +90,36 @@ def test_a_package_is_never_overwritten_and_junk_is_no_graph(tmp_path: Path) -> 
         import_onnx(tmp_path / "junk.onnx", tmp_path / "package", PLAN, ABOUT, OUTPUTS)
     with pytest.raises(BadImport, match="cannot be read"):
         import_onnx(tmp_path / "absent.onnx", tmp_path / "package", PLAN, ABOUT, OUTPUTS)
+
+
+def broken_graph() -> bytes:
+    """Its answer is a number; a second output, which no plan asks for, is none."""
+    nodes = [
+        helper.make_node("ReduceMax", ["image"], ["logit"], axes=[2, 3], keepdims=0),
+        helper.make_node("Neg", ["image"], ["negative"]),
+        helper.make_node("Log", ["negative"], ["none"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])
+    logit = helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["n", 1])
+    none = helper.make_tensor_value_info("none", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])
+    graph = helper.make_graph(nodes, "broken", [image], [logit, none])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    return bytes(model.SerializeToString())
+
+
+def test_a_graph_that_its_golden_cases_do_not_prove_leaves_nothing_to_install(tmp_path: Path) -> None:
+    (tmp_path / "foreign.onnx").write_bytes(broken_graph())
+    with pytest.raises(GoldenMismatch, match="golden cases differ"):
+        import_onnx(tmp_path / "foreign.onnx", tmp_path / "package", PLAN, ABOUT, OUTPUTS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign.onnx"]
+
+
+def test_what_is_told_of_an_import_is_what_lies_there(tmp_path: Path) -> None:
+    locked = import_onnx(graph_file(tmp_path), tmp_path / "package", PLAN, ABOUT, OUTPUTS)
+    assert locked.package == verify_package(tmp_path / "package/model", tmp_path / "package/card.toml")
+    assert locked.record == read_record(tmp_path / "package")
+    assert locked.record.inputs == {"package": locked.package.digest}
 
 
 def test_plans_survive_the_file_and_nonsense_is_refused() -> None:

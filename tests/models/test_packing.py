@@ -10,7 +10,7 @@ from coread.domain.cards import Estimate
 from coread.domain.codes import Code
 from coread.imaging.plan import plan_from_json
 from coread.models.calibration import calibration_from_json
-from coread.models.errors import BadImport
+from coread.models.errors import BadImport, BrokenLineage
 from coread.models.importing import Described
 from coread.models.lineage import read_record, write_record
 from coread.models.locking import Locked
@@ -127,6 +127,21 @@ def test_a_calibration_of_another_run_is_refused(made: tuple[Path, Path], tmp_pa
     other = make_run(tmp_path / "another", covariates=[], note="other")
     with pytest.raises(BadImport, match="was not made from"):
         pack_run(other, made[1], tmp_path / "release", WANTED)
+
+
+def test_a_run_that_does_not_come_from_the_records_named_leaves_nothing_to_install(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "stranger").mkdir()
+    write_record(tmp_path / "stranger", "split", inputs={}, outputs=[])
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(BrokenLineage, match="does not come from"):
+        pack(made, tmp_path / "release", records=(tmp_path / "stranger",))
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    locked = pack(made, tmp_path / "release")
+    assert locked.package.folder == tmp_path / "release/model"
+    assert locked.record == read_record(tmp_path / "release")
+    assert locked.record.parents == (read_record(made[0]).digest, read_record(made[1]).digest)
 
 
 @pytest.mark.parametrize(

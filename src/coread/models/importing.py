@@ -30,8 +30,11 @@ from coread.models.card_text import card_toml
 from coread.models.errors import BadImport
 from coread.models.golden import save_golden_case
 from coread.models.graphs import load_graph
+from coread.models.lineage import read_record
 from coread.models.locking import CARD, DATA_STATEMENT, LICENCE, MODEL, Locked, LockPlan, lock_release
+from coread.models.package import verify_package
 from coread.models.process import GRAPH, ProcessGraph, ProcessPlan, process_to_json
+from coread.models.signing import read_signature
 
 PLAN = "preprocessing.json"
 NOT_VALIDATED = "Not validated with this package: no sensitivity, specificity or calibration was measured."
@@ -160,23 +163,26 @@ def write_texts(folder: Path, card: ReaderCard, about: Described) -> None:
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """Give a folder beside ``out`` that takes its name when the block ends well, and is gone otherwise."""
+def whole_folder(out: Path, plan: LockPlan | None = None) -> Iterator[Path]:
+    """Give a folder beside ``out`` that is locked and takes its name when the block ends well, and is gone otherwise.
+
+    Records and golden cases are proved before it has its name: what fails leaves nothing that could be installed.
+    """
     if out.exists():
         raise Misconfigured(f"{out} is there already: a package is never overwritten. Name another folder.")
     beside = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
     try:
         beside.mkdir(parents=True)
         yield beside
-        lock_release(beside, LockPlan(prove=False))
+        lock_release(beside, plan)
         beside.rename(out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
 def proved(out: Path) -> Locked:
-    """Lock a finished folder once more under its final name and return what was locked."""
-    return lock_release(out)
+    """Read a finished folder again under its final name and return what was locked; nothing in it is changed."""
+    return Locked(verify_package(out / MODEL, out / CARD), read_signature(out), read_record(out))
 
 
 def _write_goldens(model: Path, data: bytes, plan: PlanarPlan) -> None:

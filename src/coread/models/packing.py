@@ -18,9 +18,9 @@ from coread.imaging.plan import PlanarPlan, PlannedOutput
 from coread.models.calibration import Calibration, calibration_from_json, calibration_to_json
 from coread.models.card_text import card_toml
 from coread.models.errors import BadImport
-from coread.models.importing import Described, ImportedOutput, whole_folder, write_graph_package
+from coread.models.importing import Described, ImportedOutput, proved, whole_folder, write_graph_package
 from coread.models.lineage import read_record, sha256_of
-from coread.models.locking import CARD, DATA_STATEMENT, LICENCE, MODEL, Locked, LockPlan, lock_release
+from coread.models.locking import CARD, DATA_STATEMENT, LICENCE, MODEL, Locked, LockPlan
 
 NETWORK, PLAN, CALIBRATION, POINTS = "network.onnx", "plan.json", "calibration.json", "operating_points.toml"
 _SAME_THRESHOLD = 2e-6
@@ -84,11 +84,11 @@ def pack_run(
         for label in labels
     ]
     imported = [ImportedOutput(item.key, item.name, item.concept) for item in outputs]
-    with whole_folder(out) as folder:
+    with whole_folder(out, LockPlan(records=(*records, run, calibrated))) as folder:
         write_graph_package(folder, (run / NETWORK).read_bytes(), plan, wanted.about, imported)
         (folder / MODEL / CALIBRATION).write_text(_curves(calibrated, keys), encoding="utf-8")
         _write_texts(folder, _card(outputs, plan, wanted, numbers), wanted.about, measured=numbers is not None)
-    return lock_release(out, LockPlan(records=(*records, run, calibrated)))
+    return proved(out)
 
 
 def _write_texts(folder: Path, card: ReaderCard, about: Described, *, measured: bool) -> None:
