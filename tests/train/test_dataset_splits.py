@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from coread.app.cli.main import app
+from coread.app.cohorts import CohortPlan, cohort_of
 from coread.models.lineage import read_record
 from coread.train.dataset_build import BuildPlan, build_dataset
 from coread.train.dataset_split import duplicates_of, one_class_labels, split_dataset
@@ -194,6 +195,52 @@ def test_drawn_masks_go_with_the_split(tmp_path: Path) -> None:
     (tmp_path / "split" / "masks" / "5.png").unlink()
     with pytest.raises(Exception, match=r"masks/5\.png is not the file"):
         read_index(tmp_path / "split")
+
+
+def test_pictures_in_the_sets_own_folder_lie_once_in_the_split_and_become_a_cohort(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "set"
+    for name in ("images", "plain"):
+        (folder / name).mkdir(parents=True)
+    rows = []
+    for number in range(8):
+        place = "plain" if number % 2 else "images"
+        Image.fromarray(_scene(number).astype(np.uint8)).save(folder / place / f"{number}.png")
+        Image.fromarray(np.ones((4, 4), np.uint8)).save(folder / "plain" / f"{number}_mask.png")
+        own = "" if number % 2 else "dataset:"
+        mask = f"plain/{number}_mask.png"
+        rows.append(row(number, path=f"{own}{place}/{number}.png", mask=mask, labels={"ill": 1.0}))
+    write_index(ImageIndex("made up", folder, tuple(rows), folder), step="dataset build")
+
+    def no_link(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("os.link", no_link)
+    split_dataset(folder, tmp_path / "split", SplitPlan(SplitBy.GROUP, {"train": 50, "test": 50}))
+    found = sorted(path.relative_to(tmp_path / "split").as_posix() for path in (tmp_path / "split").rglob("*.*"))
+    pictures = [f"images/{n}.png" for n in range(0, 8, 2)] + [f"plain/{n}.png" for n in range(1, 8, 2)]
+    masks = [f"plain/{n}_mask.png" for n in range(8)]
+    assert found == sorted(["dataset.json", "index.parquet", "record.json", *pictures, *masks])
+    cohort = cohort_of(tmp_path / "split", tmp_path / "cohort", CohortPlan())
+    files = [reference.file for case in cohort.cases for reference in case.files]
+    assert files
+    assert all((cohort.root / file).is_file() for file in files)
+
+
+def test_moved_dates_are_no_order_in_time(tmp_path: Path) -> None:
+    rows = tuple(row(n, date=f"200{n}-01-01") for n in range(6))
+    index = ImageIndex("moved", tmp_path, rows, tmp_path / "set")
+    moved = {"profile": ["113100 Basic Application Confidentiality Profile", "113107 Retain Longitudinal"]}
+    write_index(index, step="dataset build", settings={"deidentify": moved})
+    by_group = SplitPlan(SplitBy.GROUP, folds(2))
+    split_dataset(tmp_path / "set", tmp_path / "split", by_group, images=False)
+    for folder in ("set", "split"):
+        with pytest.raises(BadPlan, match="the dates of moved were moved"):
+            split_dataset(tmp_path / folder, tmp_path / "again", SplitPlan(SplitBy.TIME, folds(2)), images=False)
+    write_index(replace(index, folder=tmp_path / "mimic", adapter="mimic_cxr"), step="dataset build")
+    with pytest.raises(BadPlan, match="were moved"):
+        split_dataset(tmp_path / "mimic", tmp_path / "again", SplitPlan(SplitBy.TIME, folds(2)), images=False)
 
 
 def test_a_part_with_one_class_is_named(tmp_path: Path) -> None:

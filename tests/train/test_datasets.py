@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from coread.domain.errors import InvalidRecord
 from coread.models.errors import BrokenLineage
-from coread.models.lineage import read_record
+from coread.models.lineage import read_record, sha256_of
+from coread.train.adapters import ADAPTERS
+from coread.train.adapters.contract import Adapter, Draft, ReadOptions
 from coread.train.dataset_build import JOURNAL, BuildPlan, build_dataset
 from coread.train.datasets import Box, ImageIndex, ImageRow, digest_of_rows, read_index, write_index
 from coread.train.errors import CannotWrite, CorruptImage, DataMissing, DatasetExists, MissingExtra
@@ -146,6 +149,40 @@ def test_a_build_that_was_stopped_goes_on_and_gives_the_same_set(
     assert len(opened) == 44
     assert built.digest == build_dataset(_plan(made_up_set, tmp_path / "again")).digest
     assert not (tmp_path / "set.partial").exists()
+
+
+def test_a_build_with_another_plan_takes_nothing_over_and_every_image_has_its_own_mask(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(source / "a.png")
+    shade = 1
+
+    def read(_: Path, __: ReadOptions) -> list[Draft]:
+        def drawn(name: str) -> Draft:
+            return Draft(ImageRow(name, "a.png"), lambda: np.full((4, 4), shade + len(name), np.uint8))
+
+        return [drawn("a/b"), drawn("a_b")]
+
+    def stop(done: int, total: int) -> None:
+        if done == total:
+            raise KeyboardInterrupt
+
+    adapter = Adapter("made up", "none", "none", read, "a.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ADAPTERS, "made_up", adapter)
+        plan = BuildPlan("made_up", source, tmp_path / "set")
+        with pytest.raises(KeyboardInterrupt):
+            build_dataset(plan, stop)
+        kept = list((tmp_path / "set.partial" / "masks").iterdir())
+        assert len(kept) == 2
+        shade = 100
+        built = build_dataset(replace(plan, options=ReadOptions(labels=("other",))))
+    with PictureStore.of(built) as store:
+        assert [int(store.pixels(one.mask)[0, 0]) for one in built.rows] == [103, 103]
+    assert len({one.mask for one in built.rows}) == 2
+    found = read_index(tmp_path / "set")
+    assert found.mask_digests == {one.mask: sha256_of(found.place(one.mask)) for one in found.rows}
+    assert not list((tmp_path / "set").glob(".*"))
 
 
 def test_a_build_that_was_killed_leaves_nothing_that_looks_finished_and_goes_on(

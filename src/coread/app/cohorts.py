@@ -49,17 +49,17 @@ def cohort_of(folder: Path, out: Path, plan: CohortPlan) -> "Cohort":
     outputs = plan.outputs or {label: label.lower().replace(" ", "_") for label in index.labels}
     if unknown := sorted(set(outputs) - set(index.labels)):
         raise NoSuchPart(f"{folder} has no label {unknown[0]!r}; it has {', '.join(index.labels)}")
-    return write_cohort(out, _description(index, plan), [_case(row, outputs) for row in rows])
+    return write_cohort(out, _description(index, rows, plan), [_case(row, outputs) for row in rows])
 
 
-def _description(index: "ImageIndex", plan: CohortPlan) -> dict[str, Any]:
+def _description(index: "ImageIndex", rows: Sequence["ImageRow"], plan: CohortPlan) -> dict[str, Any]:
     wrap: dict[str, Any] = {"modality": plan.modality, "body_part": plan.body_part}
     if plan.spacing_mm is not None:
         wrap["spacing_mm"] = plan.spacing_mm
     sources = sorted({row.label_source for row in index.rows} - {""})
     return {
         "name": f"{index.name} {plan.part}".replace("_", " "),
-        "root": str(index.root.resolve()),
+        "root": str(_root(index, rows)),
         "data": index.name,
         "split": plan.split or f"part {plan.part} of a split by group",
         "licence": index.licence,
@@ -86,8 +86,23 @@ def _case(row: "ImageRow", outputs: Mapping[str, str]) -> dict[str, Any]:
     return case
 
 
+def _root(index: "ImageIndex", rows: Sequence["ImageRow"]) -> Path:
+    """Return the one folder that all images lie below: the source's, or the set's own with its copies."""
+    from coread.train.datasets import OWN
+
+    own = [row.path.startswith(OWN) for row in rows]
+    if not any(own):
+        return index.root.resolve()
+    if not all(own) and index.folder.resolve() != index.root.resolve():
+        raise NoSuchPart(f"{index.folder} keeps some images itself and points to others: a cohort has one root")
+    return index.folder.resolve()
+
+
 def _file(path: str) -> str:
-    """Write the place of an image as cohorts do: entries of arrays have their name and number in another order."""
+    """Write the place of an image as cohorts do: below their root, and name and number of entries in another order."""
+    from coread.train.datasets import OWN
+
+    path = path.removeprefix(OWN)
     found = _ENTRY.match(path)
     return f"{found['file']}#{found['name'] or ''}[{found['entry']}]" if found else path
 

@@ -6,9 +6,11 @@ killed goes on where it stopped: images that were already opened and did not cha
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +27,7 @@ from coread.train.errors import CannotWrite, DataMissing, DatasetExists
 from coread.train.pictures import PictureStore
 
 JOURNAL = "opened.jsonl"
-_LOCK = ".lock"
+_LOCK, _PLAN = ".lock", ".plan.json"
 _SHOWN = 5
 _AT_ONCE = 256
 """Images handed to the threads together: a build that is stopped ends after these at the latest."""
@@ -57,13 +59,14 @@ def build_dataset(plan: BuildPlan, progress: Progress = lambda _done, _total: No
     if plan.adapter not in ADAPTERS:
         raise DataMissing(f"there is no adapter {plan.adapter!r}; there are: {', '.join(sorted(ADAPTERS))}")
     adapter = ADAPTERS[plan.adapter]
-    with partial_folder(plan.folder) as partial:
+    with partial_folder(plan.folder, _identity(plan)) as partial:
         drafts = list(adapter.read(plan.source, plan.options))
         if not drafts:
             raise DataMissing(f"{plan.source} holds no image that {plan.adapter} knows: {adapter.layout}")
         cleaner = Deidentifier.of(plan.deidentify, plan.source, partial) if plan.deidentify is not None else None
         with PictureStore(plan.source, partial) as store, _Journal(partial / JOURNAL) as journal:
-            opened = _Opener(plan, store, journal, cleaner).open_all(drafts, progress)
+            opener = _Opener(plan, store, journal, cleaner)
+            opened = opener.open_all(drafts, progress)
         (partial / JOURNAL).unlink(missing_ok=True)
         rows = tuple(row for row, problem in opened if not problem)
         if cleaner is not None:
@@ -79,6 +82,7 @@ def build_dataset(plan: BuildPlan, progress: Progress = lambda _done, _total: No
             citation=adapter.citation,
             adapter=plan.adapter,
             left_out=() if cleaner is not None else tuple((row.image_id, text) for row, text in opened if text),
+            mask_digests={row.mask: opener.mask_digests[row.mask] for row in rows if row.mask},
         )
         written = write_index(
             index,
@@ -102,9 +106,10 @@ def _own_files(folder: Path, rows: Sequence[ImageRow]) -> list[str]:
 
 
 @contextlib.contextmanager
-def partial_folder(folder: Path) -> Iterator[Path]:
+def partial_folder(folder: Path, plan: Mapping[str, Any]) -> Iterator[Path]:
     """Yield ``FOLDER.partial``, renamed to FOLDER at the end; kept as it is when the step fails, to go on from there.
 
+    What a step with another ``plan`` left there is removed first: its masks and copies would be taken for this one's.
     Raises DatasetExists when FOLDER holds anything, or when another process works on it.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -117,7 +122,9 @@ def partial_folder(folder: Path) -> Iterator[Path]:
         except OSError as problem:
             raise DatasetExists(f"another process is building {folder} now") from problem
         try:
+            _only_of(partial, json.dumps(plan, sort_keys=True))
             yield partial
+            (partial / _PLAN).unlink()
             (partial / _LOCK).unlink()
             if folder.exists():
                 folder.rmdir()
@@ -126,11 +133,42 @@ def partial_folder(folder: Path) -> Iterator[Path]:
             raise CannotWrite(f"{folder} cannot be made: {problem}. Run it again when that is mended") from problem
 
 
+def _only_of(partial: Path, plan: str) -> None:
+    """Leave in the folder only what a step with the same plan made, and note the plan."""
+    note = partial / _PLAN
+    if note.is_file() and note.read_text(encoding="utf-8") == plan:
+        return
+    for path in partial.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
+    beside = note.with_suffix(".tmp")
+    beside.write_text(plan, encoding="utf-8")
+    beside.replace(note)
+
+
+def _identity(plan: BuildPlan) -> dict[str, Any]:
+    """Return what decides the masks and copies that a build makes; which images were released by hand does not."""
+    table, rules = plan.options.table, plan.deidentify
+    tables = {} if not plan.source.is_dir() else {
+        path.name: [path.stat().st_size, path.stat().st_mtime_ns]
+        for pattern in ("*.csv", "*.json") for path in sorted(plan.source.glob(pattern)) if path.is_file()
+    }  # fmt: skip
+    return _settings(plan) | {
+        "source": str(plan.source.resolve()),
+        "tables_of_source": tables,
+        "table": sha256_of(table) if table is not None and table.is_file() else "",
+        "deidentify": [*sorted(rules.options), str(rules.key_file)] if rules is not None else None,
+    }
+
+
 class _Opener:
     """Opens the image of every draft, draws its mask, and says what is wrong with it."""
 
     def __init__(self, plan: BuildPlan, store: PictureStore, journal: "_Journal", cleaner: Deidentifier | None) -> None:
         self._plan, self._store, self._journal, self._cleaner = plan, store, journal, cleaner
+        self.mask_digests: dict[str, str] = {}
 
     def open_all(self, drafts: Sequence[Draft], progress: Progress) -> list[tuple[ImageRow, str]]:
         """Return every row with its digest, and with a problem where there is one."""
@@ -164,8 +202,9 @@ class _Opener:
             digest = self._digest(row.path)
             if draft.draw is not None:
                 row = replace(row, mask=self._drawn(row.image_id, draft.draw))
+                self.mask_digests[row.mask] = self._store.sha256(row.mask)
             elif row.mask:
-                self._digest(row.mask)
+                self.mask_digests[row.mask] = self._digest(row.mask)
             if self._cleaner is not None:
                 row = self._cleaner.row(row)
                 digest = self._store.sha256(row.path)
@@ -193,7 +232,7 @@ class _Opener:
 
         if self._cleaner is not None:
             image_id = self._cleaner.profile.pseudonyms.name("mask", image_id)
-        name = f"masks/{image_id.replace('/', '_')}.png"
+        name = f"masks/{hashlib.sha256(image_id.encode()).hexdigest()[:32]}.png"
         target = self._store.file(OWN) / name
         if not target.is_file():
             target.parent.mkdir(exist_ok=True)
@@ -234,8 +273,6 @@ class _Journal:
 
 def _inputs(rows: Sequence[ImageRow], plan: BuildPlan) -> dict[str, str]:
     """Name what went in: the digest over all images, and the table of labels where one was named."""
-    import hashlib
-
     images = hashlib.sha256("\n".join(sorted(row.sha256 for row in rows)).encode()).hexdigest()
     inputs = {"images": images}
     if plan.options.table is not None:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coread.models.lineage import read_record
+from coread.imaging.deidentification.rules import METHODS, Option
+from coread.models.lineage import StepRecord, read_record
 from coread.train.dataset_build import partial_folder
 from coread.train.datasets import DATASET, INDEX, OWN, ImageIndex, read_index, write_index
+from coread.train.errors import BadPlan
 from coread.train.leaks import Duplicate, find_duplicates, find_leaks, fingerprints, require_no_leak
-from coread.train.splits import SplitPlan, split_rows
+from coread.train.splits import SplitBy, SplitPlan, split_rows
 
 Progress = Callable[[int, int], None]
+_MOVED_DATES = METHODS[Option.DATES][0]
+_SOURCES_WITH_MOVED_DATES = ("mimic_cxr",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +40,44 @@ def split_dataset(
 ) -> SplitResult:
     """Split the data set in ``folder`` into ``out``; with ``images`` duplicates are found and kept together."""
     index = read_index(folder)
+    parent = read_record(folder)
+    _require_true_dates(index, parent, plan)
     duplicates = find_duplicates(fingerprints(index, progress)) if images else ()
     rows = split_rows(index.rows, plan, [(pair.one, pair.other) for pair in duplicates])
     require_no_leak(find_leaks(rows, duplicates))
-    parent = read_record(folder)
-    with partial_folder(out) as partial:
-        own = [path for row in rows for path in (row.path, row.mask) if path.startswith(OWN)]
-        for path in own:
-            _link(index.place(path), partial / path.removeprefix(OWN).split("#", 1)[0])
+    settings = {
+        "by": plan.by, "shares": dict(plan.shares), "seed": plan.seed, "labels": list(plan.labels),
+        "images_compared": images, "duplicate_pairs": len(duplicates),
+    }  # fmt: skip
+    if dates := parent.settings.get("deidentify"):
+        settings["deidentify"] = dates
+    with partial_folder(out, settings | {"parent": parent.digest}) as partial:
+        used = [path for row in rows for path in (row.path, row.mask) if path]
+        own = [path for path in used if path.startswith(OWN)]
         root = partial if index.root.resolve() == folder.resolve() else index.root
-        if root == partial:
-            for row in rows:
-                _link(index.place(row.path), partial / row.path.split("!", 1)[0].split("#", 1)[0])
+        for path in used if root == partial else own:
+            _link(index.place(path), partial / path.removeprefix(OWN).split("!", 1)[0].split("#", 1)[0])
         written = write_index(
             replace(index, rows=rows, folder=partial, root=root),
             step="split",
             inputs={INDEX: parent.outputs[INDEX], DATASET: parent.outputs[DATASET]},
             parents=(parent,),
-            settings={
-                "by": plan.by, "shares": dict(plan.shares), "seed": plan.seed, "labels": list(plan.labels),
-                "images_compared": images, "duplicate_pairs": len(duplicates),
-            },
+            settings=settings,
             outputs=sorted({path.removeprefix(OWN) for path in own if path.startswith(OWN + "masks/")}),
         )  # fmt: skip
     final = replace(written, folder=out, root=out if root == partial else index.root)
     return SplitResult(final, len(duplicates), one_class_labels(final))
+
+
+def _require_true_dates(index: ImageIndex, record: StepRecord, plan: SplitPlan) -> None:
+    """Raise BadPlan for a split by time when every patient's dates were moved by other days."""
+    done = record.settings.get("deidentify") or {}
+    moved = any(str(step).startswith(_MOVED_DATES) for step in done.get("profile", ()))
+    if plan.by is SplitBy.TIME and (moved or index.adapter in _SOURCES_WITH_MOVED_DATES):
+        raise BadPlan(
+            f"the dates of {index.name} were moved, each patient's by other days: they say nothing about what was "
+            "earlier. Divide by patient, group or site"
+        )
 
 
 def duplicates_of(index: ImageIndex, progress: Progress = lambda _done, _total: None) -> tuple[Duplicate, ...]:
@@ -89,4 +106,6 @@ def _link(source: Path, target: Path) -> None:
     with contextlib.suppress(OSError):
         os.link(source, target)
         return
-    shutil.copyfile(source, target)
+    beside = target.with_name(f".{target.name}.partial")
+    shutil.copyfile(source, beside)
+    beside.replace(target)

@@ -112,6 +112,8 @@ class ImageIndex:
     digest: str = ""
     left_out: tuple[tuple[str, str], ...] = ()
     """(image, reason) of rows that the build was told to leave out."""
+    mask_digests: Mapping[str, str] = field(default_factory=dict)
+    """Mask -> SHA-256 when the set was built; sets of before know none."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -163,6 +165,7 @@ def read_index(folder: Path, *, root: Path | None = None) -> ImageIndex:
         adapter=str(about["adapter"]),
         digest=digest,
         left_out=tuple((str(image), str(reason)) for image, reason in about["left_out"]),
+        mask_digests={str(mask): str(sha) for mask, sha in about.get("mask_digests", {}).items()},
     )
 
 
@@ -198,6 +201,8 @@ def write_index(
         "labels": list(index.labels), "left_out": [list(entry) for entry in index.left_out],
         "digest": finished.digest,
     }  # fmt: skip
+    if index.mask_digests:
+        about["mask_digests"] = dict(sorted(index.mask_digests.items()))
     beside = folder / f".{DATASET}"
     beside.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     beside.replace(folder / DATASET)

@@ -19,7 +19,7 @@ from coread.domain.errors import CoreadError
 from coread.imaging.stretch import stretched
 from coread.train.datasets import ImageIndex, ImageRow
 from coread.train.errors import CorruptImage, DataMissing
-from coread.train.pictures import PictureStore, Place
+from coread.train.pictures import PictureStore, Place, digested_whole
 from coread.train.recipes import HeadSource, ImagePlan
 from coread.train.targets import UNKNOWN_MASK, mask_labels, nothing_to_find
 from coread.train.tasks import Segmentation
@@ -69,7 +69,9 @@ def cache_key(index: ImageIndex, plan: ImagePlan, masks: Sequence[HeadSource]) -
     """Return a name that changes with the rows, their order, and everything that decides the decoded numbers."""
     body = {
         "schema": SCHEMA,
-        "rows": [[row.image_id, row.path, row.sha256, row.mask] for row in index.rows],
+        "rows": [
+            [row.image_id, row.path, row.sha256, row.mask, index.mask_digests.get(row.mask, "")] for row in index.rows
+        ],
         "root": str(index.root),
         "digest": index.digest,
         "plan": asdict(plan),
@@ -94,6 +96,7 @@ def _decode(index: ImageIndex, plan: ImagePlan, masks: Sequence[HeadSource], fol
     shapes = np.zeros((count, 2), dtype=np.int64)
     damaged: dict[int, str] = {}
     with PictureStore.of(index) as store, ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
+        proof = _Proof(store)
 
         def one(number: int) -> tuple[int, str]:
             row = index.rows[number]
@@ -103,6 +106,9 @@ def _decode(index: ImageIndex, plan: ImagePlan, masks: Sequence[HeadSource], fol
                 shapes[number] = pixels.shape[-2:] if len(plan.side) == 3 else pixels.shape[:2]
                 for source in masks:
                     drawn[source.head.name][number] = _mask(store, row, source, plan)
+                proof.check(row.path, row.sha256)
+                if masks and row.mask:
+                    proof.check(row.mask, index.mask_digests.get(row.mask, ""))
             except (DataMissing, CorruptImage) as problem:
                 return number, str(problem)
             except CoreadError as problem:  # what imaging refuses: the image cannot be learned from either
@@ -121,6 +127,27 @@ def _decode(index: ImageIndex, plan: ImagePlan, masks: Sequence[HeadSource], fol
     (part / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
+
+
+class _Proof:
+    """Compares what is opened with the digests of the index; a film of many frames is digested once."""
+
+    def __init__(self, store: PictureStore) -> None:
+        self._store = store
+        self._of_files: dict[str, str] = {}
+
+    def check(self, path: str, digest: str) -> None:
+        """Raise CorruptImage when the file is another one than when the set was built; an empty digest says nothing."""
+        if digest and self._digest(path) != digest:
+            raise CorruptImage(f"{path} is not the file that the data set was built from: its SHA-256 is another")
+
+    def _digest(self, path: str) -> str:
+        if not digested_whole(path):
+            return self._store.sha256(path)
+        file = Place.of(path).file
+        if file not in self._of_files:
+            self._of_files[file] = self._store.sha256(path)
+        return self._of_files[file]
 
 
 def raise_damaged(index: ImageIndex, damaged: dict[int, str]) -> None:

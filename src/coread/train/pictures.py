@@ -48,6 +48,12 @@ class Place:
         return cls(file, member, entry)
 
 
+def digested_whole(path: str) -> bool:
+    """Say whether the digest of this entry or frame is that of its whole file, so that all its frames share it."""
+    place = Place.of(path)
+    return place.entry >= 0 and not place.member and not place.file.lower().endswith(ARRAYS)
+
+
 class PictureStore:
     """Reads images below a root; keeps archives open and a few arrays in memory. Safe to use from several threads."""
 
