@@ -56,9 +56,12 @@ storage = "float16"
 """
 
 
-def made_up_dataset(folder: Path, *, count: int = 48, changes: Mapping[int, Mapping[str, Any]] | None = None) -> Path:
+def made_up_dataset(
+    folder: Path, *, count: int = 48, changes: Mapping[int, Mapping[str, Any]] | None = None,
+    name: str = "shapes", seed: int = 4, adapter: str = "",
+) -> Path:  # fmt: skip
     """Write pictures, masks and index of ``count`` generated images; ``changes`` overwrite fields of single rows."""
-    data = shapes(count, seed=4)
+    data = shapes(count, seed=seed)
     (folder / "images").mkdir(parents=True)
     rows = []
     for i in range(count):
@@ -81,7 +84,7 @@ def made_up_dataset(folder: Path, *, count: int = 48, changes: Mapping[int, Mapp
             part=("train", "train", "train", "tune", "tune", "test")[(i // 2) % 6],
         )
         rows.append(replace(row, **(changes or {}).get(i, {})))
-    index = ImageIndex(name="shapes", root=folder, rows=tuple(rows), folder=folder, licence="generated")
+    index = ImageIndex(name=name, root=folder, rows=tuple(rows), folder=folder, licence="generated", adapter=adapter)
     write_index(index, step="split")
     return folder
 

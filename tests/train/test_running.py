@@ -3,10 +3,11 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,19 @@ from PIL import Image
 from coread.domain.errors import CoreadError
 from coread.models.errors import BrokenLineage
 from coread.models.graphs import load_graph
-from coread.models.lineage import read_record
+from coread.models.lineage import read_record, sha256_of
 from coread.models.predictions import read_predictions
 from coread.train.augmenting import AugmentPlan
+from coread.train.datasets import ImageIndex, read_index
+from coread.train.decoded import decode_index
 from coread.train.errors import BadPlan, BadTarget, CorruptImage, DataMissing, Leak, OneClass
 from coread.train.fit import read_fitted
+from coread.train.gathering import gather
 from coread.train.module import FitPlan
+from coread.train.networks import NetworkPlan
 from coread.train.recipes import ExportPlan, ImagePlan, Recipe, read_recipe
 from coread.train.running import run_recipe
+from coread.train.selfsupervised import SelfPlan, teach_encoder
 from tests.train.made_up import made_up_dataset, write_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -71,8 +77,6 @@ def test_the_graph_says_what_the_predictions_say(finished: Path) -> None:
     tables = {table.output: table for table in read_predictions(run / "predictions.parquet", ["tune", "test"])}
     assert {"round", "square"} <= set(tables)
     recipe = read_recipe(finished / "recipe.toml")
-    from coread.train.gathering import gather
-
     gathered = gather(recipe, finished / "cache", lambda *_: None)
     rows = gathered.rows(["test"])
     data = gathered.data.subset(rows)
@@ -99,8 +103,6 @@ def test_a_finished_run_is_read_back_and_never_touched(finished: Path) -> None:
 
 
 def test_a_run_whose_files_were_changed_is_not_trusted(finished: Path, tmp_path: Path) -> None:
-    import shutil
-
     copied = shutil.copytree(finished / "run", tmp_path / "run")
     (copied / "predictions.parquet").write_bytes(b"x")
     with pytest.raises(BrokenLineage, match=r"predictions\.parquet"):
@@ -201,6 +203,130 @@ def test_damaged_images_can_be_skipped_and_are_listed(tmp_path: Path) -> None:
     assert summary.left_out == 2
     left_out = json.loads((tmp_path / "run" / "data.json").read_text())["left_out"]
     assert set(left_out) == {"image3", "image5"}
+
+
+TWO = 'datasets = ["shapes", "others"]'
+
+
+def test_sets_with_one_name_are_refused(tmp_path: Path) -> None:
+    made_up_dataset(tmp_path / "shapes")
+    made_up_dataset(tmp_path / "others", seed=5)
+    with pytest.raises(BadPlan, match=r"two data sets are called shapes: .*others"):
+        run_recipe(write_recipe(tmp_path, datasets=TWO), tmp_path / "run")
+
+
+def test_a_picture_in_the_train_part_of_one_set_and_the_test_part_of_another_is_a_leak(tmp_path: Path) -> None:
+    made_up_dataset(tmp_path / "shapes")
+    copied = tmp_path / "shapes" / "images" / "0.png"
+    digest = sha256_of(copied)
+    made_up_dataset(tmp_path / "others", seed=5, name="others", changes={11: {"sha256": digest}})
+    shutil.copyfile(copied, tmp_path / "others" / "images" / "11.png")
+    with pytest.raises(Leak, match=f"picture {digest} stands in parts 0 and 2"):
+        gather(read_recipe(write_recipe(tmp_path, datasets=TWO)), tmp_path / "cache", lambda *_: None)
+
+
+def test_a_patient_of_two_sets_that_one_adapter_read_is_one_patient(tmp_path: Path) -> None:
+    made_up_dataset(tmp_path / "shapes")
+    made_up_dataset(tmp_path / "others", seed=5, name="others")
+    recipe = read_recipe(write_recipe(tmp_path, datasets=TWO))
+    assert len(set(gather(recipe, tmp_path / "cache", lambda *_: None).data.groups)) == 48, "of two adapters: 24 each"
+    rebuilt(tmp_path / "shapes", adapter="dicom_table")
+    rebuilt(tmp_path / "others", seed=5, name="others", adapter="dicom_table")
+    assert len(set(gather(recipe, tmp_path / "cache", lambda *_: None).data.groups)) == 24
+    rebuilt(
+        tmp_path / "others",
+        seed=5,
+        name="others",
+        adapter="dicom_table",
+        changes={0: {"part": "test"}, 1: {"part": "test"}},
+    )
+    with pytest.raises(Leak, match="patient dicom_table/patient0 stands in parts 0 and 2"):
+        gather(recipe, tmp_path / "cache", lambda *_: None)
+
+
+def rebuilt(folder: Path, **changed: Any) -> None:
+    """Make a data set in place of another, as somebody does who builds it again under the same path."""
+    shutil.rmtree(folder)
+    made_up_dataset(folder, **changed)
+
+
+def test_a_finished_run_over_a_set_that_was_built_again_is_not_read_back(tmp_path: Path) -> None:
+    made_up_dataset(tmp_path / "shapes", count=24)
+    recipe = write_recipe(tmp_path, epochs="epochs = 1")
+    first = run_recipe(recipe, tmp_path / "run")
+    assert run_recipe(recipe, tmp_path / "run") == first
+    rebuilt(tmp_path / "shapes", count=24, changes={3: {"age": 70.0}})
+    with pytest.raises(BadPlan, match=r"holds a run over other data \(shapes changed since\)"):
+        run_recipe(recipe, tmp_path / "run")
+    shutil.rmtree(tmp_path / "shapes")
+    assert run_recipe(recipe, tmp_path / "run") == first, "without its data a run still is what it was"
+
+
+def test_a_run_begins_with_a_taught_encoder_and_learns_from_images_without_labels(tmp_path: Path) -> None:
+    network = NetworkPlan(widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), stem_stride=2)
+    plan = SelfPlan(network=network, epochs=1, batch=8, patch=8, width=16)
+    teach_encoder(np.random.default_rng(0).integers(0, 255, (24, 1, 32, 32), np.uint8), plan, tmp_path / "encoder")
+    loose = {i: {"part": "loose", "labels": {}, "boxes": (), "mask": ""} for i in range(8)}
+    made_up_dataset(tmp_path / "shapes", changes=loose)
+    top = 'encoder = "encoder"\nunlabelled = ["loose"]\nunlabelled_plan = {method = "mean_teacher", batch = 4}'
+    recipe = write_recipe(tmp_path, top, epochs="epochs = 1")
+    text = recipe.read_text()
+    without_boxes = text[: text.index('[[heads]]\ntask = "Boxes"')] + text[text.index("[fit]") :]
+    recipe.write_text(without_boxes)
+    assert run_recipe(recipe, tmp_path / "run") is not None
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert data["unlabelled"] == 8
+    assert data["encoder"] == read_record(tmp_path / "run").inputs["encoder"]
+    facts = json.loads((tmp_path / "run" / "fit" / "fitted.json").read_text())
+    assert facts["network"]["widths"] == [8, 8, 8, 8]
+    assert facts["unlabelled"]["images"] == 8
+    recipe.write_text(without_boxes + "\n[network]\nwidths = [4, 4]\ndepths = [1, 1]\n")
+    with pytest.raises(BadPlan, match="the encoder does not fit this network"):
+        run_recipe(recipe, tmp_path / "other")
+    recipe.write_text(without_boxes.replace('"encoder"', '"nowhere"'))
+    with pytest.raises(BadPlan, match="no taught encoder"):
+        run_recipe(recipe, tmp_path / "third")
+
+
+@pytest.mark.parametrize(
+    ("top", "error", "words"),
+    [
+        ('unlabelled = ["train"]', BadPlan, "stands under unlabelled and among"),
+        ('unlabelled = ["no"]', DataMissing, "'no', named under unlabelled"),
+        ("unlabelled_plan = {sure = 0.8}", BadPlan, "no part says what"),
+        ('unlabelled = ["loose"]', Leak, "patient0 stands in parts"),
+    ],
+)
+def test_images_without_labels_are_other_parts_and_other_patients_than_the_tests(
+    top: str, error: type[CoreadError], words: str, tmp_path: Path
+) -> None:
+    made_up_dataset(tmp_path / "shapes", count=24, changes={0: {"part": "loose"}, 1: {"part": "test"}})
+    with pytest.raises(error, match=words):
+        gather(read_recipe(write_recipe(tmp_path, top)), tmp_path / "cache", lambda *_: None)
+
+
+def test_an_image_or_mask_that_is_another_than_the_set_knows_is_damaged(tmp_path: Path) -> None:
+    made_up_dataset(tmp_path / "shapes", count=24)
+    index = read_index(tmp_path / "shapes")
+    recipe = read_recipe(write_recipe(tmp_path))
+    images = tmp_path / "shapes" / "images"
+    known = {row.mask: sha256_of(images.parent / row.mask) for row in index.rows}
+    proved = replace(index, mask_digests=known)
+
+    def damaged(of: ImageIndex) -> set[int]:
+        return set(decode_index(of, recipe.images, recipe.heads, tmp_path / "cache", lambda *_: None).damaged)
+
+    assert damaged(proved) == set()
+    for name in ("2.png", "5_mask.png"):
+        with Image.open(images / name) as picture:
+            changed = Image.fromarray(255 - np.asarray(picture))
+        changed.save(images / name)
+    assert damaged(proved) == set(), "what was decoded before is what the record proves"
+    shutil.rmtree(tmp_path / "cache")
+    assert damaged(proved) == {2, 5}
+    assert damaged(index) == {2}, "sets of before know no digest of a mask"
+    again = replace(index, mask_digests=known | {"images/5_mask.png": sha256_of(images / "5_mask.png")})
+    assert damaged(again) == {2}
 
 
 def test_the_recipe_in_the_page_is_one(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def fit(
     lightning.seed_everything(plan.seed, verbose=False)
     network = build_network(network_plan, ready)
     if encoder is not None:
-        network.encoder.load_state_dict(dict(encoder))
+        _begin_with(network, encoder)
     _take_units(network, data)
     keeper = _Keeper(folder, plan, facts)
     module = _module(network, ready, plan, data, tune)
@@ -152,6 +152,15 @@ def read_fitted(folder: Path) -> Fitted:
     network = build_network(plan, heads)
     network.load_state_dict(weights)
     return Fitted(network.eval(), heads, plan, tuple(facts["history"]), int(facts["best_epoch"]))
+
+
+def _begin_with(network: ReadingNetwork, weights: Mapping[str, Tensor]) -> None:
+    try:
+        network.encoder.load_state_dict(dict(weights))
+    except RuntimeError as problem:
+        raise BadPlan(
+            f"the encoder does not fit this network: give its kind, widths, depths and channels. {problem}"
+        ) from problem
 
 
 def _prepared(

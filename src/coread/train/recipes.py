@@ -12,6 +12,7 @@ from coread.train.errors import BadPlan
 from coread.train.exporting import Storage
 from coread.train.module import FitPlan
 from coread.train.networks import NetworkPlan
+from coread.train.semisupervised import SemiPlan
 from coread.train.tasks import Head, head_from_json
 
 _KINDS: Mapping[Any, tuple[str, tuple[type, ...]]] = {
@@ -91,6 +92,12 @@ class Recipe:
     """Leave out images that cannot be opened, and list them; else they stop the run."""
     cache: Path | None = None
     """Where decoded images are kept; by default ``cache`` beside the run's folder."""
+    encoder: Path | None = None
+    """Folder of an encoder taught without labels, to begin with; without ``[network]`` its network is taken too."""
+    unlabelled: tuple[str, ...] = ()
+    """Parts whose images are learned from without their labels."""
+    unlabelled_plan: SemiPlan = field(default_factory=SemiPlan)
+    """How they are learned from."""
 
     def __post_init__(self) -> None:
         names = [source.head.name for source in self.heads]
@@ -103,6 +110,10 @@ class Recipe:
         shared = set(self.train) & set(self.test) | set(self.tune) & set(self.test) | set(self.train) & set(self.tune)
         if shared:
             raise BadPlan(f"part {sorted(shared)[0]!r} stands twice among train, tune and test")
+        if both := set(self.unlabelled) & {*self.train, *self.tune, *self.test}:
+            raise BadPlan(f"part {sorted(both)[0]!r} stands under unlabelled and among train, tune and test")
+        if self.unlabelled_plan != SemiPlan() and not self.unlabelled:
+            raise BadPlan('[unlabelled_plan] says how, but no part says what: unlabelled = ["PART"]')
         if not self.train:
             raise BadPlan('a recipe needs parts to learn from: train = ["train"]')
 
@@ -138,6 +149,10 @@ def recipe_from(body: Mapping[str, Any], base: Path) -> Recipe:
         "export": _record(ExportPlan, rest.pop("export", {}), "export"),
         "datasets": tuple(base / str(folder) for folder in _list(rest.pop("datasets", []), "datasets")),
         "cache": base / str(rest.pop("cache")) if "cache" in rest else None,
+        "encoder": base / str(rest.pop("encoder")) if "encoder" in rest else None,
+        "unlabelled_plan": _record(
+            SemiPlan, rest.pop("unlabelled_plan", {}), "unlabelled_plan", leave_out=("move", "hard")
+        ),
         "name": str(rest.pop("name", "")) or "unnamed",
     }
     recipe: Recipe = _record(Recipe, rest, "", given=made)
@@ -149,6 +164,9 @@ def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     body: dict[str, Any] = asdict(recipe)
     body["datasets"] = [str(folder) for folder in recipe.datasets]
     body["cache"] = None if recipe.cache is None else str(recipe.cache)
+    body["encoder"] = None if recipe.encoder is None else str(recipe.encoder)
+    if not recipe.unlabelled:  # as runs were written before there was the key
+        del body["unlabelled"], body["unlabelled_plan"]
     for entry, source in zip(body["heads"], recipe.heads, strict=True):
         entry["task"] = type(source.head).__name__
     return body

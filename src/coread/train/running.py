@@ -19,13 +19,17 @@ import coread
 from coread.models.lineage import RECORD, read_record, sha256_of, write_record
 from coread.models.predictions import FILE as PREDICTIONS
 from coread.models.predictions import write_predictions
+from coread.train.datasets import INDEX, read_index
 from coread.train.distributed import for_this_launch, is_first_process
 from coread.train.errors import BadPlan, OneClass
 from coread.train.exporting import ExportReport, export
 from coread.train.fit import Fitted, fit, write_json
 from coread.train.gathering import Gathered, gather
+from coread.train.networks import NetworkPlan
 from coread.train.recipes import Recipe, read_recipe, recipe_to_json
 from coread.train.saying import PredictionRow, one_sided, prediction_rows
+from coread.train.selfsupervised import ENCODER, read_encoder
+from coread.train.semisupervised import Unlabelled
 from coread.train.splits import check_no_leak, patient_folds
 from coread.train.targets import check_classes
 from coread.train.tasks import Head, MultiClass, MultiLabel, Ordinal
@@ -81,6 +85,7 @@ def run_recipe(path: Path, out: Path, progress: Progress = lambda _what, _done, 
     recipe = read_recipe(path)
     _claim(recipe, path, out)
     if (out / RECORD).is_file():
+        _require_same_data(recipe, out)
         return _summary(out)
     cache = recipe.cache or out.resolve().parent / "cache"
     gathered = gather(recipe, cache, progress)
@@ -129,13 +134,20 @@ def spreading(heads: Sequence[Head], targets: Mapping[str, Any]) -> NDArray[np.b
 def _fit_member(recipe: Recipe, gathered: Gathered, member: Member, out: Path, progress: Progress) -> Fitted:
     watchers = [ProgressWatcher(member.name, progress), TensorBoardWatcher(out / LOGS / member.name)]
     number = int(member.name.removeprefix("fold")) if member.name.startswith("fold") else 0
-    plan = for_this_launch(replace(recipe.fit, seed=recipe.fit.seed + number))
+    begin = replace(recipe.fit, seed=recipe.fit.seed + number)
+    taught = read_encoder(recipe.encoder) if recipe.encoder is not None else None
+    if taught is not None and begin.network == NetworkPlan():
+        begin = replace(begin, network=replace(taught.network, channels=0, shape=(), covariates=0))
+    plan = for_this_launch(begin)
+    images = gathered.unlabelled
     return fit(
         gathered.data.subset(member.learn),
         [source.head for source in recipe.heads],
         plan,
         out / member.name,
         gathered.data.subset(member.judge),
+        encoder=taught.weights if taught is not None else None,
+        unlabelled=Unlabelled(images, recipe.unlabelled_plan) if images is not None else None,
         watchers=watchers,
     )
 
@@ -184,6 +196,30 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
+def _require_same_data(recipe: Recipe, out: Path) -> None:
+    """Raise BadPlan when a finished run learned from other rows than its data sets hold now, or another encoder."""
+    before = json.loads((out / DATA).read_text(encoding="utf-8"))
+    known: Mapping[str, str] = before["datasets"]
+    found = [read_index(folder) for folder in recipe.datasets if (folder / INDEX).is_file()]  # others are gone by now
+    changed = [index.name for index in found if known.get(index.name) != index.digest]
+    if changed:
+        raise BadPlan(
+            f"{out} holds a run over other data ({', '.join(changed)} changed since): choose another --out; that run "
+            "is left as it is"
+        )
+    there = recipe.encoder is not None and (recipe.encoder / ENCODER).is_file()
+    if there and before.get("encoder") != _encoder_of(recipe)["encoder"]:
+        raise BadPlan(f"{out} holds a run that began with another encoder: choose another --out")
+
+
+def _encoder_of(recipe: Recipe) -> dict[str, str]:
+    """Return the digest of the encoder that a run begins with; nothing where there is none."""
+    if recipe.encoder is None:
+        return {}
+    read_encoder(recipe.encoder)  # says what to do when the folder holds none
+    return {"encoder": sha256_of(recipe.encoder / ENCODER)}
+
+
 def _keep_data(recipe: Recipe, gathered: Gathered, out: Path) -> None:
     body = {
         "datasets": dict(gathered.digests),
@@ -192,6 +228,9 @@ def _keep_data(recipe: Recipe, gathered: Gathered, out: Path) -> None:
         "left_out": dict(gathered.left_out),
         "folds": recipe.folds,
     }
+    body |= _encoder_of(recipe)
+    if gathered.unlabelled is not None:
+        body["unlabelled"] = len(gathered.unlabelled)
     stored = out / DATA
     if stored.is_file():
         before = json.loads(stored.read_text(encoding="utf-8"))
@@ -212,9 +251,12 @@ def _finish(
     )  # fmt: skip
     write_json(out / SUMMARY, _summary_body(recipe, gathered, histories, fitted, report))
     inputs = {"recipe": sha256_of(out / RECIPE)} | {f"dataset {name}": d for name, d in gathered.digests.items()}
+    inputs |= _encoder_of(recipe)
+    encoder = recipe.encoder
+    taught = [read_record(encoder)] if encoder is not None and (encoder / RECORD).is_file() else []
     weights = [f"{member.name}/network.pt" for member in members]
     write_record(
-        out, "train", inputs=inputs, parents=gathered.records,
+        out, "train", inputs=inputs, parents=[*gathered.records, *taught],
         outputs=[RECIPE, PLAN, ENVIRONMENT, DATA, SUMMARY, CURVES, PREDICTIONS, NETWORK, *weights],
         settings={"name": recipe.name, "heads": [source.head.name for source in recipe.heads]},
     )  # fmt: skip

@@ -164,7 +164,7 @@ def patient_folds(
 
     ``images`` are digests of the pixels: patients who share an image are kept together.
     """
-    groups = _joined(patients, images)
+    groups = joined_groups(patients, images)
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     columns = np.column_stack([np.ones(len(labels)), labels])
     load = np.zeros((len(names), columns.shape[1]))
@@ -202,7 +202,7 @@ def held_out(name: str, group: str, percent: int = 20) -> bool:
     return drawn % 100 < percent
 
 
-def _joined(patients: Sequence[str], images: Sequence[str]) -> list[str]:
+def joined_groups(patients: Sequence[str], images: Sequence[str]) -> list[str]:
     """Name every image's group: its patient, or the first patient among those who share a picture."""
     leader = {patient: patient for patient in patients}
 
