@@ -70,6 +70,11 @@ def test_masks_are_measured_in_square_millimetres_and_the_worst_are_drawn(
     html = (tmp_path / "run" / "report.html").read_text()
     assert "Worst fits of all" in html
     assert html.count("data:image/jpeg") == 6
+    plan = ValidationPlan(measure=MeasureSettings(repeats=100), against=tmp_path / "run", images=False, pdf=False)
+    again = validate_reader(masked.folder, folder, tmp_path / "again", plan=plan)
+    found = again["comparison"]["masks"]["all"]
+    assert (found["n"], found["this"], found["difference"]["value"]) == (8, 0.625, 0.0)
+    assert "Cases that both measured" in (tmp_path / "again" / "report.html").read_text()
 
 
 def test_masks_of_one_label_and_one_value_are_told_apart(masked: InstalledReader, tmp_path: Path) -> None:
@@ -85,6 +90,9 @@ def test_masks_of_one_label_and_one_value_are_told_apart(masked: InstalledReader
     plan = ValidationPlan(measure=MeasureSettings(repeats=100), images=False, pdf=False)
     report = validate_reader(masked.folder, folder, tmp_path / "run", plan=plan)
     assert report["masks"]["lesion"]["dice"]["value"] == 1.0
+    html = (tmp_path / "run" / "report.html").read_text()
+    assert "Worst fits of lesion" in html  # a table where there are no pictures
+    assert "surface distance, mean (mm)" in html
 
 
 def test_a_mask_on_another_grid_is_an_error_of_the_cohort(masked: InstalledReader, tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from coread.phantoms.picture import Wrapping
 from coread.readers.registry import InstalledReader
 from coread.validate.card_numbers import card_numbers
 from coread.validate.cohort import Case, Cohort, NumberSpec, TruthBox
+from coread.validate.comparison_measures import compare_masks_of, compare_numbers, compare_types, expected_pairs
 from coread.validate.errors import BadCohort
 from coread.validate.freezing import Frozen
 from coread.validate.measure_outputs import MeasureSettings
 from coread.validate.measuring import measure
-from coread.validate.observations import check_fits
+from coread.validate.observations import Observation, check_fits
 from coread.validate.plain import is_estimate, thinned
 from coread.validate.records import BoxRecord, CaseRecord, MaskRecord, OutputRecord
 from coread.validate.report_json import Circumstances, report_document
@@ -219,6 +220,7 @@ def test_masks_are_summed_up_and_an_empty_answer_has_no_distance(tiny: Installed
     assert (body["empty_answers"], body["without_distance"], body["not_read"]) == (1, 1, 1)
     assert body["dice_with_refusals"] == pytest.approx(3.3 / 6)
     assert body["hausdorff95"]["value"] == pytest.approx(4.5)
+    assert body["surface_distance"]["value"] == pytest.approx(1.0)
     assert is_estimate(body["volume"]["bland_altman"]["bias"])
 
 
@@ -252,6 +254,53 @@ def test_the_cards_sentence_counts_the_people_that_were_to_be_read(tiny: Install
     assert "of 6 cases of 3 patients that are to be read, 3 were read, 2 refused, 1 failed." in words
     del report["cases"]["patients_to_be_read"]
     assert "of 6 cases that are to be read, 3 were read" in card_numbers(report).validation
+
+
+def test_the_worst_boxes_and_numbers_are_named(tiny: InstalledReader) -> None:
+    lesions = (TruthBox("square", 10, 10, 20, 20), TruthBox("square", 40, 40, 50, 50))
+    cases = [case(i, True, boxes=lesions[: 2 if i else 1], numbers={"volume": 10.0}) for i in range(4)]
+    cases.append(case(4, True, boxes=lesions, numbers={"volume": 10.0}, expect="refuse"))
+    hit, off = BoxRecord("square", 0.9, 10, 10, 20, 20), BoxRecord("square", 0.8, 70, 70, 80, 80)
+    marks = [(hit,), (hit, hit), (off,), (hit, BoxRecord("square", 0.7, 40, 40, 50, 50)), ()]
+    volumes = [10.0, 13.0, 4.0, 11.0, 900.0]
+    records = [
+        read(c, 0.9, boxes=boxes, numbers={"volume": volume})
+        for c, boxes, volume in zip(cases, marks, volumes, strict=True)
+    ]
+    body = measure(tiny.card, [run_of(tiny, cases, records)], SETTINGS)
+    found = [(row["case_id"], row["missed"], row["lesions"], row["false_marks"]) for row in body["worst_boxes"]]
+    assert found == [("case002", 2, 2, 1), ("case001", 1, 2, 0)]
+    errors = [(row["case_id"], row["error"]) for row in body["worst_numbers"]]
+    assert errors == [("case002", -6.0), ("case001", 3.0), ("case003", 1.0), ("case000", 0.0)]
+
+
+def test_two_runs_are_compared_by_masks_numbers_and_types(tiny: InstalledReader) -> None:
+    keys = ("a", "b")
+    cases = [case(i, None, numbers={"volume": 10.0}, types={"kind": keys[i % 2]}) for i in range(30)]
+    cases.append(case(30, None, numbers={"volume": 10.0}, types={"kind": "a"}, expect="refuse"))
+
+    def answer(item: Case, number: int, *, dice: float, volume: float, right: bool) -> Observation:
+        top = keys[(number % 2) if right else 1 - number % 2]
+        outputs = {key: OutputRecord("absent", 0.9 if key == top else 0.1, None) for key in keys}
+        mask = MaskRecord(dice, 1.0, 0.5, 10.0, 10.0, "ml")
+        record = CaseRecord(item.case_id, "negative", outputs=outputs, masks={"all": mask}, numbers={"volume": volume})
+        return Observation("Cases", item, record)
+
+    ours = [answer(c, i, dice=0.8 + i / 1000, volume=11.0, right=i != 5) for i, c in enumerate(cases)]
+    theirs = [answer(c, i, dice=0.7, volume=6.0 + i / 100, right=i % 3 > 0) for i, c in enumerate(cases)]
+    theirs[29] = Observation("Cases", cases[29], refused(cases[29]))
+    pairs = expected_pairs(ours, theirs)
+    masks = compare_masks_of(pairs, SETTINGS)["all"]
+    assert (masks["n"], masks["only_this"], masks["only_other"]) == (29, 1, 0)
+    assert masks["difference"]["value"] == pytest.approx(0.114)
+    assert 0.1 < masks["difference"]["low"] < 0.114 < masks["difference"]["high"] < 0.128
+    volume = compare_numbers(pairs, SETTINGS)["volume"]
+    assert (volume["this"], volume["other"]) == (1.0, pytest.approx(3.86))
+    assert volume["difference"]["high"] < 0
+    kind = compare_types(pairs, {"kind": keys}, SETTINGS)["kind"]
+    assert (kind["n"], kind["this"]) == (30, pytest.approx(29 / 30, abs=1e-6))
+    assert kind["other"] == pytest.approx(19 / 30, abs=1e-6)  # every third, and the one that was refused
+    assert kind["difference"]["low"] > 0
 
 
 def test_numbers_agree_repeat_and_stay_within_limits(tiny: InstalledReader) -> None:

@@ -101,6 +101,8 @@ def test_the_page_needs_nothing_from_elsewhere(finished: tuple[Path, dict[str, A
         "Bright square",
         "ROC",
         "Decision curve",
+        "AFROC, Bright square",
+        "Most lesions missed",
         "Subgroups",
         "simulated",
         "false alarm",

@@ -16,7 +16,7 @@ from coread.validate.plain import Plain, estimate_from, is_estimate
 from coread.validate.report_json import read_report, write_json
 
 VALIDATION_FILE = "validation.json"
-_NOT_SHIPPED = ("worst", "worst_masks", "comparison")
+_NOT_SHIPPED = ("worst", "worst_masks", "worst_boxes", "worst_numbers", "comparison")
 """Parts of a report that name single cases or other runs; they stay where the run was made."""
 
 
@@ -72,11 +72,15 @@ def write_validation(report: Plain, reader_folder: Path) -> Path:
     if problems:
         raise CardDiffers(f"{reader_folder / CARD_FILE}: {problems[0]} ({len(problems)} in all). Measure again.")
     path = reader_folder / VALIDATION_FILE
-    write_json(
-        path,
-        {key: value for key, value in report.items() if key not in _NOT_SHIPPED} | {"worst": [], "worst_masks": []},
-    )
+    write_json(path, _shipped(report))
     return path
+
+
+def _shipped(report: Plain) -> Plain:
+    body = {key: value for key, value in report.items() if key not in _NOT_SHIPPED} | {"worst": [], "worst_masks": []}
+    if "by_cohort" in body:
+        body["by_cohort"] = {name: _shipped(part) for name, part in body["by_cohort"].items()}
+    return body
 
 
 def check_record(reader: InstalledReader) -> list[str]:

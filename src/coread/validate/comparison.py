@@ -13,6 +13,7 @@ from coread.statistics.errors import NotEstimable
 from coread.statistics.froc import froc_estimate
 from coread.statistics.intervals import bootstrap
 from coread.statistics.roc import compare_aucs
+from coread.validate.comparison_measures import compare_masks_of, compare_numbers, compare_types, expected_pairs
 from coread.validate.errors import BadRun
 from coread.validate.journal import JOURNAL_FILE, read_journal
 from coread.validate.measure_outputs import MeasureSettings
@@ -33,6 +34,7 @@ def compare_with(folder: Path, runs: Sequence[CohortRun], settings: MeasureSetti
     other = read_report(folder)
     theirs = _their_observations(folder, runs)
     ours = observations_of(runs)
+    pairs = expected_pairs(ours, theirs)
     outputs = {}
     for spec in runs[0].reader.card.outputs:
         first, second = answers_of(spec.key, ours), answers_of(spec.key, theirs)
@@ -46,6 +48,9 @@ def compare_with(folder: Path, runs: Sequence[CohortRun], settings: MeasureSetti
         "outputs": outputs,
         "changed_calls": _changed(ours, theirs),
         "boxes": _boxes(ours, theirs, settings),
+        "masks": compare_masks_of(pairs, settings),
+        "numbers": compare_numbers(pairs, settings),
+        "types": compare_types(pairs, {key: keys for run in runs for key, keys in run.cohort.types.items()}, settings),
     }  # fmt: skip
 
 

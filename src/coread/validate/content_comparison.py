@@ -30,7 +30,24 @@ def comparison_blocks(body: Plain) -> list[Block]:
             for key, item in body["boxes"].items()
         )
         blocks.append(Table(("AP at IoU 0.5", "this", "other", "difference"), cells, numeric=frozenset({1, 2, 3})))
-    return blocks
+    return blocks + _measured(body)
+
+
+def _measured(body: Plain) -> list[Block]:
+    kinds = (("masks", "Dice, mean"), ("numbers", "absolute error, mean"), ("types", "accuracy"))
+    rows = tuple(
+        (Cell(name.replace("_", " "), f"{words}, {counted(item['n'], 'case')}"),
+         *(Cell(number(item[side])) if side in item else Cell("-") for side in ("this", "other")),
+         estimate_cell(item["difference"]))
+        for kind, words in kinds
+        for name, item in body.get(kind, {}).items()
+    )  # fmt: skip
+    caption = (
+        "Cases that both measured; for accuracy a case that was not read counts as wrong. Intervals of differences are "
+        "bootstrapped over patients (accuracy with one case for each patient: Newcombe's paired interval)."
+    )
+    columns = ("masks, numbers, types", "this", "other", "difference")
+    return [Table(columns, rows, caption, frozenset({1, 2, 3}))] if rows else []
 
 
 def _named(who: Plain) -> str:

@@ -1,10 +1,11 @@
 """The sections of boxes, masks, numbers and types."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from coread.validate.blocks import Block, Cell, Facts, Figures, Heading, Picture, Pictures, Table, Text
 from coread.validate.plain import Plain, is_estimate
-from coread.validate.plots import bland_altman_plot, froc_plot, matrix_of
+from coread.validate.plots import afroc_plot, bland_altman_plot, froc_plot, matrix_of
 from coread.validate.words import estimate_cell, estimate_text, number, reason_of
 
 _UNITS = {"mm2": "mm\u00b2"}
@@ -22,9 +23,11 @@ def box_blocks(report: Plain) -> list[Block]:
             *(estimate_cell(body.get(metric), share=metric.startswith("found")) for metric in
               ("ap50", "found_iou50", "found_centre", "false_marks_per_picture", "jafroc", "afroc_area")),
         ))  # fmt: skip
-        plot = froc_plot(body)
-        if plot is not None:
-            figures.append(plot.__class__(f"FROC, {name}", plot.x, plot.y, plot.layers, plot.caption))
+        figures += [
+            replace(plot, title=f"{plot.title}, {name}")
+            for plot in (froc_plot(body), afroc_plot(body))
+            if plot is not None
+        ]
     columns = (
         "boxes of", "AP at IoU 0.5", "lesions found, IoU \u2265 0.5", "lesions found, centre", "false marks a picture",
         "JAFROC", "area under AFROC",
@@ -34,7 +37,19 @@ def box_blocks(report: Plain) -> list[Block]:
         Heading("Places", anchor="places"),
         Table(columns, tuple(rows), note[:1].upper() + note[1:] + ".", frozenset(range(1, 7))),
     ]
-    return [*blocks, Figures(tuple(figures))] if figures else blocks
+    blocks += [Figures(tuple(figures))] if figures else []
+    return blocks + _missed(report)
+
+
+def _missed(report: Plain) -> list[Block]:
+    rows = tuple(
+        (Cell(report["outputs"].get(row["output"], {}).get("name", row["output"])), Cell(row["case_id"]),
+         Cell(f"{row['missed']} of {row['lesions']}"), Cell(f"{row['false_marks']}"))
+        for row in report.get("worst_boxes", ())
+    )  # fmt: skip
+    columns = ("boxes of", "case", "lesions missed", "false marks")
+    caption = "Cases that were read and in which most lesions have no mark whose centre lies on them."
+    return [Heading("Most lesions missed", 2), Table(columns, rows, caption, frozenset({2, 3}))] if rows else []
 
 
 def mask_blocks(report: Plain, pictures: Sequence[tuple[Plain, Picture]] = ()) -> list[Block]:
@@ -54,14 +69,19 @@ def mask_blocks(report: Plain, pictures: Sequence[tuple[Plain, Picture]] = ()) -
                     ("Dice, not read = 0", number(body["dice_with_refusals"])),
                     (f"HD95, mean ({distance})", estimate_cell(body["hausdorff95"], digits=2)),
                     (f"HD95, median ({distance})", estimate_cell(body["hausdorff95_median"], digits=2)),
+                    (f"surface distance, mean ({distance})", estimate_cell(body.get("surface_distance"), digits=2)),
                     ("answers without a mask", f"{body['empty_answers']:,}"),
                 )
             ),
             *_agreement(f"{'volume' if unit == 'ml' else 'area'} of {name}", body["volume"], unit),
         ]
         shown = tuple(picture for row, picture in pictures if row.get("mask") == name)
-        if shown:
-            blocks += [Heading(f"Worst fits of {name}", 2), Pictures(shown)]
+        rows = tuple(
+            (Cell(row["case_id"]), Cell(number(row["dice"]))) for row in report["worst_masks"] if row["mask"] == name
+        )
+        if shown or rows:
+            worst = Pictures(shown) if shown else Table(("case", "Dice"), rows, numeric=frozenset({1}))
+            blocks += [Heading(f"Worst fits of {name}", 2), worst]
     return blocks
 
 
@@ -88,6 +108,14 @@ def number_blocks(report: Plain) -> list[Block]:
             limit = number(body["within"]["limit"], 2)
             share = estimate_text(body["within"]["share"], share=True)
             blocks.append(Text(f"Within {limit} {body['unit']} of the truth: {share}."))
+        rows = tuple(
+            (Cell(row["case_id"]), *(Cell(number(row[value], 2)) for value in ("truth", "found", "error")))
+            for row in report.get("worst_numbers", ())
+            if row["number"] == name
+        )
+        if rows:
+            columns = ("largest errors", "truth", "reader", "reader \u2212 truth")
+            blocks.append(Table(columns, rows, numeric=frozenset({1, 2, 3})))
     return blocks
 
 

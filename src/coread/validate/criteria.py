@@ -35,7 +35,7 @@ _POINT = (
 _BOXES = (
     "ap50", "found_iou50", "found_centre", "false_marks_per_picture", "cpm", "afroc_area", "jafroc", "jafroc1",
 )  # fmt: skip
-_MASKS = ("dice", "dice_median", "dice_with_refusals", "hausdorff95", "hausdorff95_median")
+_MASKS = ("dice", "dice_median", "dice_with_refusals", "hausdorff95", "hausdorff95_median", "surface_distance")
 _NUMBERS = ("mean_absolute_error", "concordance")
 _TYPES = ("accuracy", "accuracy_with_refusals", "balanced_accuracy", "kappa")
 _WHOLE = ("read_share", "refused_share_of_unfit")

@@ -37,7 +37,8 @@ def _one_mask(name: str, observations: Sequence[Observation], settings: MeasureS
     found = np.array([record.volume for record in records])
     truth = np.array([record.volume_truth for record in records])
     distance = np.array([np.nan if r.hausdorff95 is None else r.hausdorff95 for r in records], dtype=np.float64)
-    known = np.isfinite(distance)
+    apart = np.array([np.nan if r.surface_distance is None else r.surface_distance for r in records], dtype=np.float64)
+    known, measured = np.isfinite(distance), np.isfinite(apart)
     body: Plain = {
         "n": len(records),
         "not_read": missing,
@@ -49,6 +50,7 @@ def _one_mask(name: str, observations: Sequence[Observation], settings: MeasureS
         "empty_answers": int((found == 0).sum()),
         "hausdorff95": _if_any(distance[known], patients[known], settings, np.mean),
         "hausdorff95_median": _if_any(distance[known], patients[known], settings, np.median),
+        "surface_distance": _if_any(apart[measured], patients[measured], settings, np.mean),
         "without_distance": int((~known).sum()),
         "quantiles": {str(q): rounded(float(np.quantile(dice, q))) for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
     }
@@ -90,40 +92,46 @@ def _one_type(name: str, keys: Sequence[str], observations: Sequence[Observation
     known = [item for item in observations if name in item.case.types and item.case.expect == READ]
     given, owners, others = [], [], []
     for item in known:
-        scores = [_probability(item, key) for key in keys]
-        if item.record.was_read and any(score > -1 for score in scores):
-            given.append((list(keys).index(item.case.types[name]), int(np.argmax(scores))))
+        called = called_class(item, keys)
+        if called is not None:
+            given.append((list(keys).index(item.case.types[name]), called))
             owners.append(item.patient)
         else:
             others.append(item.patient)
     body: Plain = {"classes": list(keys), "n": len(known), "not_read": len(known) - len(given)}
     if not given:
         return body | {"accuracy": not_estimable("no case was read")}
-    truth, called = (np.array(column) for column in zip(*given, strict=True))
-    matrix = confusion_matrix(truth, called, len(keys))
+    truth, calls = (np.array(column) for column in zip(*given, strict=True))
+    matrix = confusion_matrix(truth, calls, len(keys))
     patients = np.array(owners, dtype=np.str_)
 
     def clustered(measured: Callable[[NDArray[np.int64]], Estimate]) -> Plain:
         def statistic(chosen: Indices) -> float:
-            return measured(confusion_matrix(truth[chosen], called[chosen], len(keys))).value
+            return measured(confusion_matrix(truth[chosen], calls[chosen], len(keys))).value
 
         return stated(lambda: over_patients(lambda: measured(matrix), statistic, patients, settings.plan(1000)))
 
     return body | {
         "matrix": matrix.tolist(),
-        "accuracy": stated(lambda: proportion(truth == called, patients)),
+        "accuracy": stated(lambda: proportion(truth == calls, patients)),
         "accuracy_with_refusals": stated(
-            lambda: proportion(np.r_[truth == called, np.zeros(len(others), dtype=np.bool_)], [*owners, *others])
+            lambda: proportion(np.r_[truth == calls, np.zeros(len(others), dtype=np.bool_)], [*owners, *others])
         ),
         "balanced_accuracy": clustered(balanced_accuracy),
         "kappa": clustered(kappa),
         "sensitivity": {
-            key: plain_estimate(proportion(called[truth == number] == number, patients[truth == number]))
+            key: plain_estimate(proportion(calls[truth == number] == number, patients[truth == number]))
             if (truth == number).any()
             else not_estimable("no case of this class")
             for number, key in enumerate(keys)
         },
     }  # fmt: skip
+
+
+def called_class(item: Observation, keys: Sequence[str]) -> int | None:
+    """Return which of the outputs of a type has the highest probability; None where the case was not read."""
+    scores = [_probability(item, key) for key in keys]
+    return int(np.argmax(scores)) if item.record.was_read and max(scores) > -1 else None
 
 
 def _probability(item: Observation, key: str) -> float:

@@ -16,13 +16,12 @@ from coread.validate.freezing import Progress
 from coread.validate.measure_numbers import measure_masks, measure_numbers, measure_types
 from coread.validate.measure_outputs import MeasureSettings, measure_output
 from coread.validate.measure_places import measure_places
-from coread.validate.observations import Answers, Observation, answers_of, observations_of
+from coread.validate.observations import Observation, answers_of, observations_of
 from coread.validate.plain import Plain, not_estimable, rounded, stated
 from coread.validate.reading import UNREADABLE
 from coread.validate.running import CohortRun
 from coread.validate.subgroups import subgroup_table
-
-MOST_WORST = 6
+from coread.validate.worst_rows import worst_boxes, worst_calls, worst_masks, worst_numbers
 
 
 def measure(
@@ -49,8 +48,10 @@ def measure(
         "numbers": measure_numbers(observations, _joined(runs, "numbers"), settings),
         "types": measure_types(observations, _joined(runs, "types"), settings),
         "timing": timing_of(observations),
-        "worst_masks": _worst_masks(observations),
-        "worst": [row for spec in card.outputs for row in _worst(answers_of(spec.key, observations))],
+        "worst_masks": worst_masks(observations),
+        "worst_boxes": worst_boxes(observations),
+        "worst_numbers": worst_numbers(observations),
+        "worst": [row for spec in card.outputs for row in worst_calls(answers_of(spec.key, observations))],
     }
     if progress is not None:
         progress(len(card.outputs) + 1, len(card.outputs) + 1, "measuring")
@@ -133,32 +134,3 @@ def _joined(runs: Sequence[CohortRun], name: str) -> dict[str, Any]:
             if joined.setdefault(key, value) != value:
                 raise BadCohort(f"cohorts disagree on {name}.{key}: {joined[key]} and {value}. Measure them apart.")
     return joined
-
-
-def _worst_masks(observations: Sequence[Observation]) -> list[Plain]:
-    """Return the cases whose masks fit worst, for each mask of the truth."""
-    rows = []
-    for name in sorted({name for item in observations for name in item.record.masks}):
-        chosen = [item for item in observations if name in item.record.masks and item.case.expect == READ]
-        for item in sorted(chosen, key=lambda item: item.record.masks[name].dice)[:MOST_WORST]:
-            dice = rounded(item.record.masks[name].dice)
-            rows.append({"mask": name, "cohort": item.cohort, "case_id": item.case.case_id, "dice": dice})
-    return rows
-
-
-def _worst(answers: Answers) -> list[Plain]:
-    """Return the cases that the reader got most wrong: the surest false alarms and the surest misses."""
-    if not answers.has_probability:
-        return []
-    order = np.argsort(answers.probability)  # NaN last
-    misses = [i for i in order if answers.read[i] and answers.truth[i] and not answers.called[i]]
-    alarms = [i for i in order[::-1] if answers.read[i] and not answers.truth[i] and answers.called[i]]
-    rows = []
-    for kind, chosen in (("missed", misses[:MOST_WORST]), ("false alarm", alarms[:MOST_WORST])):
-        for index in chosen:
-            item = answers.observations[index]
-            rows.append({
-                "output": answers.key, "kind": kind, "cohort": item.cohort, "case_id": item.case.case_id,
-                "probability": rounded(answers.probability[index]),
-            })  # fmt: skip
-    return rows

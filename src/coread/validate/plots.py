@@ -68,6 +68,19 @@ def froc_plot(boxes: Plain) -> Plot | None:
     )  # fmt: skip
 
 
+def afroc_plot(boxes: Plain) -> Plot | None:
+    """Return the AFROC curve of one output's boxes: each picture counts by its surest false mark only."""
+    curve = boxes.get("curves", {}).get("afroc")
+    if not curve or len(curve.get("rows", ())) < 2:
+        return None
+    points = _points(curve)
+    return Plot(
+        "AFROC", Axis("share of pictures with a false mark"), Axis("share of lesions found"),
+        (Line(points), Dots((points[-1],), role="second", name="where the reader marks")),
+        "a mark counts when its centre lies in the lesion's box; pictures without lesions by their surest false mark",
+    )  # fmt: skip
+
+
 def bland_altman_plot(body: Plain, name: str, unit: str) -> Plot | None:
     """Return difference against mean with the limits of agreement."""
     limits, pairs = body.get("bland_altman", {}), body.get("pairs", [])
