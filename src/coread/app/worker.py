@@ -24,8 +24,8 @@ def owner_name(process_id: int) -> str:
     return f"{socket.gethostname()}:{process_id}"
 
 
-def work(settings: Settings) -> None:
-    """Read work items until SIGTERM, SIGINT or the death of the parent."""
+def work(settings: Settings, parent: int) -> None:
+    """Read work items until SIGTERM, SIGINT or the death of the parent, which is the process of that id."""
     from coread.app.opening import open_store
     from coread.app.pipeline import evidence_maker, pipeline_of
     from coread.engine.sessions import SessionSettings
@@ -59,7 +59,7 @@ def work(settings: Settings) -> None:
 
         signal.signal(signal.SIGTERM, on_signal)
         signal.signal(signal.SIGINT, on_signal)
-        threading.Thread(target=_follow_parent, args=(end,), name="parent", daemon=True).start()
+        threading.Thread(target=_follow_parent, args=(end, parent), name="parent", daemon=True).start()
         if not loop.run_once():
             _sleep_until_something_comes(store, stopping)
         for problem in loop.warm_up():
@@ -84,9 +84,8 @@ def _load_evidence_writers() -> None:
     import coread.evidence.prove  # noqa: F401
 
 
-def _follow_parent(stop: Callable[[], None]) -> None:
+def _follow_parent(stop: Callable[[], None], parent: int) -> None:
     """An orphan stops: its supervisor was killed and a new one starts its own workers."""
-    parent = os.getppid()
     while os.getppid() == parent:
         threading.Event().wait(1.0)
     log.warning("the parent process is gone: finishing")
@@ -95,10 +94,11 @@ def _follow_parent(stop: Callable[[], None]) -> None:
 
 def main() -> int:
     """Run one worker; returns the exit status."""
+    parent = os.getppid()  # first: an orphan that asks later takes its adoptive parent for the supervisor
     settings = Settings.model_validate_json(sys.stdin.read())
     set_up_logging(settings.folder, process="worker")
     try:
-        work(settings)
+        work(settings, parent)
     except Misconfigured as problem:
         log.error("%s", problem)
         return 5
