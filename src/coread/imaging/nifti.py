@@ -8,7 +8,7 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ def read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
         raw = _bytes_of(path)
         if len(raw) < _OFFSET or raw[344:347] != b"n+1":
             raise ValueError("no NIfTI-1 single file")
-        order = "<" if struct.unpack_from("<i", raw)[0] == _HEADER else ">"
+        order: Literal["<", ">"] = "<" if struct.unpack_from("<i", raw)[0] == _HEADER else ">"
         size = struct.unpack_from(f"{order}8h", raw, 40)
         if size[0] < 3 or any(extent > 1 for extent in size[4 : size[0] + 1]):
             raise ValueError(f"{size[0]} axes of {size[1:]}: one volume is needed")

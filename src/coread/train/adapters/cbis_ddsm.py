@@ -41,9 +41,9 @@ def read_cbis_ddsm(source: Path, _options: ReadOptions) -> Iterator[Draft]:
     if not lesions:
         raise DataMissing(f"{source} holds none of: {', '.join(name for name, _, _ in TABLES)}")
     for (origin, image), rows in lesions.items():
-        row = _row(image, rows, origin=origin, folders=folders)
-        masks = list(dict.fromkeys(str(lesion["mask"]) for lesion in row.covariates["lesions"]))
-        yield Draft(row, partial(_union, source, masks) if len(masks) > 1 else None)
+        made = _row(image, rows, origin=origin, folders=folders)
+        masks = list(dict.fromkeys(str(lesion["mask"]) for lesion in made.covariates["lesions"]))
+        yield Draft(made, partial(_union, source, masks) if len(masks) > 1 else None)
 
 
 class _Folders:
@@ -96,7 +96,7 @@ def _union(source: Path, masks: Sequence[str]) -> NDArray[np.uint8]:
         raise CorruptImage(f"a mask among {', '.join(masks)} is no picture of one plane")
     drawn = np.zeros(found[0].shape, dtype=np.bool_)
     for mask in found:
-        at = [(np.arange(side) * had) // side for side, had in zip(drawn.shape, mask.shape, strict=True)]
+        at: list[NDArray[np.int64]] = [(np.arange(side) * had) // side for side, had in zip(drawn.shape, mask.shape, strict=True)]
         drawn |= mask[np.ix_(*at)]
     return drawn.astype(np.uint8) * INSIDE
 
