@@ -96,8 +96,10 @@ def _union(source: Path, masks: Sequence[str]) -> NDArray[np.uint8]:
         raise CorruptImage(f"a mask among {', '.join(masks)} is no picture of one plane")
     drawn = np.zeros(found[0].shape, dtype=np.bool_)
     for mask in found:
-        at: list[NDArray[np.int64]] = [(np.arange(side) * had) // side for side, had in zip(drawn.shape, mask.shape, strict=True)]
-        drawn |= mask[np.ix_(*at)]
+        rows, columns = (
+            (np.arange(wanted) * had) // wanted for wanted, had in zip(drawn.shape[:2], mask.shape[:2], strict=True)
+        )
+        drawn |= mask[np.ix_(rows, columns)]
     return drawn.astype(np.uint8) * INSIDE
 
 
