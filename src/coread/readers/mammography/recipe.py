@@ -28,12 +28,13 @@ from coread.train.tasks import MultiClass, MultiLabel, Segmentation
 SEED = 20261128
 FOLDS = 4
 PLAN = FitPlan(
-    epochs=16,
+    epochs=30,
     batch=8,
-    learning_rate=8e-4,
+    learning_rate=1.5e-3,
+    draw="balanced",
     average_decay=0.99,
     augment=AugmentPlan(
-        rotation_degrees=15, scale=0.15, aspect=0.08, shift=0.05, mirror=(), gamma=0.3, contrast=0.15, sharpness=0.4,
+        rotation_degrees=10, scale=0.12, aspect=0.06, shift=0.05, mirror=(), gamma=0.3, contrast=0.15, sharpness=0.4,
         noise=0.02, erase=0.05,
     ),
     network=NetworkPlan(kind="efficientnet-lite0", map_width=48, map_stride=4, standardise=False, dropout=0.4),
@@ -78,7 +79,7 @@ def fit_members(settings: Settings, learned: Learned) -> CrossFitted:
         learned.data,
         [
             MultiLabel(ABNORMAL, ("abnormal",), smoothing=0.05),
-            Segmentation(SPOT, ("spot",), dice_share=0.4),
+            Segmentation(SPOT, ("spot",), weight=3.0, dice_share=0.5),
             MultiClass(DENSITY, DENSITIES, weight=0.5, smoothing=0.05),
         ],
         settings.plan,
