@@ -15,6 +15,7 @@ from coread.train.pooled_heads import (
     cross_teach,
     export_pooled,
     logits_of,
+    settle,
     teach,
 )
 
@@ -96,3 +97,15 @@ def test_work_kept_from_other_images_is_not_taken_for_ones_own(taught: CrossTaug
     assert len(taught.crossed) == len(images)
     with pytest.raises(BadPlan, match="choose another folder"):
         cross_teach(images[:9], truth[:9], folds[:9], PLAN, kept)
+
+
+def test_settled_norms_have_the_means_of_these_images() -> None:
+    images, _, _ = example()
+    network = PooledNetwork(1, pretrained=False)
+    settle(network, images)
+    norm = network.encoder.stem[1]
+    seen = network.encoder.stem[0](torch.from_numpy(images).float() / 255 * (255 / 128) - 127 / 128)
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert torch.allclose(norm.running_mean, seen.mean(dim=(0, 2, 3)), atol=1e-3)
+    assert not norm.training

@@ -8,7 +8,7 @@ again. Networks taught without one fold each say what calibration needs; the one
 
 import copy
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class TeachingPlan:
     batch: int = 12
     relative_rate: float = 1e-3
     """Of a step, as a share of the typical size of each layer's weights, so that every layer learns alike."""
+    rounds_on_all: int = 1
+    """Times that the network which is taught on all images learns, settles and gets its lines anew."""
     smoothing: float = 0.05
     augment: AugmentPlan = field(default_factory=AugmentPlan)
     pretrained: bool = True
@@ -97,10 +99,17 @@ class CrossTaught:
 
 
 def cross_teach(
-    images: NDArray[np.uint8], truth: Features, folds: NDArray[np.int64], plan: TeachingPlan, kept: Path
+    images: NDArray[np.uint8],
+    truth: Features,
+    folds: NDArray[np.int64],
+    plan: TeachingPlan,
+    kept: Path,
+    *,
+    beside: tuple[NDArray[np.uint8], Features] | None = None,
 ) -> CrossTaught:
     """Teach one network without each fold and one on all; ``truth`` is (N, labels), NaN where a label is not known.
 
+    ``beside`` are images, drawn ones say, and their truth, on which the last lines are fitted too and nothing else.
     What is finished lies in ``kept`` and is read back.
     """
     kept.mkdir(parents=True, exist_ok=True)
@@ -122,18 +131,34 @@ def cross_teach(
         if path.is_file():
             taught.load_state_dict(torch.load(path, weights_only=True))
         else:
-            teach(taught, images[own], truth[own], plan, name=name)
-            _fit_lines(taught, _features(taught, images[own])[np.newaxis], truth[own], plan.strength)
+            for number in range(1 if len(aside) else plan.rounds_on_all):
+                teach(taught, images[own], truth[own], replace(plan, seed=plan.seed + number), name=name)
+                settle(taught, images[own])
+                fit_last_lines(taught, images[own], truth[own], plan, beside)
             torch.save(taught.state_dict(), path)
         if len(aside):
             crossed[aside] = logits_of(taught, images[aside])
     return CrossTaught(taught, crossed, by_lines)
 
 
+def fit_last_lines(
+    network: PooledNetwork,
+    images: NDArray[np.uint8],
+    truth: Features,
+    plan: TeachingPlan,
+    beside: tuple[NDArray[np.uint8], Features] | None = None,
+) -> None:
+    """Fit the lines over the encoder as it is now."""
+    more = [] if beside is None else [beside]
+    features = [_features(network, pictures) for pictures, _ in [(images, truth), *more]]
+    known = np.concatenate([labels for _, labels in [(images, truth), *more]])
+    _fit_lines(network, np.concatenate(features)[np.newaxis], known, plan.strength)
+
+
 def teach(
     network: PooledNetwork, images: NDArray[np.uint8], truth: Features, plan: TeachingPlan, *, name: str = ""
 ) -> None:
-    """Let every layer of the encoder learn; the lines and the means of the batch norms stay."""
+    """Let every layer of the encoder learn; the lines and the means of the batch norms stay as they are."""
     generator = np.random.default_rng(plan.seed)
     torch.manual_seed(plan.seed)
     learning = list(network.encoder.parameters())
@@ -161,6 +186,22 @@ def teach(
             rates.step()
             losses.append(float(loss.detach()))
         log.info("%s, epoch %d of %d: loss %.3f", name, epoch + 1, plan.epochs, float(np.mean(losses)))
+
+
+def settle(network: PooledNetwork, images: NDArray[np.uint8], *, batch: int = 16) -> None:
+    """Take the means and deviations of the batch norms from these images instead of those of the given weights."""
+    norms = [module for module in network.encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+        norm.train()
+    with torch.no_grad():
+        for start in range(0, len(images) - batch // 2, batch):
+            network.features(in_unit_range(torch.from_numpy(np.ascontiguousarray(images[start : start + batch]))))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
 
 
 def logits_of(network: nn.Module, images: NDArray[np.uint8], *, batch: int = 8) -> NDArray[np.float64]:
