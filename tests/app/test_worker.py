@@ -16,7 +16,7 @@ def test_a_parent_that_dies_while_the_process_starts_is_missed(tmp_path: Path, m
     """The kernel gives an orphan another parent: whoever asks late takes that one for the supervisor."""
     parents = iter([4711])
     monkeypatch.setattr("coread.app.worker.os.getppid", lambda: next(parents, 1))
-    given = Settings(folder=tmp_path / "site").model_dump_json()
+    given = Settings.model_validate({"folder": tmp_path / "site"}).model_dump_json()
 
     class Supervisor(io.StringIO):
         """Dies when it has handed the settings over."""
