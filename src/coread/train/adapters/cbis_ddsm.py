@@ -96,9 +96,8 @@ def _union(source: Path, masks: Sequence[str]) -> NDArray[np.uint8]:
         raise CorruptImage(f"a mask among {', '.join(masks)} is no picture of one plane")
     drawn = np.zeros(found[0].shape, dtype=np.bool_)
     for mask in found:
-        rows, columns = (
-            (np.arange(wanted) * had) // wanted for wanted, had in zip(drawn.shape[:2], mask.shape[:2], strict=True)
-        )
+        rows = (np.arange(drawn.shape[0]) * mask.shape[0]) // drawn.shape[0]
+        columns = (np.arange(drawn.shape[1]) * mask.shape[1]) // drawn.shape[1]
         drawn |= mask[np.ix_(rows, columns)]
     return drawn.astype(np.uint8) * INSIDE
 
