@@ -91,10 +91,10 @@ class _Folders:
 def _union(source: Path, masks: Sequence[str]) -> NDArray[np.uint8]:
     """Draw several lesions into one mask, in the pixels of the first."""
     with PictureStore(source) as store:
-        found = [np.asarray(store.pixels(mask)) > 0 for mask in masks]
+        found: list[NDArray[np.bool_]] = [np.asarray(store.pixels(mask)) > 0 for mask in masks]
     if any(mask.ndim != 2 for mask in found):
         raise CorruptImage(f"a mask among {', '.join(masks)} is no picture of one plane")
-    drawn = np.zeros(found[0].shape, dtype=np.bool_)
+    drawn: NDArray[np.bool_] = np.zeros_like(found[0])
     for mask in found:
         rows = (np.arange(drawn.shape[0]) * mask.shape[0]) // drawn.shape[0]
         columns = (np.arange(drawn.shape[1]) * mask.shape[1]) // drawn.shape[1]
