@@ -272,11 +272,10 @@ def test_the_command_ends_with_the_code_of_what_was_found(tiny: InstalledReader,
     assert answer.code == 8, answer.err
     assert "NOT MET: square auc >= 0.999" in answer.err
     assert "Research use only" in answer.out
-    shed = coread("validate", tiny.folder, tmp_path / "cohort", "--out", tmp_path / "run")
-    assert shed.code == 5, shed.err
-    assert "was started with criteria" in shed.err
-    again = coread("validate", tiny.folder, tmp_path / "cohort", "--out", tmp_path / "run", "--criteria", criteria)
-    assert again.code == 8, again.err
+    report = (tmp_path / "run" / "report.json").read_bytes()
+    with pytest.raises(OtherRun, match="was started with criteria"):
+        validate_reader(tiny.folder, tmp_path / "cohort", tmp_path / "run", plan=QUICK)
+    assert (tmp_path / "run" / "report.json").read_bytes() == report
     (tmp_path / "small.png").write_bytes(png(square_picture(0.9)[:40, :40]))
     row = {"case_id": "a", "patient_id": "a", "files": "small.png", "truth:square": 1}
     write_cohort(tmp_path / "refused", {"name": "Refused", "root": "..", "wrap": WRAP}, [row])
