@@ -93,4 +93,6 @@ def test_each_member_predicts_the_fold_that_it_did_not_see(tmp_path: Path) -> No
 def test_where_every_answer_was_right_there_is_no_curve_to_fit() -> None:
     logits = np.array([0.5, 1.0, 2.0])
     assert platt_of(logits, np.ones(3, dtype=bool)) == Platt(1.0, 0.0)
+    flat = platt_of(np.full(4, 2.0), np.array([True, False, False, False]))
+    assert flat.probabilities([2.0])[0] == pytest.approx(0.25)
     assert platt_of(np.array([-1.0, 0.0, 1.0, 2.0]), np.array([False, True, False, True])).a > 0

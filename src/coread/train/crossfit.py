@@ -18,6 +18,8 @@ from coread.train.splits import check_no_leak, patient_folds
 from coread.train.tasks import Head
 
 Watchers = Callable[[int], Sequence[Callback]]
+_SAME = 1e-3
+"""Logits that differ by less say the same."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +87,17 @@ def folds_of(data: ArraySet, labels: NDArray[np.bool_], *, folds: int, seed: int
 
 
 def platt_of(logits: NDArray[np.floating[Any]], truth: NDArray[np.bool_]) -> Platt:
-    """Return the Platt curve of cross-fitted logits; where all are right, or all wrong, there is nothing to fit."""
-    return fit_platt(logits, truth) if 0 < truth.sum() < len(truth) else Platt(1.0, 0.0)
+    """Return the Platt curve of cross-fitted logits.
+
+    Where all are right, or all wrong, there is nothing to fit; a network that says the same of everything gets the
+    base rate.
+    """
+    right = int(truth.sum())
+    if right in (0, len(truth)):
+        return Platt(1.0, 0.0)
+    if float(np.ptp(logits)) < _SAME:
+        return Platt(1.0, float(np.log(right / (len(truth) - right)) - np.mean(logits)))
+    return fit_platt(logits, truth)
 
 
 def _seeded(plan: FitPlan, number: int) -> FitPlan:

@@ -72,7 +72,7 @@ def calibrated(learned: Learned, fitted: CrossFitted) -> Calibrated:
     )
     curves = {TUMOUR: platt_of(logits, hits)}
     odds = one_against_rest(fitted.outputs[TYPE])
-    points: dict[str, tuple[Estimate, Estimate | None]] = {}
+    points: dict[str, tuple[Estimate | None, Estimate | None]] = {}
     for number, key in enumerate(TYPES):
         curves[key] = platt_of(odds[:, number], types == number)
         sure = curves[key].probabilities(odds[:, number])
@@ -143,7 +143,7 @@ def measured_card(found: Calibrated, members: int, numbers: "CardNumbers") -> Re
     """Return the card with the numbers of the validation."""
     names = {TUMOUR: MARKING} | dict.fromkeys(TYPES, NAMING)
     measured = {key: numbers.outputs[key].points[name] for key, name in names.items()}
-    points = {key: (item.sensitivity or found.points[key][0], item.specificity) for key, item in measured.items()}
+    points = {key: (item.sensitivity, item.specificity) for key, item in measured.items()}
     return card_of(
         thresholds=found.thresholds,
         points=points,

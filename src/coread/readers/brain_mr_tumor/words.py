@@ -42,7 +42,7 @@ _LIMITS = (
     "tumour.",
     "The network sees 144 x 144 pixels, stretched to a square: tumours below about 4 mm are lost.",
 )
-Points = Mapping[str, tuple[Estimate, Estimate | None]]
+Points = Mapping[str, tuple[Estimate | None, Estimate | None]]
 """Sensitivity and specificity by output, at its one operating point."""
 
 

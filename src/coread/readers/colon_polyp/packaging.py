@@ -127,7 +127,7 @@ def release(data: Path, out: Path, members: Sequence[Fitted], found: Calibrated,
 
     def lock(numbers: "CardNumbers | None") -> str:
         if numbers is not None:
-            measured = numbers.outputs[POLYP].points["marking"].sensitivity or before
+            measured = numbers.outputs[POLYP].points["marking"].sensitivity
             where = numbers.measured_on
             cards.append(card_of(threshold=found.threshold, sensitivity=measured, measured_on=where, validation=words))
         return folder.lock(cards[-1], HEADING)

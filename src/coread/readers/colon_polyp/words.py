@@ -28,7 +28,7 @@ _LIMITS = (
 )
 
 
-def card_of(*, threshold: float, sensitivity: Estimate, measured_on: str, validation: str) -> ReaderCard:
+def card_of(*, threshold: float, sensitivity: Estimate | None, measured_on: str, validation: str) -> ReaderCard:
     """Return the card with the numbers that were measured."""
     point = OperatingPoint("marking", threshold, RULE, sensitivity, None, measured_on)
     polyp = OutputSpec(

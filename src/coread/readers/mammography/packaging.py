@@ -132,9 +132,7 @@ def provisional_card(found: Calibrated, members: int) -> ReaderCard:
 def measured_card(found: Calibrated, members: int, numbers: "CardNumbers") -> ReaderCard:
     """Return the card with the numbers of the validation."""
     measured = numbers.outputs[SUSPICIOUS]
-    points = {
-        name: (point.sensitivity or found.points[name][0], point.specificity) for name, point in measured.points.items()
-    }
+    points = {name: (point.sensitivity, point.specificity) for name, point in measured.points.items()}
     return card_of(
         thresholds=found.thresholds,
         points=points,

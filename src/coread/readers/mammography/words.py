@@ -32,7 +32,7 @@ _LIMITS = (
     "Density classes are those of the MIAS set (fatty, fatty-glandular, dense-glandular), not the four of BI-RADS; "
     "they are given as a measurement, class 1 to 3, so that a dense breast does not count as a positive reading.",
 )
-Points = Mapping[str, tuple[Estimate, Estimate | None]]
+Points = Mapping[str, tuple[Estimate | None, Estimate | None]]
 """Sensitivity and specificity by operating point."""
 
 
