@@ -169,7 +169,8 @@ def _page(outputs: Sequence[CalibratedOutput], pictures: Sequence[str]) -> str:
         parts.append(
             f"<p>{item.n} cases of {item.patients} patients, {item.positives} positive, {item.unknown} without truth "
             f"left out. Method: {item.method} (cross-fitted loss: {losses}). ECE {before:.3f} before, "
-            f"{after.value:.3f} [{after.low:.3f}, {after.high:.3f}] after{_debiased(item)}; Brier score {item.brier:.4f}.</p>"
+            f"{after.value:.3f} [{after.low:.3f}, {after.high:.3f}] after{_debiased(item)}; "
+            f"Brier score {item.brier:.4f}.</p>"
         )
         if item.prevalence is not None:
             parts.append(f"<p>Moved from prevalence {item.prevalence[0]:.3g} to {item.prevalence[1]:.3g}.</p>")
