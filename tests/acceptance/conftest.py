@@ -180,6 +180,11 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         server.kill()
 
 
+def chest(story: Any) -> Any:
+    """Return what the chest reader made of a study."""
+    return next(reader for reader in story["readers"] if reader["reader_id"] == "chest_xray")
+
+
 def radiograph(number: int, *findings: str, rows: int = 512, **changes: Any) -> Dataset:
     """A generated chest radiograph with an accession number of its own."""
     identity = Identity(

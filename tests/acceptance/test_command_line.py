@@ -200,7 +200,7 @@ def test_nothing_that_fits_is_not_analysed(command: Callable[..., Answer], tmp_p
         save(dataset, tmp_path / "ct" / f"{number}.dcm")
     answer = command("read", tmp_path / "ct", "--out", tmp_path / "out", "--json")
     assert answer.code == ExitCode.NOT_ANALYSED
-    assert "odality" in answer.json()["readings"][0]["text"]
+    assert any("odality" in row["text"] for row in answer.json()["readings"])
 
 
 def test_an_empty_folder_is_not_found(command: Callable[..., Answer], tmp_path: Path) -> None:

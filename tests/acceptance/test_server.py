@@ -11,7 +11,7 @@ import pytest
 
 from coread.app.cli.exit_codes import ExitCode
 from coread.store import Store, StoreSettings
-from tests.acceptance.conftest import Server, radiograph, save
+from tests.acceptance.conftest import Server, chest, radiograph, save
 from tests.peers.orthanc import ProgramMissing, running_orthanc
 
 
@@ -34,7 +34,7 @@ def test_a_radiograph_is_received_read_and_told(make_server: Callable[..., Serve
     path = save(radiograph(1, "pneumothorax"), tmp_path / "in.dcm")
     assert server.send(path).code == ExitCode.OK
     story = server.outcome("TEST-001")
-    reader = story["readers"][0]
+    reader = chest(story)
     assert reader["outcome"] in ("positive", "negative", "not_analysed")
     keys = [stage["key"] for stage in story["stages"]]
     assert keys.index("last") < keys.index("settled") < keys.index("routed") < keys.index("read")
@@ -90,7 +90,7 @@ def test_a_killed_process_is_started_again_and_nothing_is_lost(
 
     server.wait(back, f"{name} was not started again", seconds=30)
     server.send(save(radiograph(4), tmp_path / "in.dcm"))
-    assert server.outcome("TEST-004")["readers"][0]["outcome"] != "failed"
+    assert chest(server.outcome("TEST-004"))["outcome"] != "failed"
 
 
 def test_a_power_cut_in_the_middle_loses_and_doubles_nothing(
@@ -105,8 +105,8 @@ def test_a_power_cut_in_the_middle_loses_and_doubles_nothing(
     for number in range(10, 16):
         story = server.outcome(f"TEST-{number:03d}")
         assert story["images"] == 1
-        assert story["readers"][0]["outcome"] != "failed"
-        kinds = [item["kind"] for item in story["readers"][0]["objects"]]
+        assert chest(story)["outcome"] != "failed"
+        kinds = [item["kind"] for item in chest(story)["objects"]]
         assert len(kinds) == len(set(kinds))
 
 
@@ -129,15 +129,12 @@ def test_results_arrive_in_the_pacs(make_server: Callable[..., Server], tmp_path
             def delivered() -> object:
                 story = server.story("TEST-020")
                 states = [
-                    d["state"]
-                    for o in story["readers"][0]["objects"]
-                    for d in o["deliveries"]
-                    if d["destination"] == "pacs"
+                    d["state"] for o in chest(story)["objects"] for d in o["deliveries"] if d["destination"] == "pacs"
                 ]
                 return story if states and all(state == "sent" for state in states) else None
 
             story = server.wait(delivered, "the results did not arrive")
-            made = {item["sop_instance_uid"] for item in story["readers"][0]["objects"]}
+            made = {item["sop_instance_uid"] for item in chest(story)["objects"]}
             assert made <= pacs.sop_instance_uids()
             assert any("dead" in line for line in story["missing"])
     except ProgramMissing as missing:

@@ -28,6 +28,7 @@ HURTFUL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", HURTFUL)
 def test_a_long_text_takes_time_in_proportion(piece: str) -> None:
     def seconds(length: int) -> float:
