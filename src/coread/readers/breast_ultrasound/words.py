@@ -65,12 +65,11 @@ CARD = ReaderCard(
     training_licence="BUSI: CC BY 4.0. ImageNet pictures are for non-commercial research and education; the weights "
     "learnt on them are Apache-2.0",
     validation="The locked package, run through the engine on the images of the fixed held-out fifth of the groups of "
-    "near-duplicates (coread validate; see validation.json). One network was taught on all other groups; "
-    "calibration and thresholds come from three that were taught in the same way, each without one third of these "
-    "groups, and what they said of it.",
+    "near-duplicates (coread validate; see validation.json). Three networks, each fitted without one third of the "
+    "other groups, are averaged; calibration and thresholds come from what each said of its third.",
     limits=(
-        "The teaching was short and the result is weak: published networks tell malignant lesions of this set clearly "
-        "better. Do not rely on its mark, and never on its absence; this version shows the path, not the goal.",
+        "Taught on some 470 images: do not rely on its mark, and never on its absence. Aimed at was an AUC of 0.97 for "
+        "malignant lesions; what was reached stands above.",
         "One hospital in Cairo, GE LOGIQ E9 and LOGIQ E9 Agile, women of 25 to 75 years; expect less elsewhere.",
         "Few images, and no patient numbers: near-duplicates are kept on one side of the split, other images of the "
         "same woman may not be.",

@@ -2,9 +2,10 @@
 
 import argparse
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,8 @@ class Lesson:
     plan: FitPlan
     folds: NDArray[np.int64]
     members: int
+    encoder: Mapping[str, Any] | None = None
+    """Weights that the encoders of the members begin with."""
 
 
 def fit_members(settings: Settings, lesson: Lesson) -> CrossFitted:
@@ -48,6 +51,7 @@ def fit_members(settings: Settings, lesson: Lesson) -> CrossFitted:
 
     return cross_fit(
         lesson.data, lesson.heads, plan, settings.out, folds=lesson.folds, members=lesson.members,
+        encoder=lesson.encoder,
         watchers=lambda number: [EpochLog(f"member {number + 1} of {lesson.members}")],
     )  # fmt: skip
 
