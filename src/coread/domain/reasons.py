@@ -63,7 +63,7 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.SAME_POSITION: "Two slices at the same position",
     ReasonCode.MIXED_GEOMETRY: "Slices do not form one regular grid",
     ReasonCode.IMAGE_TOO_SMALL: "Image matrix is too small",
-    ReasonCode.IMAGE_TOO_LARGE: "Image matrix is larger than the memory limit",
+    ReasonCode.IMAGE_TOO_LARGE: "Image matrix is larger than the reader takes",
     ReasonCode.NO_PIXELS: "Object has no pixels",
     ReasonCode.PIXELS_UNREAD: "Pixels could not be decoded",
     ReasonCode.PIXELS_CONSTANT: "All pixels are equal",
