@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from coread.train.errors import DataMissing
+from coread.train.errors import DataMissing, is_of_the_machine
 from coread.train.fit import write_json
 
 PICTURES, FACTS = "pictures.npy", "corpus.json"
@@ -132,7 +132,9 @@ def _thumbnail(opener: Opener, side: int) -> NDArray[np.uint8] | None:
         opened = opener()
         image = opened if isinstance(opened, Image.Image) else Image.fromarray(opened)
         grey = image.convert("L")
-    except (OSError, UnidentifiedImageError, ValueError, zipfile.BadZipFile):
+    except (OSError, UnidentifiedImageError, ValueError, zipfile.BadZipFile) as problem:
+        if is_of_the_machine(problem):
+            raise
         return None
     return fitted_square(grey, side)
 

@@ -25,7 +25,7 @@ from coread.imaging.deidentification.suspicion import suspicions
 from coread.imaging.header import scan_header
 from coread.train.adapters.dicom_table import row_of_header
 from coread.train.datasets import OWN, ImageRow
-from coread.train.errors import BadPlan, CorruptImage, DataMissing
+from coread.train.errors import BadPlan, CorruptImage, DataMissing, is_of_the_machine
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -151,6 +151,8 @@ class Deidentifier:
                     self.held_paths[row.image_id] = row.path
             raise
         except Exception as problem:
+            if is_of_the_machine(problem):
+                raise
             raise CorruptImage(f"{row.path} cannot be de-identified: {type(problem).__name__}: {problem}") from problem
         self._remember(findings)
         return self._described(row, target)

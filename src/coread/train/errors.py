@@ -16,7 +16,16 @@ TrainError                     base of this room
 `-- ExportDiffers (Failed)       the exported graph does not compute what the trained network computes
 """
 
+import errno
+
 from coread.domain.errors import CoreadError, Failed, Misconfigured
+
+_OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+def is_of_the_machine(problem: BaseException) -> bool:
+    """Say whether memory, disk or handles ran out: that is never an image's fault, and must not leave one out."""
+    return isinstance(problem, MemoryError) or (isinstance(problem, OSError) and problem.errno in _OF_THE_MACHINE)
 
 
 class TrainError(CoreadError):

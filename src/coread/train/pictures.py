@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.train.datasets import OWN, ImageIndex
-from coread.train.errors import CorruptImage, DataMissing, MissingExtra
+from coread.train.errors import CorruptImage, DataMissing, MissingExtra, is_of_the_machine
 
 Pixels = NDArray[Any]
 """(rows, columns), (rows, columns, 3), or with a leading axis of slices or frames; values as stored."""
@@ -115,6 +115,8 @@ class PictureStore:
         except (DataMissing, MissingExtra):
             raise
         except Exception as problem:
+            if is_of_the_machine(problem):
+                raise
             raise CorruptImage(f"{path} cannot be decoded: {type(problem).__name__}: {problem}") from problem
 
     def _decoded(self, path: str) -> Pixels:

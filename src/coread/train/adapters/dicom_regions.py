@@ -18,7 +18,7 @@ from coread.train.adapters.contract import Adapter, Draft, ReadOptions
 from coread.train.adapters.dicom_table import dicom_files, row_of_header
 from coread.train.adapters.masks import Mask, box_of, from_polygons
 from coread.train.datasets import Box, ImageRow
-from coread.train.errors import CorruptImage, DataMissing
+from coread.train.errors import CorruptImage, DataMissing, is_of_the_machine
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -240,6 +240,8 @@ def _read(path: Path, *, pixels: bool = False) -> "Dataset":
             warnings.simplefilter("ignore")  # odd values are judged where they are used
             return dcmread(path, stop_before_pixels=not pixels)
     except Exception as problem:
+        if is_of_the_machine(problem):
+            raise
         raise CorruptImage(f"{path} cannot be read: {type(problem).__name__}: {problem}") from problem
 
 
