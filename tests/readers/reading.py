@@ -33,6 +33,10 @@ class SaidSession:
     def runtime(self) -> str:
         return "said"
 
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {}
+
     def run(self, graph: str, inputs: Arrays) -> dict[str, NDArray[Any]]:  # noqa: ARG002
         self.seen.append(inputs)
         return dict(self.outputs)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -59,6 +60,7 @@ class FixedSession:
 
     digest = "0" * 64
     runtime = "none"
+    parameters: ClassVar[dict[str, float]] = {}
 
     def run(self, graph: str, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         raise NotImplementedError

@@ -48,6 +48,11 @@ class ModelSession(Protocol):
         """Run one graph of the package by its name (``network`` for most)."""
         ...
 
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The numbers of ``parameters.json`` in the package; empty where it has none."""
+        ...
+
     def calibrate(self, key: str, logit: float) -> float:
         """Turn a raw logit of the output ``key`` into a calibrated probability in [0, 1]."""
         ...

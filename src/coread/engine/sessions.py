@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coread.domain.errors import Misconfigured
-from coread.domain.reading import ModelSession, Reader
-from coread.models.golden import check_golden
+from coread.domain.reading import ModelSession, Prepared, Reader
+from coread.models.golden import GoldenReport, check_golden
 from coread.models.session import open_session
 from coread.readers.registry import InstalledReader, load_reader
 
@@ -56,10 +56,15 @@ def open_reader(installed: InstalledReader, open_it: OpenSession) -> OpenReader:
         raise Misconfigured(
             f"the package of {installed.card.reader_id} was replaced since start-up. Restart to use the new one."
         )
-    check_golden(session, installed.model_folder).require()
     reader = load_reader(installed)
+    prove_golden(session, installed, reader).require()
     on_disk = sum(path.stat().st_size for path in installed.model_folder.glob("*.onnx"))
     return OpenReader(installed, session, reader, max(on_disk, resident_bytes() - before))
+
+
+def prove_golden(session: ModelSession, installed: InstalledReader, reader: Reader) -> GoldenReport:
+    """Replay the golden cases of the graphs, and of the reader's own arithmetic."""
+    return check_golden(session, installed.model_folder, lambda arrays: reader.infer(session, Prepared(dict(arrays))))
 
 
 class SessionCache:

@@ -54,7 +54,7 @@ def choose_engine(package: ModelPackage, threads: int, cache: Path | None) -> En
 
 def measure(package_folder: Path, names: tuple[str, ...], threads: int) -> EngineChoice:
     """Compare both engines over the golden inputs in this process (called in a child process only)."""
-    cases = list(golden_cases(package_folder))
+    cases = [case for case in golden_cases(package_folder) if case.graph in names]
     if not cases:
         return EngineChoice("onnxruntime", "not measured: the package has no golden inputs")
     graphs = {name: (package_folder / f"{name}.onnx").read_bytes() for name in names}

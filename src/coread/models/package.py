@@ -18,6 +18,8 @@ from coread.models.errors import DamagedPackage
 MANIFEST = "manifest.json"
 PROCESS = "process.json"
 """A package whose network runs in an outside program at arm's length describes it here instead of holding a graph."""
+PARAMETERS = "parameters.json"
+"""The locked numbers of a reader that calculates instead of running a network, or that does both."""
 SCHEMA = 1
 MAX_FILES = 2000
 MAX_FILE_BYTES = 1 << 30
@@ -69,8 +71,10 @@ def lock_package(folder: Path, card_path: Path) -> ModelPackage:
     """
     reader_id, version = _identity(card_path)
     files = tuple(PackagedFile(name, _sha256(folder / name)) for name in _listing(folder))
-    if not any(item.name.endswith(".onnx") or item.name == PROCESS for item in files):
-        raise DamagedPackage(f"{folder} holds no .onnx graph. Export the network before locking the package.")
+    if not any(item.name.endswith(".onnx") or item.name in (PROCESS, PARAMETERS) for item in files):
+        raise DamagedPackage(
+            f"{folder} holds no .onnx graph and no {PARAMETERS}. Export the network before locking the package."
+        )
     card_sha256 = _sha256(card_path)
     digest = package_digest(reader_id, version, card_sha256, files)
     body = {

@@ -1,21 +1,25 @@
 """Open a locked package for inference: verify every byte, then load exactly the bytes that were verified."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.errors import Misconfigured
 from coread.domain.reading import Arrays
 from coread.models.calibration import Calibration, calibration_from_json
 from coread.models.engines import ENGINES, EngineChoice, choose_engine
-from coread.models.errors import InferenceFailed, UnloadableGraph
+from coread.models.errors import DamagedPackage, InferenceFailed, UnloadableGraph
 from coread.models.graphs import Graph, load_graph, runtime_name
-from coread.models.package import PROCESS, ModelPackage, verify_package
+from coread.models.package import PARAMETERS, PROCESS, ModelPackage, verify_package
 from coread.models.process import GRAPH, ProcessGraph, process_from_json
 
 CALIBRATION = "calibration.json"
+_NUMPY = f"numpy {np.__version__}"
 
 
 class PackageSession:
@@ -30,6 +34,7 @@ class PackageSession:
         self._runtime = runtime or runtime_name(choice.engine)
         has_calibration = CALIBRATION in package.names()
         self._calibration = calibration_from_json(package.read(CALIBRATION)) if has_calibration else Calibration()
+        self._parameters = _parameters_of(package)
 
     @property
     def digest(self) -> str:
@@ -46,6 +51,11 @@ class PackageSession:
         if graph not in self._graphs:
             raise InferenceFailed(f"the package has no graph {graph!r}; it has {', '.join(sorted(self._graphs))}")
         return self._graphs[graph].run(inputs)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The numbers of ``parameters.json`` in the package; empty where it has none."""
+        return self._parameters
 
     def calibrate(self, key: str, logit: float) -> float:
         """Turn a raw logit of the output ``key`` into a calibrated probability in [0, 1]."""
@@ -70,6 +80,8 @@ def open_session(
     package = verify_package(package_folder, card_path)
     if PROCESS in package.names():
         return _outside(package, programs)
+    if not package.names(".onnx"):
+        return PackageSession(package, {}, EngineChoice("numpy", "the package holds numbers and no graph"), _NUMPY)
     if engine == "auto":
         return _automatic(package, threads, cache)
     if engine not in ENGINES:
@@ -98,3 +110,15 @@ def _session(package: ModelPackage, threads: int, choice: EngineChoice) -> Packa
         for name in package.names(".onnx")
     }
     return PackageSession(package, graphs, choice)
+
+
+def _parameters_of(package: ModelPackage) -> Mapping[str, Any]:
+    if PARAMETERS not in package.names():
+        return MappingProxyType({})
+    try:
+        body = json.loads(package.read(PARAMETERS))
+    except ValueError as problem:
+        raise DamagedPackage(f"{package.folder / PARAMETERS} is no JSON: {problem}.") from problem
+    if not isinstance(body, dict):
+        raise DamagedPackage(f"{package.folder / PARAMETERS} must hold one object of named numbers.")
+    return MappingProxyType(body)

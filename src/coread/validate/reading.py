@@ -46,6 +46,11 @@ class RecordingSession:
         """Run one graph of the package."""
         return self.inner.run(graph, inputs)
 
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The locked numbers of the package."""
+        return self.inner.parameters
+
     def calibrate(self, key: str, logit: float) -> float:
         """Calibrate as the package does."""
         probability = self.inner.calibrate(key, logit)

@@ -8,8 +8,8 @@ from pathlib import Path
 from coread.domain.cards import OutputSpec
 from coread.domain.codes import COREAD_SCHEME, Code
 from coread.engine.conformance.subject import Subject, require
+from coread.engine.sessions import prove_golden
 from coread.models.errors import DamagedPackage
-from coread.models.golden import check_golden
 from coread.models.package import MANIFEST, verify_package
 
 _FORMS = {
@@ -82,7 +82,7 @@ def damage_is_refused(subject: Subject) -> str:
 
 def golden_cases_reproduce(subject: Subject) -> str:
     """Replay the stored cases in this session."""
-    report = check_golden(subject.session, subject.installed.model_folder)
+    report = prove_golden(subject.session, subject.installed, subject.reader)
     report.require()
     return f"{report.cases} cases, largest difference {report.worst_difference:.2g}"
 
