@@ -184,3 +184,19 @@ def test_an_operating_point_keeps_its_estimates() -> None:
 def _provenance() -> Provenance:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     return Provenance("r", "1", "p", "i", "c", "o", now, now)
+
+
+def test_a_document_from_before_a_field_was_added_is_read_with_its_default() -> None:
+    volume = Measurement(Code("118565006", "SCT", "Volume"), 1.5, Code("ml", "UCUM", "milliliter"))
+    stored = encode(volume)
+    older = json.loads(stored.document)
+    del older["derivation"], older["site"]
+    assert decode(Measurement, json.dumps(older), stored.arrays) == volume
+
+
+def test_a_document_without_a_field_that_has_no_default_is_refused() -> None:
+    stored = encode(Measurement(Code("118565006", "SCT", "Volume"), 1.5, Code("ml", "UCUM", "milliliter")))
+    older = json.loads(stored.document)
+    del older["unit"]
+    with pytest.raises(InvalidRecord, match="cannot be decoded"):
+        decode(Measurement, json.dumps(older), stored.arrays)

@@ -133,6 +133,25 @@ def test_a_measurement_of_a_region_comes_back_with_unit_and_uncertainty(tmp_path
     assert (said[1].value, said[1].unit) == (1.5, MM)
 
 
+def test_a_statistic_of_one_place_comes_back_with_derivation_and_site(tmp_path: Path) -> None:
+    mean = Measurement(
+        Code("112031", "DCM", "Attenuation Coefficient"),
+        143.25,
+        Code("[hnsf'U]", "UCUM", "Hounsfield unit"),
+        uncertainty=4.5,
+        derivation=Code("373098007", "SCT", "Mean"),
+        site=Code("36470004", "SCT", "First lumbar vertebra"),
+    )
+    matrix = affine(ORIENTATIONS[5])
+    result = result_of(region(matrix, off_centre_mask()), measurements=(mean,))
+    objects = build_evidence(reading(result), card(), ct_slices(matrix, tmp_path))
+    said = read_sr(of_kind(objects, EvidenceKind.SR)).measurements
+    (back,) = [item for item in said if item.concept == mean.concept]
+    assert (back.derivation, back.site, back.value, back.uncertainty) == (mean.derivation, mean.site, 143.25, 4.5)
+    assert mean.name() == "Attenuation Coefficient, Mean, First lumbar vertebra"
+    assert mean.spread() == " ± 4.5"
+
+
 def test_empty_frames_are_kept_within_the_frame_budget_and_dropped_beyond(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

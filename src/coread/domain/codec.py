@@ -101,5 +101,7 @@ def _tuple(kinds: tuple[Any, ...], value: Any, arrays: Mapping[str, NDArray[Any]
 
 
 def _record(kind: Any, value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """A field that was added to the record later is absent in older documents and takes its default."""
     hints = get_type_hints(kind)
-    return kind(**{item.name: _typed(hints[item.name], value[item.name], arrays) for item in fields(kind)})
+    stored = [item.name for item in fields(kind) if item.name in value]
+    return kind(**{name: _typed(hints[name], value[name], arrays) for name in stored})

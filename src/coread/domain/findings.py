@@ -108,6 +108,19 @@ class Measurement:
     method: Code | None = None
     tracking: TrackingId | None = None
     images: tuple[ImageReference, ...] = ()
+    derivation: Code | None = None
+    """Which statistic of many values it is: mean, median, standard deviation (PS3.16 CID 7464)."""
+    site: Code | None = None
+    """Where it was measured, when that is not the place of its region, e.g. one vertebra."""
+
+    def name(self) -> str:
+        """Return what was measured in words, e.g. ``Attenuation Coefficient, mean, L1 vertebra``."""
+        more = [code.meaning for code in (self.derivation, self.site) if code is not None]
+        return ", ".join([self.concept.meaning, *more])
+
+    def spread(self) -> str:
+        """Return the half width of the 95 % interval as it is written behind the value; empty where unknown."""
+        return "" if self.uncertainty is None else f" \u00b1 {self.uncertainty:.3g}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

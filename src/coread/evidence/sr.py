@@ -192,8 +192,8 @@ def _measurement_groups(writing: Writing) -> Iterator[Any]:
 
 
 def _measurement(writing: Writing, measurement: Measurement) -> Any:
+    from highdicom.sr import FindingSite, NumContentItem, RelationshipTypeValues, SourceImageForMeasurement
     from highdicom.sr import Measurement as MeasurementItem
-    from highdicom.sr import NumContentItem, RelationshipTypeValues, SourceImageForMeasurement
 
     images = [SourceImageForMeasurement(*_reference(writing, image)) for image in measurement.images]
     item = MeasurementItem(
@@ -201,6 +201,8 @@ def _measurement(writing: Writing, measurement: Measurement) -> Any:
         value=float(measurement.value),
         unit=_concept(measurement.unit),
         method=_concept(measurement.method) if measurement.method else None,
+        derivation=_concept(measurement.derivation) if measurement.derivation else None,
+        finding_sites=[FindingSite(_concept(measurement.site))] if measurement.site else None,
         referenced_images=images or None,
     )
     if measurement.uncertainty is not None:

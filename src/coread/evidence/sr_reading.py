@@ -16,6 +16,7 @@ _TRACKING_IDENTIFIER = Code("112039", "DCM", "Tracking Identifier")
 _TRACKING_UID = Code("112040", "DCM", "Tracking Unique Identifier")
 _FINDING = Code("121071", "DCM", "Finding")
 _FINDING_SITE = Code("363698007", "SCT", "Finding Site")
+_DERIVATION = Code("121401", "DCM", "Derivation")
 _METHOD = Code("370129005", "SCT", "Measurement Method")
 _IMAGE_REGION = Code("111030", "DCM", "Image Region")
 _SOURCE_OF_MEASUREMENT = Code("121112", "DCM", "Source of Measurement")
@@ -151,6 +152,8 @@ def _measurements(group: _Group) -> Iterator[Measurement]:
                 unit=c.code_of(item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0]),
                 uncertainty=below.number(c.UNCERTAINTY),
                 method=below.code(_METHOD),
+                derivation=below.code(_DERIVATION),
+                site=below.code(_FINDING_SITE),
                 tracking=tracking,
                 images=_images((i for _, i in below.items if i.ValueType == "IMAGE"), group.series_of),
             )

@@ -105,10 +105,9 @@ def rows_of(writing: Writing) -> list[Row]:
     ordered = sorted(writing.result.findings, key=lambda finding: _ORDER.index(finding.presence))
     rows = [_finding_row(writing, finding) for finding in ordered]
     for measurement in writing.result.measurements:
-        spread = f" \u00b1 {measurement.uncertainty:.3g}" if measurement.uncertainty is not None else ""
         method = measurement.method.meaning if measurement.method else ""
-        value = f"{measurement.value:.4g}{spread} {measurement.unit.value}"
-        rows.append(Row(measurement.concept.meaning, value, p.TEXT, method))
+        value = f"{measurement.value:.4g}{measurement.spread()} {measurement.unit.value}"
+        rows.append(Row(measurement.name(), value, p.TEXT, method))
     return rows
 
 
