@@ -15,6 +15,7 @@ from typing import Any
 
 import coread
 from coread.app.errors import NothingFound
+from coread.app.priors import find_priors
 from coread.app.replay_limits import LimitCheck, Limits, Measured, check_limits, measure_changes
 from coread.domain.errors import Misconfigured
 from coread.domain.reasons import Reason, ReasonCode
@@ -207,7 +208,8 @@ def _read(store: Store, ready: OpenReader, uid: str) -> Reading:
         for item in series.instances
         if item.header.sop_instance_uid in wanted
     ]
-    return run_reader(ready.installed, ready.session, ready.reader, study, sources, now)
+    priors = find_priors(store, study, ready.installed.card)
+    return run_reader(ready.installed, ready.session, ready.reader, study, sources, now, priors)
 
 
 def _declined(ready: OpenReader, reason: Reason, now: datetime) -> Reading:

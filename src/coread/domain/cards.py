@@ -90,6 +90,10 @@ class InputContract:
     max_images: int
     presentation: str = "planar"
     """``planar`` (images one by one) or ``volume`` (a geometrically complete series)."""
+    max_priors: int = 0
+    """How many earlier studies of the patient are given as well, newest first; each must fit this contract."""
+    prior_years: float = 5.0
+    """Older ones are left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,23 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """An earlier study of the same patient, decoded as the reader's card asks."""
+
+    study: Study
+    images: tuple[PlanarImage, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ReaderInputs:
     """What the engine hands to a reader: the study's record and its decoded images."""
 
     study: Study
     images: tuple[PlanarImage, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    priors: tuple[Prior, ...] = ()
+    """Newest first, at most as many as the card asks for; empty when there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

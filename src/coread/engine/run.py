@@ -20,6 +20,7 @@ from coread.domain.study import Study
 from coread.engine.checks import check_ending, check_outputs
 from coread.engine.errors import ContractBroken, InputChanged
 from coread.engine.loading import Loaded, Source, load_inputs, reason_of
+from coread.engine.priors import PriorSources, load_priors
 from coread.readers.registry import InstalledReader
 
 Value = TypeVar("Value")
@@ -46,6 +47,13 @@ class _Stages:
             self.seconds.append((name, time.perf_counter() - began))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Given:
+    study: Study
+    sources: Sequence[Source]
+    priors: Sequence[PriorSources]
+
+
 def run_reader(
     installed: InstalledReader,
     session: ModelSession,
@@ -53,8 +61,12 @@ def run_reader(
     study: Study,
     instances: Sequence[Source],
     now: datetime,
+    priors: Sequence[PriorSources] = (),
 ) -> Reading:
-    """Read ``instances`` of one study; every exception becomes a Refusal or a Failure of the returned Reading."""
+    """Read ``instances`` of one study; every exception becomes a Refusal or a Failure of the returned Reading.
+
+    ``priors`` are earlier studies of the patient; their bytes are part of the input digest.
+    """
     stages = _Stages()
     sources = list(instances)
     digests: list[str] = []
@@ -62,7 +74,9 @@ def run_reader(
     def work() -> ReadResult | Refusal:
         with stages.stage("verify"):
             digests.extend(verified_digests(study, sources))
-        return _read(reader, session, study, sources, stages)
+            for prior in priors:
+                digests.extend(verified_digests(prior.study, prior.sources))
+        return _read(reader, session, _Given(study, sources, priors), stages)
 
     ending = guarded(work, study, lambda: stages.current)
     provenance = Provenance(
@@ -128,17 +142,19 @@ def verified_digests(study: Study, sources: Sequence[Source]) -> list[str]:
     return digests
 
 
-def _read(
-    reader: Reader, session: ModelSession, study: Study, sources: Sequence[Source], stages: _Stages
-) -> ReadResult | Refusal:
+def _read(reader: Reader, session: ModelSession, given: _Given, stages: _Stages) -> ReadResult | Refusal:
     with stages.stage("load"):
-        loaded = load_inputs(reader.card, study, sources)
-    if isinstance(loaded, Refusal):
-        return loaded
-    ending = _infer(reader, session, loaded, stages)
+        loaded = load_inputs(reader.card, given.study, given.sources)
+        if isinstance(loaded, Refusal):
+            return loaded
+        earlier = load_priors(reader.card, given.priors)
+    inputs = replace(loaded.inputs, priors=earlier.priors)
+    ending = _infer(reader, session, replace(loaded, inputs=inputs), stages)
     with stages.stage("check"):
         whole = replace(ending, skipped=(*ending.skipped, *loaded.skipped))
-        check_ending(reader.card, whole, [header for _, header in sources])
+        if isinstance(whole, ReadResult):
+            whole = replace(whole, notes=(*whole.notes, *earlier.notes))
+        check_ending(reader.card, whole, [header for _, header in given.sources])
     return whole
 
 

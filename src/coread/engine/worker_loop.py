@@ -23,6 +23,7 @@ from coread.domain.work import Destination, EncodedObject, WorkItem
 from coread.engine.errors import DeadlineExceeded
 from coread.engine.limits import memory_cap
 from coread.engine.loading import Source
+from coread.engine.priors import FindPriors, PriorSources
 from coread.engine.pulse import Pulse
 from coread.engine.run import failure_of, run_reader
 from coread.engine.sessions import OpenSession, SessionCache, SessionSettings
@@ -72,6 +73,7 @@ class WorkLoop:
         *,
         settings: WorkSettings | None = None,
         open_session: OpenSession | None = None,
+        find_priors: FindPriors | None = None,
     ) -> None:
         settings = settings or WorkSettings()
         self.settings = replace(settings, owner=settings.owner or f"{socket.gethostname()}:{os.getpid()}")
@@ -79,6 +81,7 @@ class WorkLoop:
         self._find_readers = readers if callable(readers) else lambda: readers
         self._make_evidence = make_evidence
         self._destinations = tuple(destinations)
+        self._find_priors = find_priors
         self._sessions = SessionCache(open_session or SessionSettings().open, self.settings.session_memory_mb << 20)
         self._stop = threading.Event()
 
@@ -155,8 +158,9 @@ class WorkLoop:
             sources = self._sources(study, item)
             ready = self._sessions.get(installed)
             cap = memory_cap(installed.card.resources.memory_mb) if self.settings.cap_memory else nullcontext()
+            priors = self._priors(study, installed.card)
             with cap, pulse.deadline(installed.card.resources.seconds):
-                reading = run_reader(installed, ready.session, ready.reader, study, sources, began)
+                reading = run_reader(installed, ready.session, ready.reader, study, sources, began, priors)
             with pulse.deadline(self.settings.evidence_seconds):
                 return self._with_evidence(reading, installed, study, sources)
         except Exception as problem:  # noqa: BLE001 - the edge of a work item: its ending is stored below
@@ -178,6 +182,9 @@ class WorkLoop:
         stages = (*reading.provenance.stage_seconds, ("evidence", time.perf_counter() - began))
         provenance = replace(reading.provenance, finished_at=datetime.now(UTC), stage_seconds=stages)
         return Reading(ending or reading.ending, provenance), evidence
+
+    def _priors(self, study: Study, card: ReaderCard) -> Sequence[PriorSources]:
+        return self._find_priors(study, card) if self._find_priors is not None and card.input.max_priors else ()
 
     def _sources(self, study: Study, item: WorkItem) -> list[Source]:
         wanted = set(item.sop_instance_uids)

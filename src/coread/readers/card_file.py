@@ -122,6 +122,8 @@ def _check(card: ReaderCard) -> None:
         raise _Wrong("keys 'input.min_images' and 'input.max_images' need 1 <= min <= max.")
     if min(card.input.min_rows, card.input.min_columns, card.input.max_pixels) < 1:
         raise _Wrong("keys 'input.min_rows', 'input.min_columns' and 'input.max_pixels' must be at least 1.")
+    if card.input.max_priors < 0 or not 0 < card.input.prior_years <= 150:
+        raise _Wrong("key 'input.max_priors' must be at least 0 and 'input.prior_years' lie in (0, 150].")
     youngest, oldest = card.input.min_age_years, card.input.max_age_years
     if youngest is not None and oldest is not None and youngest > oldest:
         raise _Wrong("keys 'input.min_age_years' and 'input.max_age_years' contradict each other.")

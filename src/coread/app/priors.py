@@ -1,0 +1,75 @@
+"""Earlier studies of a patient in the store, chosen as a reader's card asks: the same person, older, and fitting."""
+
+from datetime import date
+from functools import partial
+
+from coread.domain.cards import ReaderCard
+from coread.domain.study import Study
+from coread.engine.priors import FindPriors, PriorSources
+from coread.route.age import date_of
+from coread.route.decide import decide
+from coread.store import Store, StudyQuery
+
+_DAYS_A_YEAR = 365.25
+_MOST_LOOKED_AT = 50
+
+
+def prior_finder(store: Store) -> FindPriors:
+    """Return what looks for earlier studies in this store."""
+    return partial(find_priors, store)
+
+
+def find_priors(store: Store, study: Study, card: ReaderCard) -> tuple[PriorSources, ...]:
+    """Return at most ``card.input.max_priors`` earlier studies, newest first, with the instances that fit the card.
+
+    The same person means the same Patient ID from the same issuer, and no birth date or sex that differs: a number
+    that two hospitals gave to two people must never join their images. A study without a date is no prior.
+    """
+    taken = date_of(study.study_date)
+    if taken is None or not study.patient_id or card.input.max_priors < 1:
+        return ()
+    found: list[PriorSources] = []
+    for candidate in _candidates(store, study, taken, card.input.prior_years):
+        if len(found) == card.input.max_priors:
+            break
+        prior = store.study(candidate.study_instance_uid, with_series=True, with_instances=True)
+        if prior is None:
+            continue
+        (decision,) = decide(prior, [card], flags=store.study_flags(prior.study_instance_uid))
+        wanted = set(decision.sop_instance_uids)
+        instances = [one for series in prior.series for one in series.instances]
+        chosen = [one for one in instances if one.header.sop_instance_uid in wanted]
+        if chosen:
+            sources = tuple((store.path_of(one.path), one.header) for one in chosen)
+            found.append(PriorSources(prior, sources))
+    return tuple(found)
+
+
+def same_person(study: Study, other: Study) -> bool:
+    """Compare what the two studies state of the patient; what one of them leaves out contradicts nothing."""
+    if (study.patient_id, study.issuer_of_patient_id) != (other.patient_id, other.issuer_of_patient_id):
+        return False
+    pairs = ((study.patient_birth_date, other.patient_birth_date), (study.patient_sex, other.patient_sex))
+    return all(not one or not two or one == two for one, two in pairs)
+
+
+def _candidates(store: Store, study: Study, taken: date, years: float) -> list[Study]:
+    first = date.fromordinal(max(1, taken.toordinal() - round(years * _DAYS_A_YEAR)))
+    # Characters that the query would take for a pattern are looked for as any character, and compared exactly after.
+    query = StudyQuery(
+        patient_id=study.patient_id.replace("*", "?"),
+        study_date=f"{_written(first)}-{_written(taken)}",
+        limit=_MOST_LOOKED_AT,
+    )
+    now = (study.study_date, study.study_time)
+    return [
+        item
+        for item in store.find_studies(query).items
+        if item.study_instance_uid != study.study_instance_uid
+        and same_person(study, item)
+        and (item.study_date, item.study_time) < now
+    ]
+
+
+def _written(day: date) -> str:
+    return day.isoformat().replace("-", "")
