@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.errors import InvalidRecord
+from coread.domain.findings import ImageReference
 from coread.domain.geometry import Geometry
 from coread.domain.study import InstanceHeader
 
@@ -21,6 +22,20 @@ class Quantity(StrEnum):
     """Presentation values in [0, 1]; 0 is drawn black, 1 white (after VOI and photometric interpretation)."""
     ARBITRARY = "arbitrary"
     """Modality values without a unit (MR signal, ultrasound, unknown)."""
+    ACTIVITY = "activity_concentration"
+    COUNTS = "counts"
+    SUV_BODY_WEIGHT = "suv_body_weight"
+    SUV_OTHER = "suv_other"
+    """Standardised uptake by lean body mass, body surface area or ideal weight: the unit says which."""
+    ADC = "apparent_diffusion_coefficient"
+    FRACTIONAL_ANISOTROPY = "fractional_anisotropy"
+    T1 = "t1_relaxation_time"
+    T2 = "t2_relaxation_time"
+    VELOCITY = "velocity"
+    BLOOD_FLOW = "blood_flow"
+    BLOOD_VOLUME = "blood_volume"
+    MEAN_TRANSIT_TIME = "mean_transit_time"
+    TIME_TO_PEAK = "time_to_peak"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +74,31 @@ class Volume:
     geometry: Geometry
     headers: tuple[InstanceHeader, ...]
     """In slice order: ``headers[k]`` made ``voxels[k]`` (one header in all for an enhanced multi-frame object)."""
+    frames: tuple[int, ...] = ()
+    """In slice order: the frame (from 1) of its header that made ``voxels[k]``; empty: 1, 2, 3 of a multi-frame
+    object, the only frame of others."""
+    unit: str = ""
+    """UCUM code of the values; empty where the object does not state one."""
+    key: tuple[tuple[str, str], ...] = ()
+    """What distinguishes this volume from the others of its series, e.g. ``(("b_value", "1000"),)``."""
+    changes: tuple[str, ...] = ()
+    """What was done beyond putting slices in order (resampling, slices left out), in words; usually empty."""
 
     def __post_init__(self) -> None:
         if self.voxels.shape != self.geometry.shape:
             raise InvalidRecord(f"voxels {self.voxels.shape} and geometry {self.geometry.shape} differ")
+        if self.frames and len(self.frames) != len(self.voxels):
+            raise InvalidRecord(f"{len(self.frames)} frame numbers for {len(self.voxels)} slices")
+
+    def references(self) -> tuple[ImageReference, ...]:
+        """Return the source image of each slice, in slice order; empty where the volume has no source instances."""
+        if not self.headers:
+            return ()
+        slices = len(self.voxels)
+        one = len(self.headers) == 1
+        headers = self.headers * slices if one else self.headers
+        frames = self.frames or (tuple(range(1, slices + 1)) if one else (1,) * slices)
+        return tuple(
+            ImageReference(header.sop_class_uid, header.sop_instance_uid, header.series_instance_uid, frame)
+            for header, frame in zip(headers, frames, strict=True)
+        )

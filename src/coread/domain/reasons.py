@@ -21,6 +21,8 @@ class ReasonCode(StrEnum):
     MISSING_SLICE = "MISSING_SLICE"
     SAME_POSITION = "SAME_POSITION"
     MIXED_GEOMETRY = "MIXED_GEOMETRY"
+    LOCALIZER = "LOCALIZER"
+    SEVERAL_VOLUMES = "SEVERAL_VOLUMES"
     IMAGE_TOO_SMALL = "IMAGE_TOO_SMALL"
     IMAGE_TOO_LARGE = "IMAGE_TOO_LARGE"
     NO_PIXELS = "NO_PIXELS"
@@ -62,6 +64,8 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.MISSING_SLICE: "A slice is missing",
     ReasonCode.SAME_POSITION: "Two slices at the same position",
     ReasonCode.MIXED_GEOMETRY: "Slices do not form one regular grid",
+    ReasonCode.LOCALIZER: "Localizer, not part of a volume",
+    ReasonCode.SEVERAL_VOLUMES: "Series holds several volumes, the reader takes one",
     ReasonCode.IMAGE_TOO_SMALL: "Image matrix is too small",
     ReasonCode.IMAGE_TOO_LARGE: "Image matrix is larger than the reader takes",
     ReasonCode.NO_PIXELS: "Object has no pixels",

@@ -90,7 +90,7 @@ def decode_source(
     _check_known(source.raw.transfer_syntax_uid)
     if source.element.length != UNDEFINED:
         raise PixelsUnread("compressed pixel data is not encapsulated")
-    return np.stack([_settled(_compressed_frame(source, frame), layout) for frame in wanted])
+    return np.stack([settled_bits(_compressed_frame(source, frame), layout) for frame in wanted])
 
 
 def _native_frames(source: PixelSource, wanted: tuple[int, ...]) -> NDArray[Any]:
@@ -113,7 +113,7 @@ def _native_frames(source: PixelSource, wanted: tuple[int, ...]) -> NDArray[Any]
         chosen = chosen.astype(layout.dtype)
     if layout.planar:
         chosen = chosen.reshape(len(wanted), 3, layout.rows, layout.columns).transpose(0, 2, 3, 1)
-    settled = _settled(chosen.reshape(len(wanted), *layout.shape), layout)
+    settled = settled_bits(chosen.reshape(len(wanted), *layout.shape), layout)
     return rgb_from_ybr(settled) if layout.samples == 3 and layout.photometric == "YBR_FULL" else settled
 
 
@@ -216,7 +216,7 @@ def _pydicom_frame(source: PixelSource, frame: int) -> NDArray[Any]:
         raise PixelsUnread(f"frame {frame} in {source.raw.transfer_syntax_uid}: {problem}") from problem
 
 
-def _settled(values: NDArray[Any], layout: PixelFormat) -> NDArray[Any]:
+def settled_bits(values: NDArray[Any], layout: PixelFormat) -> NDArray[Any]:
     """Give values the stated type, with unused bits cleared or the sign extended (PS3.5 section 8.1.1)."""
     if layout.floating:
         return values

@@ -6,7 +6,8 @@ Refused (domain)
     |   `-- HeadTooShort (of Truncated)                          the bytes in hand end before the header does
     |-- UnknownSyntax, PixelsUnread, NoPixels, ImageTooLarge     the pixels cannot be decoded
     |-- PixelMeaning, PixelsConstant, PixelsNotFinite            the pixels cannot be interpreted
-    `-- MissingSlice, SamePosition, TooFewImages, MixedGeometry  the series is not one regular grid
+    |-- MissingSlice, SamePosition, TooFewImages, MixedGeometry  the series is not one regular grid
+    `-- Localizer, SeveralVolumes                                the images are not the one volume that is asked for
 """
 
 from typing import ClassVar
@@ -123,3 +124,15 @@ class MixedGeometry(ImagingRefused):
     """The slices do not share orientation, matrix, spacing or frame of reference."""
 
     code = ReasonCode.MIXED_GEOMETRY
+
+
+class Localizer(ImagingRefused):
+    """A scout image that was planned on; no part of a volume."""
+
+    code = ReasonCode.LOCALIZER
+
+
+class SeveralVolumes(ImagingRefused):
+    """The series holds several volumes and nothing says which one is meant."""
+
+    code = ReasonCode.SEVERAL_VOLUMES

@@ -2,18 +2,54 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.domain.study import InstanceHeader
-from coread.imaging.errors import MissingSlice, MixedGeometry, SamePosition, TooFewImages
+from coread.imaging.errors import ImagingRefused, MissingSlice, MixedGeometry, SamePosition, TooFewImages
 from coread.imaging.geometry import Vector, plane_axes
 
 SAME_POSITION_MM = 0.01
 GAP_TOLERANCE = 0.05
 """A gap may differ from the median gap by this fraction, and positions from the straight line by it."""
-_ORIENTATION_TOLERANCE = 1e-3
+ORIENTATION_TOLERANCE = 1e-3
+_NAMED = 5
+"""So many gaps or doubles are named one by one."""
+
+
+class Plane(Protocol):
+    """A header or a slice: where one image lies, by the names of ``InstanceHeader``."""
+
+    @property
+    def instance_number(self) -> int | None:
+        """Number by which people find the image."""
+        ...
+
+    @property
+    def image_position_patient(self) -> tuple[float, ...]:
+        """Centre of the first pixel, LPS mm."""
+        ...
+
+    @property
+    def image_orientation_patient(self) -> tuple[float, ...]:
+        """Direction of the first row, then of the first column."""
+        ...
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """Frame of Reference UID."""
+        ...
+
+    @property
+    def rows(self) -> int | None:
+        """Rows of the matrix."""
+        ...
+
+    @property
+    def columns(self) -> int | None:
+        """Columns of the matrix."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,29 +64,109 @@ class Stack:
     """From one slice to the next, LPS mm; not perpendicular to the planes when the gantry was tilted."""
 
 
-def stack_of(headers: Sequence[InstanceHeader], *, min_slices: int = 2) -> Stack:
+@dataclass(frozen=True, slots=True, eq=False)
+class Examination:
+    """Slices of common planes in order, with everything that keeps them from being one regular grid."""
+
+    stack: Stack
+    normal: Vector
+    gaps_mm: NDArray[np.float64]
+    """(slices - 1,) distances between neighbours along the normal."""
+    usual_gap_mm: float
+    """Median of the gaps between different positions; 0 for a single slice."""
+    doubles: tuple[tuple[int, int], ...]
+    """Pairs of indices (as given) at one position."""
+    odd_gaps: tuple[int, ...]
+    """Places in ``gaps_mm`` that differ from the usual gap."""
+    off_line_mm: float
+    """Largest distance of a position from the straight line through the first and the last."""
+    off_grid_mm: float
+    """Largest distance of a position from the regular grid."""
+
+    @property
+    def tilt_degrees(self) -> float:
+        """Angle between the way from slice to slice and the normal: 0 without gantry tilt."""
+        length = float(np.linalg.norm(self.stack.step))
+        along = abs(float(self.stack.step @ self.normal))
+        sideways = float(np.linalg.norm(self.stack.step - (self.stack.step @ self.normal) * self.normal))
+        return float(np.degrees(np.arctan2(sideways, along))) if length else 0.0
+
+
+def stack_of(headers: Sequence[Plane], *, min_slices: int = 2) -> Stack:
     """Sort slices and check that they are one regular grid; refuses with the reason otherwise."""
     if len(headers) < min_slices:
         raise TooFewImages(f"{len(headers)} of at least {min_slices}")
+    found = examine(headers)
+    problem = irregularity(found, headers)
+    if problem is not None:
+        raise problem
+    return found.stack
+
+
+def examine(headers: Sequence[Plane]) -> Examination:
+    """Sort slices along their common normal and measure them; raises MixedGeometry where they have none."""
     normal = _common_normal(headers)
     positions = np.asarray([header.image_position_patient for header in headers], dtype=np.float64)
     along = positions @ normal
     order = np.argsort(along, kind="stable")
     gaps = np.diff(along[order])
-    check_gaps(gaps, [headers[i] for i in order])
-    sorted_positions = positions[order]
-    step = (sorted_positions[-1] - sorted_positions[0]) / (len(headers) - 1)
-    _check_straight(sorted_positions, step)
-    return Stack(tuple(int(i) for i in order), sorted_positions, step)
+    placed = positions[order]
+    step = (placed[-1] - placed[0]) / max(len(headers) - 1, 1)
+    apart = gaps[gaps >= SAME_POSITION_MM]
+    usual = float(np.median(apart)) if apart.size else 0.0
+    together = np.flatnonzero(gaps < SAME_POSITION_MM)
+    odd = np.flatnonzero((np.abs(gaps - usual) > max(GAP_TOLERANCE * usual, 0.02)) & (gaps >= SAME_POSITION_MM))
+    line, grid = _deviations(placed, step)
+    return Examination(
+        stack=Stack(tuple(int(i) for i in order), placed, step),
+        normal=normal,
+        gaps_mm=gaps,
+        usual_gap_mm=usual,
+        doubles=tuple((int(order[at]), int(order[at + 1])) for at in together),
+        odd_gaps=tuple(int(at) for at in odd),
+        off_line_mm=line,
+        off_grid_mm=grid,
+    )
 
 
-def _common_normal(headers: Sequence[InstanceHeader]) -> Vector:
+def irregularity(found: Examination, headers: Sequence[Plane]) -> ImagingRefused | None:
+    """Return what keeps the slices from being one regular grid, or ``None`` where nothing does."""
+    if found.doubles:
+        pairs = [f"{headers[a].instance_number} and {headers[b].instance_number}" for a, b in found.doubles]
+        return SamePosition(f"instances {_listed(pairs)}")
+    if found.odd_gaps:
+        return MissingSlice(_listed([gap_text(found, headers, at) for at in found.odd_gaps]))
+    step = float(np.linalg.norm(found.stack.step))
+    allowed = max(GAP_TOLERANCE * step, 0.05)
+    if found.off_grid_mm > allowed:
+        return MixedGeometry(f"the slices do not lie on one straight line (up to {found.off_grid_mm:.2f} mm off)")
+    return None
+
+
+def gap_text(found: Examination, headers: Sequence[Plane], at: int) -> str:
+    """Say which gap is odd, and how many slices would fill it where that is a whole number."""
+    before = headers[found.stack.order[at]].instance_number
+    gap, usual = float(found.gaps_mm[at]), found.usual_gap_mm
+    text = f"after instance {before} the gap is {gap:.2f} mm, usual is {usual:.2f} mm"
+    filled = gap / usual - 1
+    whole = round(filled)
+    return f"{text} ({whole} missing)" if whole >= 1 and abs(filled - whole) <= GAP_TOLERANCE else text
+
+
+def _listed(parts: Sequence[str]) -> str:
+    more = f"; and {len(parts) - _NAMED} more" if len(parts) > _NAMED else ""
+    return "; ".join(parts[:_NAMED]) + more
+
+
+def _common_normal(headers: Sequence[Plane]) -> Vector:
     first = headers[0]
     for header in headers:
         if len(header.image_position_patient) != 3 or len(header.image_orientation_patient) != 6:
             raise MixedGeometry(f"instance {header.instance_number} has no position or orientation")
-        turned = np.abs(np.subtract(header.image_orientation_patient, first.image_orientation_patient)).max()
-        if turned > _ORIENTATION_TOLERANCE:
+        turned = max(
+            abs(a - b) for a, b in zip(header.image_orientation_patient, first.image_orientation_patient, strict=True)
+        )
+        if turned > ORIENTATION_TOLERANCE:
             raise MixedGeometry("the slices have different orientations")
         if (header.rows, header.columns) != (first.rows, first.columns):
             raise MixedGeometry("the slices have different matrix sizes")
@@ -59,24 +175,11 @@ def _common_normal(headers: Sequence[InstanceHeader]) -> Vector:
     return plane_axes(first.image_orientation_patient)[2]
 
 
-def check_gaps(gaps: NDArray[np.float64], headers: Sequence[InstanceHeader]) -> None:
-    """Refuse two slices at one position, and gaps that differ from the median."""
-    if gaps.size == 0:
-        return
-    smallest = int(gaps.argmin())
-    if gaps[smallest] < SAME_POSITION_MM:
-        pair = headers[smallest].instance_number, headers[smallest + 1].instance_number
-        raise SamePosition(f"instances {pair[0]} and {pair[1]}")
-    usual = float(np.median(gaps))
-    odd = np.flatnonzero(np.abs(gaps - usual) > max(GAP_TOLERANCE * usual, 0.02))
-    if odd.size:
-        where = int(odd[0])
-        before = headers[where].instance_number
-        raise MissingSlice(f"after instance {before} the gap is {gaps[where]:.2f} mm, usual is {usual:.2f} mm")
-
-
-def _check_straight(positions: NDArray[np.float64], step: Vector) -> None:
-    expected = positions[0] + np.arange(len(positions))[:, np.newaxis] * step
-    off = float(np.linalg.norm(positions - expected, axis=1).max())
-    if off > max(GAP_TOLERANCE * float(np.linalg.norm(step)), 0.05):
-        raise MixedGeometry(f"the slices do not lie on one straight line (up to {off:.2f} mm off)")
+def _deviations(positions: NDArray[np.float64], step: Vector) -> tuple[float, float]:
+    """Return how far positions (slices, 3) are from the line and from the regular grid of first and last, mm."""
+    shifted = positions - positions[0]
+    grid = shifted - np.arange(len(positions))[:, np.newaxis] * step
+    length = float(np.linalg.norm(step))
+    direction = step / length if length else step
+    line = shifted - (shifted @ direction)[:, np.newaxis] * direction
+    return float(np.linalg.norm(line, axis=1).max()), float(np.linalg.norm(grid, axis=1).max())
