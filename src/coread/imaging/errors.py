@@ -7,7 +7,8 @@ Refused (domain)
     |-- UnknownSyntax, PixelsUnread, NoPixels, ImageTooLarge     the pixels cannot be decoded
     |-- PixelMeaning, PixelsConstant, PixelsNotFinite            the pixels cannot be interpreted
     |-- MissingSlice, SamePosition, TooFewImages, MixedGeometry  the series is not one regular grid
-    `-- Localizer, SeveralVolumes                                the images are not the one volume that is asked for
+    |-- Localizer, SeveralVolumes                                the images are not the one volume that is asked for
+    `-- NotAligned                                               two scans do not lie over one another
 """
 
 from typing import ClassVar
@@ -136,3 +137,9 @@ class SeveralVolumes(ImagingRefused):
     """The series holds several volumes and nothing says which one is meant."""
 
     code = ReasonCode.SEVERAL_VOLUMES
+
+
+class NotAligned(ImagingRefused):
+    """Two scans of a patient could not be registered well enough to compare places."""
+
+    code = ReasonCode.NOT_ALIGNED
