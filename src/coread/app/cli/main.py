@@ -20,6 +20,7 @@ from coread.app.cli import (
     command_live,
     command_models,
     command_people,
+    command_phantom,
     command_pretrain,
     command_read,
     command_report,
@@ -63,6 +64,7 @@ for part in (
     command_pretrain,
     command_validate,
     command_study,
+    command_phantom,
 ):
     part.register(app)
 

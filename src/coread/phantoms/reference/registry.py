@@ -1,0 +1,49 @@
+"""Every reference object by name: what it is, what can be stated about it, and the function that makes it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coread.phantoms.reference import ct_lesions, ct_spine
+from coread.phantoms.reference.errors import BadTruth
+from coread.phantoms.reference.made import Made
+from coread.phantoms.reference.scan import Setup
+from coread.phantoms.reference.truth import parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Phantom:
+    """One kind of reference object."""
+
+    name: str
+    summary: str
+    truth: type[Any]
+    make: Callable[[Any, Setup], Made]
+
+
+PHANTOMS = {
+    one.name: one
+    for one in (
+        Phantom(
+            ct_spine.NAME, "CT of the lumbar spine, T12 to L5, hydroxyapatite of known content, calibration rods",
+            ct_spine.SpineTruth, ct_spine.make,
+        ),
+        Phantom(
+            ct_lesions.NAME, "CT of the abdomen on two dates, lesions that grow, appear and vanish, patient moved",
+            ct_lesions.LesionsTruth, ct_lesions.make,
+        ),
+    )
+}  # fmt: skip
+
+
+def phantom(name: str) -> Phantom:
+    """Return a phantom by name."""
+    if name not in PHANTOMS:
+        raise BadTruth(f"no phantom {name!r}: {', '.join(PHANTOMS)}")
+    return PHANTOMS[name]
+
+
+def made(name: str, pairs: Sequence[str] = (), setup: Setup | None = None) -> Made:
+    """Compute a reference object from ``KEY=VALUE`` texts."""
+    kind = phantom(name)
+    return kind.make(parsed(kind.truth, pairs), setup or Setup())
