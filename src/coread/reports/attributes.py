@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from coread.reports.phrases import Event, Phrases
+from coread.reports.phrases import Event
 from coread.reports.records import Change, Side
 
 SIZE = re.compile(
@@ -35,8 +35,11 @@ class Size(NamedTuple):
     previous: bool
 
 
-def sizes(sentence: str, found: Phrases) -> tuple[Size, ...]:
-    """Every diameter of a sentence in mm; distances and shifts of other things are left out."""
+def sizes(sentence: str, spans: Sequence[tuple[int, int]], previous: Sequence[int]) -> tuple[Size, ...]:
+    """Every diameter of a sentence in mm; distances and shifts of other things are left out.
+
+    ``spans`` tells where the words stand, ``previous`` the word numbers after "previously", "was" and their like.
+    """
     made = []
     for match in SIZE.finditer(sentence):
         if _NOT_A_SIZE.match(sentence, match.end()):
@@ -45,14 +48,14 @@ def sizes(sentence: str, found: Phrases) -> tuple[Size, ...]:
         if match.group(2) and match.group(2) != match.group(5)[:2]:
             continue
         largest = max(float(number) for number in match.group(1, 3, 4) if number)
-        made.append(Size(round(largest * factor, 2), *match.span(), _is_previous(match.start(), found)))
+        made.append(Size(round(largest * factor, 2), *match.span(), _is_previous(match.start(), spans, previous)))
     return tuple(made)
 
 
-def _is_previous(start: int, found: Phrases) -> bool:
+def _is_previous(start: int, spans: Sequence[tuple[int, int]], previous: Sequence[int]) -> bool:
     """Whether "previously", "was" or "compared to" stands within three words before."""
-    word = sum(1 for _, end in found.positions if end <= start)
-    return any(e.kind == "previous" and 0 <= word - e.last <= 3 for e in found.events)
+    word = sum(1 for _, end in spans if end <= start) if previous else 0
+    return any(0 <= word - last <= 3 for last in previous)
 
 
 class Around(NamedTuple):

@@ -1,9 +1,9 @@
 """From the sentences of a report to one label per finding: what outranks what."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from coread.reports.language import LONGEST_REPORT, why_not
-from coread.reports.reading import Mention, Reading, read_sentence
+from coread.reports.reading import SILENT, Mention, Reading, read_sentence
 from coread.reports.records import (
     FINDINGS,
     HEMORRHAGE,
@@ -32,13 +32,18 @@ def label_report(text: str) -> ReportLabels:
     problem = why_not(text, low)
     if problem is not None:
         return ReportLabels((), (), problem)
-    read = [(sentence, read_sentence(low[sentence.start : sentence.end])) for sentence in sentences(text, low)]
+    read = [
+        (one, said) for one in sentences(text, low) if (said := read_sentence(low[one.start : one.end])) is not SILENT
+    ]
     mentions = _mentions(read)
     by_finding: dict[str, list[Label]] = {}
     for mention in mentions:
         by_finding.setdefault(mention.finding, []).append(mention)
     normal = by_finding.pop("no_finding", [])
-    labels = {finding: _with_size(_judge(finding, found), found) for finding, found in by_finding.items()}
+    labels = {
+        finding: found[0] if len(found) == 1 else _with_size(_judge(finding, found), found)
+        for finding, found in by_finding.items()
+    }
     _whole_from_parts(labels)
     if none := _no_finding(labels, normal):
         labels["no_finding"] = none
@@ -48,9 +53,7 @@ def label_report(text: str) -> ReportLabels:
 
 def _mentions(read: list[tuple[Sentence, Reading]]) -> list[Label]:
     """Mentions of the sections that count, in order, with what only the whole report can decide."""
-    chest = sum(reading.chest for _, reading in read)
-    head = sum(reading.head for _, reading in read)
-    hints = sum(reading.embolism for _, reading in read), sum(reading.effusion for _, reading in read)
+    chest, head, *hints = map(sum, zip(*(reading.hints for _, reading in read), strict=True)) if read else (0, 0, 0, 0)
     found: list[Label] = []
     for sentence, reading in read:
         if sentence.section not in _RANKS:
@@ -58,20 +61,20 @@ def _mentions(read: list[tuple[Sentence, Reading]]) -> list[Label]:
         if reading.loose_sizes and found:
             _give_size(found, max(reading.loose_sizes))
         for mention in reading.mentions:
-            if not _in_region(mention, reading, chest, head):
+            if mention.region and not _in_region(mention, reading, chest, head):
                 continue
             finding = mention.finding if not mention.either else _meant(mention, reading, hints)
             if finding:
-                found.append(_label(mention, finding, sentence))
+                found.append(_label(mention, finding, sentence, reading.spans))
     return found
 
 
-def _label(mention: Mention, finding: str, sentence: Sentence) -> Label:
+def _label(mention: Mention, finding: str, sentence: Sentence, spans: Sequence[tuple[int, int]]) -> Label:
     return Label(
         finding,
         mention.status,
-        sentence.start + mention.start,
-        sentence.start + mention.end,
+        sentence.start + spans[mention.first][0],
+        sentence.start + spans[mention.last - 1][1],
         sentence.section,
         mention.change,
         mention.side,
@@ -87,15 +90,13 @@ def _label(mention: Mention, finding: str, sentence: Sentence) -> Label:
 def _in_region(mention: Mention, reading: Reading, chest: int, head: int) -> bool:
     """Words that are used for many organs count only in a sentence, else a report, about the right one."""
     if mention.region == "head":
-        return reading.head > 0 or (chest == 0 if head == 0 else head >= chest and reading.chest == 0)
-    if mention.region == "chest":
-        return reading.chest > 0 or (reading.head == 0 and head <= chest)
-    return True
+        return reading.hints.head > 0 or (chest == 0 if head == 0 else head >= chest and reading.hints.chest == 0)
+    return reading.hints.chest > 0 or (reading.hints.head == 0 and head <= chest)
 
 
-def _meant(mention: Mention, reading: Reading, hints: tuple[int, int]) -> str:
+def _meant(mention: Mention, reading: Reading, hints: Sequence[int]) -> str:
     """Which of two meanings an abbreviation has here; empty where nothing tells."""
-    for embolism, effusion in ((reading.embolism, reading.effusion), hints):
+    for embolism, effusion in (reading.hints[2:], hints):
         if embolism != effusion:
             return mention.finding if embolism > effusion else mention.either
     return ""
@@ -114,8 +115,6 @@ def _give_size(found: list[Label], size_mm: float) -> None:
 
 def _judge(finding: str, mentions: list[Label]) -> Label:
     """Named outranks implied; then the section; then present, uncertain, absent. Absence of part outranks none."""
-    if len(mentions) == 1:
-        return mentions[0]
     named = [m for m in mentions if not m.implied] or mentions
     if finding == _ANY_SECTION:
         return _strongest(named)
@@ -129,7 +128,7 @@ def _judge(finding: str, mentions: list[Label]) -> Label:
 
 def _with_size(label: Label, mentions: list[Label]) -> Label:
     """The largest size stated anywhere: an impression often leaves out what the findings measure."""
-    if len(mentions) == 1 or label.status is Status.ABSENT:
+    if label.status is Status.ABSENT:
         return label
     sized = [m for m in mentions if m.size_mm is not None]
     largest = max(sized, key=lambda m: m.size_mm or 0.0, default=None)

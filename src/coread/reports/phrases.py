@@ -1,13 +1,18 @@
 """The phrases of one sentence: longest match at every word, one pass, misspelled finding words forgiven."""
 
-from functools import lru_cache
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from coread.reports.lexicon import Node, lexicon
-from coread.reports.patterns import WORD, joins
+from coread.reports.lexicon import lexicon
 
 END = "$"
 """A word that stands after the last one, so that phrases can ask for the end."""
+UNKNOWN = ""
+"""Stands for every word that no rule knows: which one it is changes nothing."""
+_SPOKEN = re.compile(r"[a-z0-9]+|[,/:=?&+$ø]|(?<![^\W_])-|-(?![^\W_])")
+"""``patterns.WORD`` less the hyphens that stand inside a word."""
+_REMEMBERED = 65536
 _SHORTEST_CORRECTED = 7
 
 
@@ -21,59 +26,66 @@ class Event(NamedTuple):
     word: str
 
 
-class Phrases(NamedTuple):
-    """The words of a sentence with their positions, and the events in order."""
-
-    words: tuple[str, ...]
-    positions: tuple[tuple[int, int], ...]
-    events: tuple[Event, ...]
+def known_words(sentence: str) -> tuple[str, ...]:
+    """The words of a lower-case sentence as the rules know them, END after the last one."""
+    return (*map(_KNOWN.__getitem__, _SPOKEN.findall(sentence)), END)
 
 
-def phrases(sentence: str) -> Phrases:
-    """Find every phrase of the rules in a lower-case sentence."""
-    known = lexicon()
-    vocabulary = known.vocabulary
-    found: list[str] = []
-    positions: list[tuple[int, int]] = []
-    for match in WORD.finditer(sentence):
-        word = match.group()
-        if word == "-" and joins(sentence, match.start()):
-            continue
-        found.append(word if word in vocabulary else corrected(word))
-        positions.append(match.span())
-    found.append(END)
-    positions.append((len(sentence), len(sentence)))
-    return Phrases(tuple(found), tuple(positions), tuple(_events(found, known.root)))
+def word_spans(sentence: str) -> list[tuple[int, int]]:
+    """Where each of ``known_words`` stands, in characters."""
+    spans = [*map(re.Match.span, _SPOKEN.finditer(sentence))]
+    spans.append((len(sentence), len(sentence)))
+    return spans
 
 
-def _events(found: list[str], root: dict[str, Node]) -> list[Event]:
-    events: list[Event] = []
+def events(found: Sequence[str]) -> tuple[Event, ...]:
+    """Every phrase of the rules in ``known_words``: the longest match at every word, in order."""
+    root = lexicon().root
+    made: list[Event] = []
     first = 0
     count = len(found)
     while first < count:
-        start = root.get(found[first])
-        if start is None:
+        node = root.get(found[first])
+        if node is None:
             first += 1
             continue
-        last, meanings = first, None
-        following = root
-        for position in range(first, count):
+        position = last = first + 1
+        meanings = node.meanings
+        following = node.following
+        while following and position < count:
             node = following.get(found[position])
             if node is None:
                 break
+            position += 1
             if node.meanings:
-                last, meanings = position + 1, node.meanings
+                last, meanings = position, node.meanings
             following = node.following
-        if meanings is None:
+        if not meanings:
             first += 1
             continue
         word = found[first] if last == first + 1 else " ".join(found[first:last])
-        events += [Event(meaning.kind, meaning.payload, first, last, word) for meaning in meanings]
+        for kind, payload in meanings:
+            made.append(Event(kind, payload, first, last, word))
         first = last
-    return events
+    return tuple(made)
 
 
-@lru_cache(maxsize=65536)
+class _Known(dict[str, str]):
+    """A word as it is written -> as the rules know it; the words of texts are forgotten when there are many."""
+
+    def __missing__(self, word: str) -> str:
+        vocabulary = lexicon().vocabulary
+        meant = word if word in vocabulary else corrected(word)
+        known = meant if meant in vocabulary else UNKNOWN
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[word] = known
+        return known
+
+
+_KNOWN = _Known()
+
+
 def corrected(word: str) -> str:
     """Return the finding word that an unknown long word misspells by one letter or two that changed places."""
     known = lexicon()

@@ -1,7 +1,6 @@
 """From a report to its sentences, each with its section: same letters, same positions, only in lower case."""
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,8 +19,10 @@ _ALIKE = {
         strict=True,
     )
 }
-_BORDER = re.compile(r"[.?!;]+|\n|\)")
-_NUMBERED = re.compile(r"\s\d{1,2}$")
+_BORDER = re.compile(
+    r"[.?!;\n)](?:(?<=[.?!;])[.?!;]*|(?<=\n)|(?:(?<=\s\d\))|(?<=\s\d\d\)))(?= ))"  # one class first: found fast
+)
+"""A bracket borders only where it may close the number of an item ("1) ... 2) ...")."""
 _ITEM = re.compile(r" *(?:\n|[-*\u2022>]|\d{1,2}[.)]\s)")
 _ABBREVIATION = re.compile(r"(?:\b(?:vs|dr|mr|mrs|approx|e\.g|i\.e|eg|ie|st|ca|cf|incl|resp|est|min|max|avg|pt|dx))$")
 _OPEN_END = re.compile(
@@ -62,13 +63,18 @@ _CONTROLS = {ord(mark): " " for mark in "\t\r\x0b\x0c"}
 
 
 def sentences(text: str, low: str) -> Iterator[Sentence]:
-    """Yield the sentences of a report in order; ``low`` is ``lowered(text)``."""
+    """Yield the sentences of a report in order, empty lines left out; ``low`` is ``lowered(text)``."""
     page = _Page(text, low, text.isupper())
     starts, headings = _headings(page)
-    position = 0
+    position = number = 0
+    last = len(starts) - 1
     for end in _ends(page, starts):
-        number = bisect_right(starts, position) - 1
-        yield from _cut(low, position, end, headings[number])
+        while number < last and starts[number + 1] <= position:
+            number += 1
+        if end - position > LONGEST_SENTENCE:
+            yield from _cut(low, position, end, headings[number])
+        elif not low[position:end].isspace() and position < end:
+            yield Sentence(position, end, headings[number])
         position = end
 
 
@@ -196,17 +202,19 @@ def _ends(page: _Page, starts: list[int]) -> Iterator[int]:
     """Yield the ends of sentences, section borders among them, in order."""
     low = page.low
     borders = starts[1:]
+    border = borders[0] if borders else len(low) + 1
     number = 0
-    for found in _BORDER.finditer(low):
-        start, end = found.span()
-        while number < len(borders) and borders[number] <= end:
-            yield borders[number]
+    for start, end in map(re.Match.span, _BORDER.finditer(low)):
+        while border <= end:
+            yield border
             number += 1
-        if low[start] == ")":
-            if _is_item_number(low, start):
-                yield end
-        elif low[start] == "\n":
+            border = borders[number] if number < len(borders) else len(low) + 1
+        mark = low[start]
+        if mark == "\n":
             if _ITEM.match(low, end) or _line_stands_alone(page, start):
+                yield end
+        elif mark == ")":
+            if _opened_nothing(low, start):
                 yield end
         elif _ends_here(low, start, end):
             yield end
@@ -214,10 +222,8 @@ def _ends(page: _Page, starts: list[int]) -> Iterator[int]:
     yield len(low)
 
 
-def _is_item_number(low: str, bracket: int) -> bool:
-    """Whether a bracket closes the number of an item ("1) ... 2) ...") and nothing that was opened."""
-    if not _NUMBERED.search(low, max(0, bracket - 4), bracket) or low[bracket + 1 : bracket + 2] != " ":
-        return False
+def _opened_nothing(low: str, bracket: int) -> bool:
+    """Whether a bracket closes nothing that was opened shortly before."""
     return "(" not in low[max(0, bracket - 40) : bracket].rpartition(")")[2]
 
 
