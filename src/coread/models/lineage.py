@@ -90,6 +90,18 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def digest_of_folder(folder: Path, suffix: str = "") -> str:
+    """Return one SHA-256 over the files below a folder (names and bytes, free of order and times).
+
+    With ``suffix`` only files that end so. Raises BrokenLineage where there is none: nothing has no digest.
+    """
+    files = sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
+    if not files:
+        raise BrokenLineage(f"{folder} holds no file{f' *{suffix}' if suffix else ''}: nothing can be named by digest.")
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}" for path in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 

@@ -14,7 +14,7 @@ from coread.models.errors import BrokenLineage, DamagedPackage
 from coread.models.golden import check_golden
 from coread.models.lineage import RECORD, StepRecord, read_record, write_record
 from coread.models.package import MANIFEST, PROCESS, ModelPackage, identity_of, lock_package, verify_package
-from coread.models.sbom import write_sbom
+from coread.models.sbom import MadeWith, write_sbom
 from coread.models.signing import SIGNATURE, Signature, sign_package
 from coread.models.writing import write_whole
 
@@ -30,10 +30,13 @@ class LockPlan:
     """What goes into a release besides what lies in its model folder already."""
 
     records: tuple[Path, ...] = ()
-    """Folders of the steps that made it; their records are proved and packed."""
+    """Folders of the steps that made it; their records are proved and packed. Without any, those that lie in
+    ``model/records`` stay and are proved."""
     licence: Path | None = None
     data_statement: Path | None = None
     list_versions: bool = True
+    made_with: tuple[MadeWith, ...] = ()
+    """Versions of each stage; without any, what is installed now."""
     prove: bool = True
     """Replay the golden cases before signing: a package without them, or that differs here, is of no use."""
     key: Path | None = None
@@ -58,14 +61,15 @@ def lock_release(folder: Path, plan: LockPlan | None = None) -> Locked:
     """
     plan = plan or LockPlan()
     model, card = folder / MODEL, folder / CARD
-    parents = [read_record(step) for step in plan.records]
+    steps = [read_record(step) for step in plan.records]
+    parents = steps or list(packed_records(model))
     _require_connected(parents)
     draft = lock_package(model, card)
     _copy(plan.licence, model / LICENCE)
     _copy(plan.data_statement, model / DATA_STATEMENT)
-    _pack_records(model / RECORDS, plan.records, parents)
+    _pack_records(model / RECORDS, plan.records, steps)
     if plan.list_versions:
-        write_sbom(model, draft.reader_id, draft.version)
+        write_sbom(model, draft.reader_id, draft.version, plan.made_with)
     lock_package(model, card)
     package = verify_package(model, card)
     (folder / SIGNATURE).unlink(missing_ok=True)

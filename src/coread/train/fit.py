@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from coread.train.arrays import ArraySet, ImageRows
 from coread.train.batches import BatchRows, EpochBatches, drawing_weights, in_unit_range
 from coread.train.distributed import is_first_process, wait_for
+from coread.train.environment import keep_environment
 from coread.train.errors import BadPlan, BadTarget, DataMissing, OutOfMemory
 from coread.train.module import FitModule, FitPlan
 from coread.train.networks import NetworkPlan, ReadingNetwork, build_network
@@ -128,6 +129,7 @@ def fit(
         return _read_back(folder, facts)
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_another(folder, facts)
+    keep_environment(folder)
     lightning.seed_everything(plan.seed, verbose=False)
     network = build_network(network_plan, ready)
     if encoder is not None:

@@ -21,6 +21,7 @@ from torch.nn import functional
 from coread.train.augmenting import AugmentPlan, draw_movement, expose
 from coread.train.batches import in_unit_range
 from coread.train.efficientnet_lite import LiteEncoder, imagenet_weights
+from coread.train.environment import keep_environment
 from coread.train.errors import BadPlan
 from coread.train.export import export_onnx, fold_and_round, worst_difference
 from coread.train.own_weights import given_to_lite, require_trained
@@ -113,6 +114,7 @@ def cross_teach(
     What is finished lies in ``kept`` and is read back.
     """
     kept.mkdir(parents=True, exist_ok=True)
+    keep_environment(kept)
     start = PooledNetwork(truth.shape[1], pretrained=plan.pretrained)
     pooled = _pooled(start, images, kept / "given_features.npy")
     crossed, by_lines = np.zeros(truth.shape), np.zeros(truth.shape)

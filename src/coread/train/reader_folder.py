@@ -1,4 +1,8 @@
-"""A reader's data files as its recipe makes them: graph, calibration, golden cases, card, lock; then installed."""
+"""A reader's data files as its recipe makes them: graph, calibration, golden cases, card, lock; then installed.
+
+The package that it locks is whole: besides what runs, it holds licence, data statement, the record of the recipe and of
+the data, and the list of versions.
+"""
 
 import json
 import shutil
@@ -11,16 +15,22 @@ from numpy.typing import NDArray
 
 from coread.domain.cards import ReaderCard
 from coread.models.golden import save_golden_case
-from coread.models.package import lock_package
+from coread.models.lineage import RECORD, digest_of_folder, read_record, sha256_of, write_record
+from coread.models.locking import RECORDS, LockPlan, lock_release
+from coread.models.sbom import COMPONENTS, MadeWith, installed_now
 from coread.models.session import open_session
+from coread.models.statements import write_statements
 from coread.train.card_text import card_toml
+from coread.train.environment import fits_below
 from coread.train.exporting import ExportReport, Storage, export
 from coread.train.fit import Fitted
 
 GRAPH = "network"
 INPUT = "image"
 CARD = "card.toml"
-DATA_FILES = (CARD, "README.md", "validation.json", "training.json")
+CALIBRATION = "calibration.json"
+DATA_FILES = (CARD, "README.md", "validation.json", "training.json", "measurements.json", RECORD)
+STEP = "recipe"
 _CODE = ("__init__.py", "reader.py")
 
 
@@ -35,12 +45,13 @@ class Curve(Protocol):
 class ReaderFolder:
     """A reader under construction in a folder of its own, beside the work; the code is copied from the reader."""
 
-    def __init__(self, path: Path, code: Path) -> None:
-        """Start afresh in ``path`` with the code that lies in ``code``."""
+    def __init__(self, path: Path, code: Path, learnt_from: Sequence[Path] = ()) -> None:
+        """Start afresh in ``path`` with the code that lies in ``code``; ``learnt_from`` are the folders of the data."""
         if path.exists():
             shutil.rmtree(path)
         self.path, self.model = path, path / "model"
         self.model.mkdir(parents=True)
+        self._code, self._learnt_from = code, learnt_from
         for name in _CODE:
             shutil.copyfile(code / name, path / name)
 
@@ -52,7 +63,7 @@ class ReaderFolder:
         """Write one curve of the same method for each output."""
         outputs = {key: curve.parameters() for key, curve in curves.items()}
         text = json.dumps({"schema": 1, "method": method, "outputs": outputs}, indent=2) + "\n"
-        (self.model / "calibration.json").write_text(text, encoding="utf-8")
+        (self.model / CALIBRATION).write_text(text, encoding="utf-8")
 
     def write_golden(self, images: NDArray[np.float32]) -> None:
         """Store what the locked graph says of generated inputs (N, C, rows, columns), a case for each."""
@@ -62,9 +73,55 @@ class ReaderFolder:
             save_golden_case(self.model, f"generated{number}", inputs, session.run(GRAPH, inputs))
 
     def lock(self, card: ReaderCard, heading: str) -> str:
-        """Write the card and lock the package with it; return the digest."""
+        """Write the card and lock the package with it, whole; return the digest."""
         (self.path / CARD).write_text(card_toml(card, heading), encoding="utf-8")
-        return lock_package(self.model, self.path / CARD).digest
+        return lock_whole(self.path, card, code=self._code, learnt_from=self._learnt_from)
+
+
+def lock_whole(
+    folder: Path, card: ReaderCard, *, code: Path, learnt_from: Sequence[Path], work: Path | None = None
+) -> str:
+    """Write licence, data statement, the record of the recipe and the list of versions into ``folder/model``; lock it.
+
+    The card lies there already and is ``card``. ``work`` is where the fits lie (default: beside ``folder``). Returns
+    the digest, which is the same when nothing else has changed. Raises BrokenLineage when a folder of data is empty.
+    """
+    model = folder / "model"
+    data = {path.name: digest_of_folder(path) for path in learnt_from}
+    write_statements(model, card, data)
+    inputs = {f"data {name}": digest for name, digest in data.items()} | recipe_files(code)
+    settings = {"reader_id": card.reader_id, "recipe": f"{code.name}/recipe.py"}
+    keep_recipe_record(model, inputs, settings)
+    golden = any((model / "golden").rglob("*.npz"))
+    stages = (*versions_of_fits(work or folder.parent), installed_now("release"))
+    return lock_release(folder, LockPlan(made_with=stages, prove=golden)).package.digest
+
+
+def recipe_files(code: Path) -> dict[str, str]:
+    """Return every Python file of a reader's folder with its SHA-256, as inputs of a record."""
+    return {f"{code.name}/{path.name}": sha256_of(path) for path in sorted(code.glob("*.py"))}
+
+
+def keep_recipe_record(model: Path, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+    """Leave the record of the recipe in ``model/records``; one that says the same stays, so that digests do too."""
+    outputs = [path.name for path in sorted(model.glob("*.onnx"))]
+    outputs += [CALIBRATION] if (model / CALIBRATION).is_file() else []
+    place = model / RECORDS / f"01-{STEP}"
+    if (place / RECORD).is_file():
+        kept = read_record(place, check_outputs=False)
+        made = {name: sha256_of(model / name) for name in outputs}
+        if (kept.inputs, kept.outputs, kept.settings) == (dict(inputs), made, dict(settings)):
+            return
+    write_record(model, STEP, inputs=inputs, outputs=outputs, settings=settings)
+    place.mkdir(parents=True, exist_ok=True)
+    (model / RECORD).replace(place / RECORD)
+
+
+def versions_of_fits(work: Path) -> tuple[MadeWith, ...]:
+    """Return the versions that the fits below a folder left; where none did, say that they are not known."""
+    if found := tuple(fits_below(work)):
+        return found
+    return (MadeWith("fit", {}, "the fits left no versions", ("python", "coread", *COMPONENTS)),)
 
 
 def install(finished: Path, folder: Path) -> None:

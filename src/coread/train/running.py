@@ -1,13 +1,9 @@
 """``coread train``: a recipe to one run folder with network, predictions, curves and the record of how it was made."""
 
 import json
-import os
-import platform
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import coread
 from coread.models.lineage import RECORD, read_record, sha256_of, write_record
 from coread.models.predictions import FILE as PREDICTIONS
 from coread.models.predictions import write_predictions
 from coread.train.datasets import INDEX, read_index
 from coread.train.distributed import for_this_launch, is_first_process
+from coread.train.environment import ENVIRONMENT, keep_environment
 from coread.train.errors import BadPlan, OneClass
 from coread.train.exporting import ExportReport, export
 from coread.train.fit import Fitted, fit, write_json
@@ -35,9 +31,8 @@ from coread.train.targets import check_classes
 from coread.train.tasks import Head, MultiClass, MultiLabel, Ordinal
 from coread.train.watching import ProgressWatcher, TensorBoardWatcher, draw_curves
 
-RECIPE, PLAN, ENVIRONMENT, DATA, SUMMARY = "recipe.toml", "plan.json", "environment.json", "data.json", "summary.json"
+RECIPE, PLAN, DATA, SUMMARY = "recipe.toml", "plan.json", "data.json", "summary.json"
 CURVES, NETWORK, LOGS = "curves.png", "network.onnx", "logs"
-_PACKAGES = ("coread", "torch", "monai", "lightning", "numpy", "onnx", "onnxruntime", "pydicom")
 _AT_ONCE = 128
 Progress = Callable[[str, int, int], None]
 
@@ -169,31 +164,8 @@ def _claim(recipe: Recipe, path: Path, out: Path) -> None:
             raise BadPlan(f"{out} is not empty and holds no run: choose another --out")
         out.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, out / RECIPE)
-        write_json(out / ENVIRONMENT, environment())
+        keep_environment(out)
         write_json(stored, plan)
-
-
-def environment() -> dict[str, Any]:
-    """Return versions and machine, for the record."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = "not installed"
-    graphics = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-    return {
-        "coread": coread.__version__, "python": sys.version.split()[0], "platform": platform.platform(),
-        "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpus": graphics,
-        "packages": packages,
-    }  # fmt: skip
-
-
-def _processor() -> str:
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _require_same_data(recipe: Recipe, out: Path) -> None:

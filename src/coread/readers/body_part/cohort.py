@@ -42,6 +42,7 @@ _SETS = (
     ("colon_polyps", "colonoscopy", "image"),
 )
 """Set, what its pictures show, and the column that must not be torn apart."""
+LEARNT_SETS = (MEDNIST, *(name for name, _, _ in _SETS))
 UNFIT_SET = "ct_lung_nodule_candidates"
 _UNFIT_EVERY = 120
 

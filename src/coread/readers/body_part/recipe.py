@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from coread.phantoms.breast_us import BreastUsRecipe, breast_ultrasound
 from coread.phantoms.fundus import FundusRecipe, fundus_photograph
-from coread.readers.body_part.cohort import COHORT, cohort_rows, read_learned
+from coread.readers.body_part.cohort import COHORT, LEARNT_SETS, cohort_rows, read_learned
 from coread.readers.body_part.outputs import HEAD, KINDS
 from coread.readers.body_part.preprocess import network_picture
 from coread.readers.body_part.words import CARD, OUTPUT_PLANS, PAGE
@@ -59,6 +59,7 @@ def run(settings: Settings) -> Path:
         answers={key: Answers(said[:, k], seen[:, k], names) for k, key in enumerate(KINDS)},
         write_graph=mean_of(fitted.members), golden=golden_pictures(),
         cohort=COHORT | {"root": str(settings.data.resolve())}, rows=cohort_rows(settings.data), page=PAGE,
+        learnt_from=[settings.data / name for name in LEARNT_SETS],
         facts={"members": MEMBERS, "pictures": {kind: int(truth[:, k].sum()) for k, kind in enumerate(KINDS)}},
     )  # fmt: skip
     return release(work, settings.out)

@@ -108,7 +108,7 @@ def release(data: Path, out: Path, members: Sequence[Fitted], found: Calibrated,
     from coread.validate.cohort_writing import write_cohort
     from coread.validate.releasing import release as release_reader
 
-    folder = ReaderFolder(out / "brain_mr_tumor", Path(__file__).parent)
+    folder = ReaderFolder(out / "brain_mr_tumor", Path(__file__).parent, [data])
     graph = folder.write_graph(members)
     log.info("graph of %d bytes; rounding its weights changes outputs by %.2g", graph.size, graph.rounding)
     folder.write_calibration(found.curves)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from coread.imaging.stretch import stretched
 from coread.phantoms.breast_us import BreastUsRecipe, breast_ultrasound
-from coread.readers.breast_ultrasound.cohort import COHORT, MARKED, cohort_rows, read_learned
+from coread.readers.breast_ultrasound.cohort import COHORT, MARKED, SET, cohort_rows, read_learned
 from coread.readers.breast_ultrasound.outputs import HEAD, OUTPUTS, SIDE
 from coread.readers.breast_ultrasound.words import CARD, OUTPUT_PLANS, PAGE
 from coread.readers.classifying.packaging import Answers, Release, mean_of, release
@@ -61,6 +61,7 @@ def run(settings: Settings) -> Path:
         answers={key: Answers(said[plain, k], seen[plain, k], groups) for k, key in enumerate(OUTPUTS)},
         write_graph=mean_of(fitted.members), golden=golden_images(),
         cohort=COHORT | {"root": str(settings.data.resolve())}, rows=cohort_rows(settings.data), page=PAGE,
+        learnt_from=[settings.data / SET],
         facts={"folds": FOLDS, "cross_fitted_auc": {
             key: {
                 "plain": _auc(seen[plain, k], said[plain, k]),

@@ -96,6 +96,8 @@ class Release:
     cohort: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
     page: Page
+    learnt_from: Sequence[Path] = ()
+    """Folders of the data sets, whose digests go into the record."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """More for training.json."""
     more_curves: Mapping[str, Curve] = field(default_factory=dict)
@@ -141,7 +143,7 @@ def release(work: Release, out: Path) -> Path:
     found = {plan.key: calibrated(plan, work.answers[plan.key]) for plan in work.outputs}
     for key, one in found.items():
         log.info("cross-fitted %s: %s", key, one.as_json())
-    folder = ReaderFolder(out / "reader", work.code)
+    folder = ReaderFolder(out / "reader", work.code, work.learnt_from)
     log.info("graph: %s", work.write_graph(folder.model / f"{GRAPH}.onnx"))
     folder.write_calibration({key: one.curve for key, one in found.items()} | dict(work.more_curves))
     write_cohort(out / "cohort", dict(work.cohort), [dict(row) for row in work.rows])

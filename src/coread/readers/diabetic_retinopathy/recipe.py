@@ -17,7 +17,7 @@ from coread.phantoms.fundus import FundusRecipe, fundus_photograph
 from coread.readers.classifying.packaging import Answers, Release, release
 from coread.readers.classifying.recipe import Settings, teaching
 from coread.readers.classifying.recipe import main as run_from_shell
-from coread.readers.diabetic_retinopathy.cohort import COHORT, cohort_rows, read_learned
+from coread.readers.diabetic_retinopathy.cohort import COHORT, SET, cohort_rows, read_learned
 from coread.readers.diabetic_retinopathy.outputs import HEAD, REFERABLE, UNGRADABLE
 from coread.readers.diabetic_retinopathy.preprocess import network_picture
 from coread.readers.diabetic_retinopathy.words import CARD, OUTPUT, PAGE
@@ -64,6 +64,7 @@ def run(settings: Settings) -> Path:
         write_graph=lambda path: export_pooled(network, path, golden, output=HEAD),
         golden=golden, cohort=COHORT | {"root": str((settings.out / "root").resolve())},
         rows=cohort_rows(settings.data, settings.out / "root"), page=PAGE, more_curves={UNGRADABLE: curve},
+        learnt_from=[settings.data / SET],
         facts={
             "folds": FOLDS, "drawn": DRAWN, "spoilt": spoilt, "spoilt_caught": round(caught, 4),
             "auc_of_lines_before_the_encoder_learnt": round(auc(learned.referable, taught.by_lines[:count, 0]), 4),

@@ -15,7 +15,7 @@ from coread.phantoms.nodule_slice import NoduleSliceRecipe, nodule_slice
 from coread.readers.classifying.packaging import Answers, Release, mean_of, release
 from coread.readers.classifying.recipe import Lesson, Settings, fit_members
 from coread.readers.classifying.recipe import main as run_from_shell
-from coread.readers.lung_nodule_patch.cohort import COHORT, cohort_rows, read_learned
+from coread.readers.lung_nodule_patch.cohort import COHORT, SET, cohort_rows, read_learned
 from coread.readers.lung_nodule_patch.outputs import HEAD, NODULE, SIDE, TURNS
 from coread.readers.lung_nodule_patch.preprocess import middle
 from coread.readers.lung_nodule_patch.words import CARD, OUTPUT, PAGE
@@ -58,6 +58,7 @@ def run(settings: Settings) -> Path:
         code=CODE, card=CARD, outputs=[OUTPUT], answers={NODULE: answers}, write_graph=mean_of(fitted.members),
         golden=golden_patches(), cohort=COHORT | {"root": str(settings.data.resolve())},
         rows=cohort_rows(settings.data), page=PAGE, facts={"members": MEMBERS},
+        learnt_from=[settings.data / SET],
     )  # fmt: skip
     return release(work, settings.out)
 

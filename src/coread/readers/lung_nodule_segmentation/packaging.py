@@ -95,7 +95,7 @@ def release(data: Path, out: Path, members: Sequence[Fitted], found: Calibrated,
     from coread.validate.cohort_writing import write_cohort
     from coread.validate.releasing import release as release_reader
 
-    folder = ReaderFolder(out / "lung_nodule_segmentation", Path(__file__).parent)
+    folder = ReaderFolder(out / "lung_nodule_segmentation", Path(__file__).parent, [data])
     graph = folder.write_graph(members)
     log.info("graph of %d bytes; rounding its weights changes outputs by %.2g", graph.size, graph.rounding)
     folder.write_calibration({NODULE: found.curve})
