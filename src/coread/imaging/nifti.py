@@ -1,27 +1,28 @@
-"""NIfTI-1 single files (.nii, .nii.gz): how a volume is handed to an outside program and its labels come back.
+"""NIfTI files (.nii, .nii.gz) in and out by nibabel: research data, outside programs, and label maps that come back.
 
 Arrays are (slices, rows, columns) and affines take (slice, row, column, 1) to LPS mm, as everywhere in Coread; NIfTI
 itself counts columns first and uses RAS (https://nifti.nimh.nih.gov/nifti-1).
 """
 
-import gzip
-import struct
+import importlib
 import zlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.errors import Failed
+from coread.domain.geometry import Geometry, affine_of
+from coread.domain.images import Quantity, Volume
+from coread.imaging.quantities import HOUNSFIELD_UNIT
 
-_HEADER = 348
-_OFFSET = 352
 _MOST_BYTES = 4 << 30
-_CODES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
-"""Datatype field of the header: numpy type."""
+_KINDS = frozenset({"u1", "i2", "i4", "f4", "f8", "i1", "u2", "u4", "i8", "u8"})
 _RAS_OF_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _TURNED = [2, 1, 0, 3]
+_SCANNER = 1
+"""Code of an s-form in scanner coordinates (nifti1.h, NIFTI_XFORM_SCANNER_ANAT)."""
 
 
 class UnreadableNifti(Failed):
@@ -29,52 +30,84 @@ class UnreadableNifti(Failed):
 
 
 def write_nifti(path: Path, values: NDArray[Any], affine: NDArray[np.float64]) -> Path:
-    """Write a volume with its affine as both s-form and voxel size; compressed when the name ends in .gz."""
-    kinds = {np.dtype(kind): code for code, kind in _CODES.items()}
+    """Write a volume (slices, rows, columns) with its affine as s-form; compressed when the name ends in .gz.
+
+    A series of volumes is (volumes, slices, rows, columns). The affine may be sheared: an s-form holds it exactly, a
+    q-form could not and is left out.
+    """
     data = np.ascontiguousarray(values)
-    if data.ndim != 3 or data.dtype not in kinds:
+    if data.ndim not in (3, 4) or 0 in data.shape or data.dtype.str[1:] not in _KINDS:
         raise UnreadableNifti(f"cannot write shape {data.shape} of {data.dtype} as NIfTI")
-    slices, rows, columns = data.shape
+    nibabel: Any = importlib.import_module("nibabel")
     ras = (_RAS_OF_LPS @ np.asarray(affine, dtype=np.float64))[:, _TURNED]
-    spacing = np.linalg.norm(ras[:3, :3], axis=0)
-    header = bytearray(_OFFSET)
-    struct.pack_into("<i", header, 0, _HEADER)
-    struct.pack_into("<8h", header, 40, 3, columns, rows, slices, 1, 1, 1, 1)
-    struct.pack_into("<2h", header, 70, kinds[data.dtype], data.dtype.itemsize * 8)
-    struct.pack_into("<8f", header, 76, 1.0, *spacing, 1.0, 1.0, 1.0, 1.0)
-    struct.pack_into("<3f", header, 108, _OFFSET, 1.0, 0.0)
-    struct.pack_into("<B", header, 123, 2)  # millimetres
-    struct.pack_into("<2h", header, 252, 0, 1)  # no q-form; the s-form is scanner anatomical
-    struct.pack_into("<12f", header, 280, *ras[:3].ravel())
-    header[344:348] = b"n+1\0"
-    raw = bytes(header) + data.astype(data.dtype.newbyteorder("<"), copy=False).tobytes()
-    path.write_bytes(gzip.compress(raw, compresslevel=1, mtime=0) if path.name.endswith(".gz") else raw)
+    image = nibabel.Nifti1Image(data.T, ras, dtype=data.dtype)
+    image.set_sform(ras, _SCANNER)
+    image.set_qform(None, 0)
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
     return path
+
+
+def write_volume(path: Path, volume: Volume) -> Path:
+    """Write a volume; its values are float32 and nothing is rescaled."""
+    return write_nifti(path, volume.voxels, volume.geometry.matrix())
 
 
 def read_nifti(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Return (values, affine) of a 3D file; raises UnreadableNifti naming the file and what is wrong."""
+    values, affine = read_nifti_series(path)
+    if len(values) != 1:
+        raise UnreadableNifti(f"{path.name} cannot be read as NIfTI: it holds {len(values)} volumes, one is needed")
+    return values[0], affine
+
+
+def read_nifti_series(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return (values, affine); values are (volumes, slices, rows, columns) of the stored type, or rescaled float64."""
+    nibabel: Any = importlib.import_module("nibabel")
     try:
-        raw = _bytes_of(path)
-        if len(raw) < _OFFSET or raw[344:347] != b"n+1":
-            raise ValueError("no NIfTI-1 single file")
-        order: Literal["<", ">"] = "<" if struct.unpack_from("<i", raw)[0] == _HEADER else ">"
-        size = struct.unpack_from(f"{order}8h", raw, 40)
-        if size[0] < 3 or any(extent > 1 for extent in size[4 : size[0] + 1]):
-            raise ValueError(f"{size[0]} axes of {size[1:]}: one volume is needed")
-        columns, rows, slices = size[1:4]
-        kind = np.dtype(_CODES[struct.unpack_from(f"{order}h", raw, 70)[0]]).newbyteorder(order)
-        start, slope, offset = struct.unpack_from(f"{order}3f", raw, 108)
-        values = np.frombuffer(raw, kind, slices * rows * columns, int(start)).reshape(slices, rows, columns)
-        values = values.astype(kind.newbyteorder("="))
-        if slope not in (0.0, 1.0) or offset != 0.0:
-            values = values * np.float32(slope or 1.0) + np.float32(offset)
-        affine = _RAS_OF_LPS @ _ras(raw, order)[:, _TURNED]
-    except KeyError as problem:
-        raise UnreadableNifti(f"{path.name}: datatype {problem} is not supported") from problem
-    except (OSError, ValueError, struct.error, zlib.error, EOFError) as problem:
+        image = nibabel.Nifti1Image.from_filename(path)
+        _check(image)
+        shape = (*image.shape, 1, 1)[:4] if len(image.shape) < 4 else image.shape[:4]
+        raw = np.asarray(image.dataobj)
+        values = raw.reshape(shape, order="F").T
+    except (OSError, ValueError, EOFError, zlib.error, MemoryError, _library_error()) as problem:
         raise UnreadableNifti(f"{path.name} cannot be read as NIfTI: {problem}") from problem
-    return values, affine
+    affine = _RAS_OF_LPS @ np.asarray(image.affine, dtype=np.float64)[:, _TURNED]
+    native = values.dtype.newbyteorder("=")
+    return np.ascontiguousarray(values.astype(native, copy=False)), affine
+
+
+def nifti_volume(path: Path, *, quantity: Quantity = Quantity.ARBITRARY) -> Volume:
+    """Return a NIfTI file as a volume without source instances; NIfTI does not say what its values mean, so the caller
+    does. Raises UnreadableNifti."""
+    values, affine = read_nifti(path)
+    shape = (values.shape[0], values.shape[1], values.shape[2])
+    unit = HOUNSFIELD_UNIT if quantity is Quantity.HOUNSFIELD else ""
+    geometry = Geometry(shape, affine_of(affine), "")
+    return Volume(np.asarray(values, dtype=np.float32), quantity, geometry, (), unit=unit)
+
+
+def _library_error() -> type[Exception]:
+    errors: Any = importlib.import_module("nibabel.filebasedimages")
+    found: type[Exception] = errors.ImageFileError
+    return found
+
+
+def _check(image: Any) -> None:
+    """Refuse before anything is unpacked: too large, another number of axes or type, no stated place."""
+    header = image.header
+    extra = [extent for extent in image.shape[4:] if extent > 1]
+    if len(image.shape) < 3 or extra:
+        raise ValueError(f"{len(image.shape)} axes of {image.shape}: volumes are needed")
+    kind = header.get_data_dtype()
+    if kind.str[1:] not in _KINDS:
+        raise ValueError(f"datatype {kind} is not supported")
+    if min(image.shape) < 1 or int(np.prod(image.shape, dtype=np.int64)) * kind.itemsize > _MOST_BYTES:
+        raise ValueError(f"its shape {image.shape} is empty or larger than the limit")
+    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
+        raise ValueError("it does not say where it lies (neither s-form nor q-form)")
+    if abs(float(np.linalg.det(image.affine[:3, :3]))) < 1e-9 or not np.isfinite(image.affine).all():
+        raise ValueError("its axes are no grid")
 
 
 def on_grid(values: NDArray[Any], affine: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[Any]:
@@ -99,41 +132,3 @@ def on_grid(values: NDArray[Any], affine: NDArray[np.float64], grid: NDArray[np.
     if not np.allclose(origin, grid[:3, 3], atol=0.05):
         raise UnreadableNifti("the volume came back at another place")
     return np.ascontiguousarray(result)
-
-
-def _bytes_of(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    if not packed:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError("larger than the limit")
-        return path.read_bytes()
-    with gzip.open(path) as stream:
-        raw = stream.read(_MOST_BYTES + 1)
-    if len(raw) > _MOST_BYTES:
-        raise ValueError("larger than the limit")
-    return raw
-
-
-def _ras(raw: bytes, order: str) -> NDArray[np.float64]:
-    q_code, s_code = struct.unpack_from(f"{order}2h", raw, 252)
-    matrix = np.eye(4)
-    if s_code > 0:
-        matrix[:3] = np.array(struct.unpack_from(f"{order}12f", raw, 280)).reshape(3, 4)
-        return matrix
-    if q_code <= 0:
-        raise ValueError("it does not say where it lies (neither s-form nor q-form)")
-    b, c, d, x, y, z = struct.unpack_from(f"{order}6f", raw, 256)
-    a = float(np.sqrt(max(0.0, 1.0 - b * b - c * c - d * d)))
-    pixdim = struct.unpack_from(f"{order}4f", raw, 76)
-    rotation = np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
-        ]
-    )
-    sign = -1.0 if pixdim[0] < 0 else 1.0
-    matrix[:3, :3] = rotation * np.array([pixdim[1], pixdim[2], pixdim[3] * sign])
-    matrix[:3, 3] = (x, y, z)
-    return matrix
