@@ -73,7 +73,7 @@ def test_a_sound_reader_passes_every_check(packages: Path) -> None:
         ),
         ("if not np.isfinite(image.pixels).all():", "if False:", "pixels that are not numbers are refused"),
         ("if float(np.ptp(image.pixels)) == 0.0:", "if False:", "constant pixels are refused"),
-        ("if min(image.pixels.shape) <", "if 0 >", "a small image is refused"),
+        ("if min(image.pixels.shape) <", "if 0 >", "too small an image, or too few slices, are refused"),
         ("if image.header.modality not in", "if '' in", "a wrong modality is refused"),
         ("if image.quantity is not", "if None is not", "a fitting image is read"),
         ("image.quantity is not Quantity.DISPLAY", "False", "pixels of another meaning are refused"),

@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from coread.domain.cards import ReaderCard
 from coread.domain.errors import Misconfigured
-from coread.domain.images import PlanarImage
-from coread.domain.reading import ReaderInputs
+from coread.domain.images import PlanarImage, Volume
+from coread.domain.reading import Prior, ReaderInputs
 from coread.domain.study import InstanceHeader, Study, StudyState
 
 _ROWS = 512
@@ -38,6 +39,8 @@ class Savable(Protocol):
 
 Drawn = Callable[[ReaderCard, str], Iterable[Savable]]
 """From the card and the modality to choose to data sets, one study each."""
+Visits = Sequence[Sequence[Savable]]
+"""The images of one series on each date, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,34 @@ class SampleMaker:
         return next((name for name in contract.modalities if name in self.modalities), "")
 
 
+@dataclass(frozen=True, slots=True)
+class VolumeMaker:
+    """Draws volumes for cards that accept its modality and one of its body parts."""
+
+    modality: str
+    body_parts: tuple[str, ...]
+    sites: tuple[str, ...]
+    """SNOMED CT codes of finding sites; the card has an output at one of them."""
+    draw: Callable[[], Iterable[Visits]]
+
+    def fits(self, card: ReaderCard) -> bool:
+        """Say whether these volumes fit a card."""
+        contract = card.input
+        accepted = {name.upper() for name in contract.body_parts}
+        sites = {output.site.value for output in card.outputs if output.site is not None}
+        return (
+            contract.presentation == "volume"
+            and self.modality in contract.modalities
+            and (not accepted or not accepted.isdisjoint(self.body_parts))
+            and not sites.isdisjoint(self.sites)
+        )
+
+
 def sample_inputs(card: ReaderCard) -> tuple[ReaderInputs, ...]:
     """Return inputs that the card accepts; raises Misconfigured where nothing generated fits it."""
+    for volumes in VOLUME_MAKERS:
+        if volumes.fits(card):
+            return tuple(_loaded_visits(card, visits) for visits in volumes.draw())
     for maker in MAKERS:
         if modality := maker.modality_for(card):
             return tuple(_loaded(dataset) for dataset in maker.draw(card, modality))
@@ -111,6 +140,37 @@ def _loaded(dataset: Savable) -> ReaderInputs:
         path = Path(folder) / "sample.dcm"
         dataset.save_as(path, enforce_file_format=True)
         return inputs_of([load_planar(path, scan_header(path))])
+
+
+def _loaded_visits(card: ReaderCard, visits: Visits) -> ReaderInputs:
+    """Return the last date as the current study and those before it as priors, as many as the card asks for."""
+    from coread.imaging.header import scan_header
+    from coread.imaging.volume import load_volume
+
+    loaded: list[Volume] = []
+    for datasets in visits:
+        with tempfile.TemporaryDirectory() as folder:
+            sources = []
+            for number, dataset in enumerate(datasets):
+                path = Path(folder) / f"{number:04d}.dcm"
+                dataset.save_as(path, enforce_file_format=True)
+                sources.append((path, scan_header(path)))
+            loaded.append(load_volume(sources))
+    *earlier, now = loaded
+    priors = [Prior(study_of(volume.headers), volumes=(volume,)) for volume in reversed(earlier)]
+    return ReaderInputs(study_of(now.headers), volumes=(now,), priors=tuple(priors[: card.input.max_priors]))
+
+
+def _reference(
+    name: str, *truths: Sequence[str], spacing_mm: tuple[float, float, float] | None = None
+) -> Iterable[Visits]:
+    """Draw one reference object for each truth, coarse enough to be quick."""
+    from coread.phantoms.reference.registry import made
+    from coread.phantoms.reference.scan import Setup
+
+    for seed, truth in enumerate(truths, start=1):
+        visits = made(name, truth, Setup(seed=seed, spacing_mm=spacing_mm)).visits
+        yield [list(visit.series[0].datasets()) for visit in visits]
 
 
 def _chests(card: ReaderCard, modality: str) -> Iterable[Savable]:
@@ -200,3 +260,16 @@ MAKERS: tuple[SampleMaker, ...] = (
     SampleMaker(("CT",), ("CHEST", "THORAX", "LUNG"), _nodules),
 )
 """The first that fits draws; narrower ones stand first."""
+
+VOLUME_MAKERS: tuple[VolumeMaker, ...] = (
+    VolumeMaker(
+        "CT",
+        ("SPINE", "LSPINE", "ABDOMEN"),
+        ("421060004", "51282000"),
+        partial(_reference, "ct-spine", (), (), spacing_mm=(3.0, 1.5, 1.5)),
+    ),
+    VolumeMaker(
+        "CT", ("ABDOMEN",), ("87784001", "10200004"), partial(_reference, "ct-lesions", (), spacing_mm=(4.0, 1.5, 1.5))
+    ),
+)
+"""The first that fits draws."""

@@ -12,6 +12,7 @@ from coread.domain.findings import Box, Finding, Presence
 from coread.domain.reading import ReaderInputs
 from coread.domain.results import ReadResult, Refusal
 from coread.engine.checks import check_ending
+from coread.engine.conformance import volumes
 from coread.engine.conformance.subject import NotApplicable, Subject, mirrored, require
 from coread.engine.limits import memory_cap
 from coread.engine.samples import inputs_of
@@ -72,6 +73,8 @@ def results_survive_storage(subject: Subject) -> str:
 
 def mirrored_in_mirrored_out(subject: Subject) -> str:
     """Exchange left and right of each sample: its marks must change sides too."""
+    if volumes.volumes_of(subject):
+        return volumes.mirrored_in_mirrored_out(subject)
     compared = 0
     for inputs, result in subject.results():
         if len(inputs.images) != 1:
@@ -86,7 +89,9 @@ def mirrored_in_mirrored_out(subject: Subject) -> str:
 
 
 def order_does_not_matter(subject: Subject) -> str:
-    """Give two images in both orders."""
+    """Give two images in both orders, or a volume whose axes run the other way."""
+    if volumes.volumes_of(subject):
+        return volumes.order_does_not_matter(subject)
     images = subject.planar()
     if subject.installed.card.input.max_images < 2 or len(images) < 2:
         raise NotApplicable("the reader takes one image at a time")
@@ -121,7 +126,8 @@ def _same(one: Encoded, other: Encoded) -> bool:
 def _arrays_of(inputs: ReaderInputs) -> list[NDArray[np.float32]]:
     planes = [image.pixels for image in inputs.images]
     planes += [image.colour for image in inputs.images if image.colour is not None]
-    return planes + [volume.voxels for volume in inputs.volumes]
+    earlier = [volume.voxels for prior in inputs.priors for volume in prior.volumes]
+    return planes + [volume.voxels for volume in inputs.volumes] + earlier
 
 
 def _present(result: ReadResult) -> set[str]:

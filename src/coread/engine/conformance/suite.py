@@ -53,7 +53,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("a wrong modality is refused", inputs.wrong_modality_is_refused),
     ("pixels that are not numbers are refused", inputs.not_a_number_is_refused),
     ("constant pixels are refused", inputs.constant_pixels_are_refused),
-    ("a small image is refused", inputs.small_images_are_refused),
+    ("too small an image, or too few slices, are refused", inputs.small_images_are_refused),
     ("pixels of another meaning are refused", inputs.other_quantity_is_refused),
     ("no image at all is refused", inputs.no_image_is_refused),
     ("the reader stays within its time and memory", results.stays_within_resources),

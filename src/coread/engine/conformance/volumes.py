@@ -1,0 +1,176 @@
+"""The checks of readers of volumes: what is refused, and that anatomy counts and not the order of the voxels."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coread.domain.geometry import Geometry, affine_of
+from coread.domain.images import Quantity, Volume
+from coread.domain.reading import ReaderInputs
+from coread.domain.reasons import ReasonCode
+from coread.domain.results import ReadResult, Refusal
+from coread.engine.conformance.subject import NotApplicable, Subject, require
+from coread.engine.samples import study_of
+
+SAME_TOLERANCE = 0.02
+"""Between the same anatomy on a grid whose axes run the other way: interpolation may differ, nothing else."""
+MIRROR_TOLERANCE = 0.15
+"""Between anatomy and its mirror image: networks are not symmetric."""
+
+
+def volumes_of(subject: Subject) -> list[Volume]:
+    """Return the volume of each sample; empty for readers of single images."""
+    return [inputs.volumes[0] for inputs in subject.samples if inputs.volumes]
+
+
+def wrong_modality(subject: Subject, volume: Volume) -> str:
+    """Give a sample whose headers name another modality."""
+    accepted = subject.installed.card.input.modalities
+    other = next(name for name in ("MR", "CT", "US", "NM") if name not in accepted)
+    headers = tuple(replace(header, modality=other) for header in volume.headers)
+    return refused(subject, replace(volume, headers=headers), ReasonCode.WRONG_MODALITY)
+
+
+def not_a_number(subject: Subject, volume: Volume) -> str:
+    """Give a sample with one voxel that is not a number."""
+    voxels = volume.voxels.copy()
+    voxels[tuple(n // 2 for n in voxels.shape)] = np.nan
+    return refused(subject, replace(volume, voxels=voxels), ReasonCode.PIXELS_NOT_FINITE)
+
+
+def constant(subject: Subject, volume: Volume) -> str:
+    """Give a volume of one value."""
+    return refused(subject, replace(volume, voxels=np.zeros_like(volume.voxels)), ReasonCode.PIXELS_CONSTANT)
+
+
+def too_few_slices(subject: Subject, volume: Volume) -> str:
+    """Give one slice fewer than the card asks for."""
+    count = subject.installed.card.input.min_images - 1
+    if count < 1:
+        raise NotApplicable("the card accepts volumes of any length")
+    return refused(subject, _first_slices(volume, count), ReasonCode.TOO_FEW_IMAGES)
+
+
+def other_quantity(subject: Subject, volume: Volume) -> str:
+    """Give numbers of another meaning: arbitrary values for HU, HU for a signal."""
+    other = Quantity.ARBITRARY if volume.quantity is Quantity.HOUNSFIELD else Quantity.HOUNSFIELD
+    return refused(subject, replace(volume, quantity=other), ReasonCode.PIXEL_MEANING)
+
+
+def mirrored_in_mirrored_out(subject: Subject) -> str:
+    """Exchange left and right of the anatomy: the same is measured, on the other side."""
+    compared = 0
+    for inputs, result in subject.results():
+        if not inputs.volumes or inputs.priors:
+            continue
+        other = subject.read(with_volume(inputs, mirror_image(inputs.volumes[0])))
+        if isinstance(other, ReadResult):
+            compared += _same_amounts(result, other, MIRROR_TOLERANCE)
+            compared += _places_agree(result, other, inputs.volumes[0])
+    if not compared:
+        raise NotApplicable("nothing was measured or outlined in both a volume and its mirror image")
+    return f"{compared} measurements and outlines compared"
+
+
+def order_does_not_matter(subject: Subject) -> str:
+    """Let all three axes of the grid run the other way; the anatomy stays where it is."""
+    compared = 0
+    for inputs, result in subject.results():
+        if not inputs.volumes:
+            continue
+        other = subject.read(with_volume(inputs, run_other_way(inputs.volumes[0])))
+        require(isinstance(other, ReadResult), "refuses the same anatomy when the axes of its grid run the other way")
+        if isinstance(other, ReadResult):
+            require(_calls(result) == _calls(other), "the calls depend on the way in which the axes run")
+            compared += 1 + _same_amounts(result, other, SAME_TOLERANCE)
+    return f"{compared} calls and measurements compared"
+
+
+def with_volume(inputs: ReaderInputs, volume: Volume) -> ReaderInputs:
+    """Return inputs with another volume as the current one; earlier studies stay."""
+    return ReaderInputs(study_of(volume.headers), volumes=(volume, *inputs.volumes[1:]), priors=inputs.priors)
+
+
+def run_other_way(volume: Volume) -> Volume:
+    """Return the same anatomy at the same places with all three index axes reversed."""
+    matrix = volume.geometry.matrix()[:3]
+    last = np.array(volume.geometry.shape) - 1
+    turned = np.column_stack([-matrix[:, :3], matrix[:, 3] + matrix[:, :3] @ last])
+    headers = volume.headers[::-1] if len(volume.headers) > 1 else volume.headers
+    return replace(
+        volume,
+        voxels=np.ascontiguousarray(volume.voxels[::-1, ::-1, ::-1]),
+        geometry=_geometry(volume, turned),
+        headers=headers,
+    )
+
+
+def mirror_image(volume: Volume) -> Volume:
+    """Return the anatomy with left and right exchanged on the same grid."""
+    axis = int(np.argmax(np.abs(volume.geometry.matrix()[0, :3])))
+    return replace(volume, voxels=np.ascontiguousarray(np.flip(volume.voxels, axis)))
+
+
+def refused(subject: Subject, volume: Volume, code: ReasonCode) -> str:
+    """Require that this volume is refused with this code, whatever priors there are."""
+    ending = subject.read(with_volume(subject.samples[0], volume))
+    if not isinstance(ending, Refusal):
+        require(False, f"gave a result instead of a refusal with {code.value}")
+        return ""
+    require(ending.reason.code is code, f"refused with {ending.reason.code.value}, expected {code.value}")
+    return ending.reason.text()
+
+
+def _geometry(volume: Volume, matrix: NDArray[np.float64]) -> Geometry:
+    return replace(volume.geometry, affine=affine_of(matrix))
+
+
+def _first_slices(volume: Volume, count: int) -> Volume:
+    headers = volume.headers[:count] if len(volume.headers) > 1 else volume.headers
+    geometry = replace(volume.geometry, shape=(count, *volume.geometry.shape[1:]))
+    return replace(volume, voxels=volume.voxels[:count].copy(), geometry=geometry, headers=headers)
+
+
+def _calls(result: ReadResult) -> list[tuple[str, str]]:
+    return sorted((item.key, item.presence.value) for item in result.findings)
+
+
+def _amounts(result: ReadResult) -> dict[tuple[str, str], float]:
+    """Add up what was measured by concept and statistic: parts that change sides change their names, not the sum."""
+    sums: dict[tuple[str, str], float] = {}
+    for item in result.measurements:
+        key = (item.concept.meaning, item.derivation.meaning if item.derivation else "")
+        sums[key] = sums.get(key, 0.0) + item.value
+    return sums
+
+
+def _same_amounts(result: ReadResult, other: ReadResult, tolerance: float) -> int:
+    here, there = _amounts(result), _amounts(other)
+    for key in here.keys() & there.keys():
+        larger = max(abs(here[key]), abs(there[key]))
+        apart = abs(here[key] - there[key])
+        require(apart <= tolerance * larger + 1e-6, f"{key[0]} {here[key]:.4g} becomes {there[key]:.4g}")
+    return len(here.keys() & there.keys())
+
+
+def _places_agree(result: ReadResult, other: ReadResult, volume: Volume) -> int:
+    """Compare the middle of everything outlined with the mirrored one, along the patient's left and right."""
+    here, there = _middle(result), _middle(other)
+    if here is None or there is None:
+        return 0
+    ends = volume.geometry.to_patient(np.array([[0, 0, 0], np.array(volume.geometry.shape) - 1]))[:, 0]
+    width = float(np.ptp(ends))
+    apart = abs(float(ends.sum()) - here - there)
+    require(apart <= MIRROR_TOLERANCE * width, f"what is outlined lies {apart:.0f} mm from its mirror image")
+    return 1
+
+
+def _middle(result: ReadResult) -> float | None:
+    places: Sequence[float] = [
+        float(region.geometry.to_patient(np.argwhere(region.mask).mean(axis=0, keepdims=True))[0, 0])
+        for region in result.regions
+        if region.geometry is not None and region.mask.ndim == 3 and region.mask.any()
+    ]
+    return float(np.mean(places)) if places else None
