@@ -90,6 +90,10 @@ class InputContract:
     max_images: int
     presentation: str = "planar"
     """``planar`` (images one by one) or ``volume`` (a geometrically complete series)."""
+    volumes: str = "one"
+    """Of a series that holds several (phases, b-values, planes): ``one``, refused where none stands out, or ``all``."""
+    gaps: str = "refuse"
+    """Slices at uneven distances: ``refuse``, or ``resample`` between the real positions, recorded in the volume."""
     max_priors: int = 0
     """How many earlier studies of the patient are given as well, newest first; each must fit this contract."""
     prior_years: float = 5.0

@@ -17,8 +17,9 @@ DECODING_BYTES_PER_PIXEL = 16
 
 def estimated_bytes(headers: Sequence[InstanceHeader]) -> int:
     """Return the memory that decoding these images one after the other takes, from their headers alone."""
-    pixels = [pixels_of(header) for header in headers]
-    return sum(pixels) * KEPT_BYTES_PER_PIXEL + max(pixels, default=0) * DECODING_BYTES_PER_PIXEL
+    frames = [(header.rows or 0) * (header.columns or 0) for header in headers]  # decoded one at a time
+    kept = sum(pixels_of(header) for header in headers)
+    return kept * KEPT_BYTES_PER_PIXEL + max(frames, default=0) * DECODING_BYTES_PER_PIXEL
 
 
 def pixels_of(header: InstanceHeader) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coread.domain.cards import ReaderCard
 from coread.domain.errors import Refused
@@ -14,8 +15,13 @@ from coread.domain.results import Refusal
 from coread.domain.study import InstanceHeader, Study
 from coread.engine.limits import require_memory
 
+if TYPE_CHECKING:
+    from coread.imaging.series import OpenedSeries, SliceStack
+
 Source = tuple[Path, InstanceHeader]
 Skipped = tuple[tuple[ImageReference, Reason], ...]
+_STANDS_OUT = 2
+"""A volume is the one that is meant when it has at least this many times the slices of the next."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,14 +42,54 @@ def load_inputs(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Lo
 
 
 def _load_volume(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Loaded | Refusal:
-    from coread.imaging.volume import load_volume
+    from coread.imaging.series import Choices, Gaps, load, open_series
 
     require_memory(card, [header for _, header in sources])
+    choices = Choices(gaps=Gaps(card.input.gaps))
+    opened = open_series(sources, choices)
+    chosen = chosen_stacks(card, opened)
+    if isinstance(chosen, Reason):
+        return Refusal(chosen, left_out(opened, ()))
     try:
-        volume = load_volume(sources)
+        volumes = tuple(load(stack, choices) for stack in chosen)
     except Refused as problem:
         return Refusal(reason_of(problem))
-    return Loaded(ReaderInputs(study, volumes=(volume,)))
+    return Loaded(ReaderInputs(study, volumes=volumes), left_out(opened, chosen))
+
+
+def chosen_stacks(card: ReaderCard, opened: "OpenedSeries") -> "tuple[SliceStack, ...] | Reason":
+    """Return the volumes of a series that a reader is given, or why it is given none.
+
+    A part that is no volume never hides behind a smaller one that is: where the larger part is refused, all is.
+    """
+    found = opened.volumes()
+    refused = [(len(stack.slices), stack.refusal) for stack in opened.stacks if stack.refusal is not None]
+    worst = max(refused, key=lambda item: item[0], default=None)
+    largest = len(found[0].slices) if found else 0
+    if worst is not None and worst[0] * _STANDS_OUT >= max(largest, 1):
+        return worst[1]
+    if not found:
+        return opened.set_apart[0].reason if opened.set_apart else Reason(ReasonCode.NO_ELIGIBLE, "no slices")
+    if card.input.volumes == "all" or len(found) == 1:
+        return found
+    if len(found[1].slices) * _STANDS_OUT > largest:
+        names = dict.fromkeys(name.replace("_", " ") for stack in found for name, _ in stack.key)
+        return Reason(ReasonCode.SEVERAL_VOLUMES, f"{len(found)} that differ in {', '.join(names)}")
+    return found[:1]
+
+
+def left_out(opened: "OpenedSeries", chosen: "Sequence[SliceStack]") -> Skipped:
+    """Name every image of the series that is in none of the chosen volumes, with the reason."""
+    skipped = [
+        (ImageReference(item.sop_class_uid, item.sop_instance_uid, item.series_instance_uid), item.reason)
+        for item in opened.set_apart
+    ]
+    for stack in opened.stacks:
+        if stack not in chosen:
+            differs = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in stack.key)
+            reason = stack.refusal or Reason(ReasonCode.SEVERAL_VOLUMES, differs)
+            skipped += [(reference_to(item.header, item.frame), reason) for item in stack.slices]
+    return tuple(dict(skipped).items())
 
 
 def _load_planar(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Loaded | Refusal:

@@ -77,7 +77,9 @@ class SetApart:
     """An image that is part of no volume, with the reason."""
 
     name: str
+    sop_class_uid: str
     sop_instance_uid: str
+    series_instance_uid: str
     reason: Reason
 
 
@@ -144,7 +146,8 @@ def open_series(instances: Sequence[Located], choices: Choices | None = None) ->
         except ImagingRefused as problem:
             number = header.instance_number
             name = f"instance {number}" if number is not None else f"file {path.name}"
-            apart.append(SetApart(name, header.sop_instance_uid, problem.reason))
+            uids = header.sop_class_uid, header.sop_instance_uid, header.series_instance_uid
+            apart.append(SetApart(name, *uids, problem.reason))
     slices, assumed = one_frame_of_reference(slices)
     stacks = [_examined(group, chosen, assumed) for group in split_slices(slices)] if slices else []
     return OpenedSeries(tuple(stacks), tuple(apart), chosen)

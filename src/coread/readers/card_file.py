@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from coread.domain.cards import OutputSpec, ReaderCard
+from coread.domain.cards import InputContract, OutputSpec, ReaderCard
 from coread.domain.errors import InvalidRecord
 from coread.readers.errors import BadCard
 
@@ -19,6 +19,8 @@ CARD_FILE = "card.toml"
 _READER_ID = re.compile(r"[a-z][a-z0-9_]{1,39}")
 _OUTPUT_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _PRESENTATIONS = ("planar", "volume")
+_VOLUMES = ("one", "all")
+_GAPS = ("refuse", "resample")
 _WORDS: dict[object, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 Record = TypeVar("Record")
@@ -116,17 +118,7 @@ def _check(card: ReaderCard) -> None:
         raise _Wrong(f"key 'reader_id' is {card.reader_id!r}; use lower case letters, digits and _, at most 40.")
     if not card.research_use:
         raise _Wrong("key 'research_use' must be true: no reader of this system is a medical device.")
-    if card.input.presentation not in _PRESENTATIONS:
-        raise _Wrong(f"key 'input.presentation' must be one of {', '.join(_PRESENTATIONS)}.")
-    if not 1 <= card.input.min_images <= card.input.max_images:
-        raise _Wrong("keys 'input.min_images' and 'input.max_images' need 1 <= min <= max.")
-    if min(card.input.min_rows, card.input.min_columns, card.input.max_pixels) < 1:
-        raise _Wrong("keys 'input.min_rows', 'input.min_columns' and 'input.max_pixels' must be at least 1.")
-    if card.input.max_priors < 0 or not 0 < card.input.prior_years <= 150:
-        raise _Wrong("key 'input.max_priors' must be at least 0 and 'input.prior_years' lie in (0, 150].")
-    youngest, oldest = card.input.min_age_years, card.input.max_age_years
-    if youngest is not None and oldest is not None and youngest > oldest:
-        raise _Wrong("keys 'input.min_age_years' and 'input.max_age_years' contradict each other.")
+    _check_input(card.input)
     if card.resources.memory_mb < 1 or card.resources.seconds <= 0:
         raise _Wrong("keys 'resources.memory_mb' and 'resources.seconds' must be above 0.")
     if not card.outputs:
@@ -135,6 +127,24 @@ def _check(card: ReaderCard) -> None:
         raise _Wrong("two [[outputs]] have the same key. Give each its own.")
     for output in card.outputs:
         _check_output(output)
+
+
+def _check_input(contract: InputContract) -> None:
+    if contract.presentation not in _PRESENTATIONS:
+        raise _Wrong(f"key 'input.presentation' must be one of {', '.join(_PRESENTATIONS)}.")
+    if contract.volumes not in _VOLUMES:
+        raise _Wrong(f"key 'input.volumes' must be one of {', '.join(_VOLUMES)}.")
+    if contract.gaps not in _GAPS:
+        raise _Wrong(f"key 'input.gaps' must be one of {', '.join(_GAPS)}.")
+    if not 1 <= contract.min_images <= contract.max_images:
+        raise _Wrong("keys 'input.min_images' and 'input.max_images' need 1 <= min <= max.")
+    if min(contract.min_rows, contract.min_columns, contract.max_pixels) < 1:
+        raise _Wrong("keys 'input.min_rows', 'input.min_columns' and 'input.max_pixels' must be at least 1.")
+    if contract.max_priors < 0 or not 0 < contract.prior_years <= 150:
+        raise _Wrong("key 'input.max_priors' must be at least 0 and 'input.prior_years' lie in (0, 150].")
+    youngest, oldest = contract.min_age_years, contract.max_age_years
+    if youngest is not None and oldest is not None and youngest > oldest:
+        raise _Wrong("keys 'input.min_age_years' and 'input.max_age_years' contradict each other.")
 
 
 def _check_output(output: OutputSpec) -> None:

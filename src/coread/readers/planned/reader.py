@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from coread.domain.cards import ReaderCard
 from coread.domain.codes import Code
-from coread.domain.findings import Finding, ImageReference, Measurement, Presence, Region, TrackingId
+from coread.domain.findings import Finding, Measurement, Presence, Region, TrackingId
 from coread.domain.identifiers import derived_uid
 from coread.domain.images import Volume
 from coread.domain.reading import Arrays, ModelSession, Prepared, Reader, ReaderInputs
@@ -113,7 +113,7 @@ class PlannedVolume:
             millilitres = float(mask.sum()) * abs(float(np.linalg.det(volume.geometry.matrix()[:3, :3]))) / 1000.0
             present = bool(mask.any()) and millilitres >= item.least_ml
             tracking = TrackingId(spec.name, derived_uid("planned region", session.digest, _names(volume), item.key))
-            references = _references(volume)
+            references = volume.references()
             if present:
                 regions.append(Region(spec.name, _STRUCTURE, spec.concept, mask, references, tracking, volume.geometry))
                 measured.append(Measurement(VOLUME, millilitres, MILLILITRE, tracking=tracking))
@@ -135,17 +135,6 @@ def _logits(plan: PlanarPlan, scores: NDArray[np.float64]) -> NDArray[np.float64
         return scores
     sure = np.clip(scores, _SURE, 1.0 - _SURE)
     return np.asarray(np.log(sure / (1.0 - sure)), dtype=np.float64)
-
-
-def _references(volume: Volume) -> tuple[ImageReference, ...]:
-    headers = volume.headers
-    if len(headers) == 1:
-        one = headers[0]
-        frames = range(1, volume.voxels.shape[0] + 1)
-        return tuple(
-            ImageReference(one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid, k) for k in frames
-        )
-    return tuple(ImageReference(h.sop_class_uid, h.sop_instance_uid, h.series_instance_uid) for h in headers)
 
 
 def _names(volume: Volume) -> str:
