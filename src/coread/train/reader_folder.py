@@ -91,7 +91,7 @@ def lock_whole(
     write_statements(model, card, data)
     inputs = {f"data {name}": digest for name, digest in data.items()} | recipe_files(code)
     settings = {"reader_id": card.reader_id, "recipe": f"{code.name}/recipe.py"}
-    keep_recipe_record(model, inputs, settings)
+    keep_record(model, STEP, inputs, settings)
     golden = any((model / "golden").rglob("*.npz"))
     stages = (*versions_of_fits(work or folder.parent), installed_now("release"))
     return lock_release(folder, LockPlan(made_with=stages, prove=golden)).package.digest
@@ -102,17 +102,17 @@ def recipe_files(code: Path) -> dict[str, str]:
     return {f"{code.name}/{path.name}": sha256_of(path) for path in sorted(code.glob("*.py"))}
 
 
-def keep_recipe_record(model: Path, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> None:
-    """Leave the record of the recipe in ``model/records``; one that says the same stays, so that digests do too."""
+def keep_record(model: Path, step: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+    """Leave the record of what made a package in ``model/records``; one that says the same stays: so do digests."""
     outputs = [path.name for path in sorted(model.glob("*.onnx"))]
     outputs += [CALIBRATION] if (model / CALIBRATION).is_file() else []
-    place = model / RECORDS / f"01-{STEP}"
+    place = model / RECORDS / f"01-{step}"
     if (place / RECORD).is_file():
         kept = read_record(place, check_outputs=False)
         made = {name: sha256_of(model / name) for name in outputs}
         if (kept.inputs, kept.outputs, kept.settings) == (dict(inputs), made, dict(settings)):
             return
-    write_record(model, STEP, inputs=inputs, outputs=outputs, settings=settings)
+    write_record(model, step, inputs=inputs, outputs=outputs, settings=settings)
     place.mkdir(parents=True, exist_ok=True)
     (model / RECORD).replace(place / RECORD)
 
