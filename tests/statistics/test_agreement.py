@@ -5,7 +5,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import theilslopes
+from scipy.stats import chi2, theilslopes
 
 from coread.statistics.agreement import (
     bland_altman,
@@ -13,6 +13,7 @@ from coread.statistics.agreement import (
     intraclass_correlations,
     mean_absolute_error,
     repeatability,
+    repeatability_of,
     root_mean_square_error,
 )
 from coread.statistics.errors import NotEstimable, UnsuitableData
@@ -56,6 +57,35 @@ def test_repeatability_is_that_of_bland_and_altman() -> None:
         found = repeatability(table)
         assert round(float(np.sqrt(2)) * found.within_sd.value, 1) == expected
         assert found.coefficient.value == pytest.approx(1.959964 * np.sqrt(2) * found.within_sd.value)
+
+
+def test_unequal_repeats_are_the_residual_of_an_analysis_of_variance() -> None:
+    random = np.random.default_rng(11)
+    names = np.repeat([f"s{number}" for number in range(12)], random.integers(1, 5, 12))
+    values = random.normal(50, 10, 12)[np.unique(names, return_inverse=True)[1]] + random.normal(0, 2, len(names))
+    found = repeatability_of(values, names)
+    repeated = np.array([(names == name).sum() > 1 for name in names])
+    dummies = (names[:, None] == np.unique(names)[None, :]).astype(float)
+    model = sm.OLS(values, dummies).fit()
+    assert found.within_sd.value == pytest.approx(np.sqrt(model.mse_resid))
+    assert (found.measurements, found.subjects) == (repeated.sum(), len(np.unique(names[repeated])))
+    assert found.coefficient.value == pytest.approx(2.7718 * found.within_sd.value, rel=1e-4)
+    degrees = model.df_resid
+    assert found.within_sd.low == pytest.approx(np.sqrt(model.ssr / chi2.ppf(0.975, degrees)))
+    with pytest.raises(NotEstimable, match="measured twice, got 1"):
+        repeatability_of([1.0, 2.0, 3.0], ["a", "a", "b"])
+
+
+def test_an_error_that_grows_with_the_mean_is_found() -> None:
+    random = np.random.default_rng(12)
+    means = random.uniform(10, 200, 40)
+    growing = means[:, None] * (1 + 0.1 * random.standard_normal((40, 2)))
+    steady = means[:, None] + 5 * random.standard_normal((40, 2))
+    found, other = repeatability(growing).spread_p_value, repeatability(steady).spread_p_value
+    assert found is not None
+    assert other is not None
+    assert found < 0.01 < other
+    assert repeatability([[1.0, 1.0], [2.0, 2.0]]).spread_p_value is None
 
 
 def test_exact_intervals_of_limits_cover_also_in_small_samples() -> None:

@@ -5,9 +5,10 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chi2
+from scipy.stats import chi2, chi2_contingency
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.oneway import anova_oneway
 
 from coread.domain.cards import Estimate
 from coread.statistics.decision import net_benefit
@@ -22,6 +23,8 @@ from coread.statistics.subgroups import (
     heterogeneity_of,
     holm,
     interaction_test,
+    mean_heterogeneity,
+    rate_heterogeneity,
 )
 
 QUICK = Resampling(repeats=200)
@@ -146,3 +149,58 @@ def test_strata_that_cannot_be_compared_are_said() -> None:
         interaction_test([1, 0, 0, 0], [0.2, 0.3, 0.1, 0.5], ["a", "a", "b", "b"])
     with pytest.raises(UnsuitableData, match="p-values"):
         holm([0.2, 1.3])
+
+
+def test_shares_of_strata_are_compared_as_by_pearson_with_one_image_a_patient() -> None:
+    random = np.random.default_rng(20)
+    strata = random.choice(["a", "b", "c"], 200)
+    hits = random.random(200) < np.where(strata == "a", 0.6, 0.8)
+    table = [[(hits & (strata == name)).sum(), (~hits & (strata == name)).sum()] for name in "abc"]
+    found, wanted = rate_heterogeneity(hits, list(strata)), chi2_contingency(table, correction=False)
+    assert found.q == pytest.approx(wanted.statistic)
+    assert found.degrees_of_freedom == wanted.dof
+    assert found.p_value == pytest.approx(wanted.pvalue)
+    assert rate_heterogeneity([1, 1, 1, 1], ["a", "a", "b", "b"]).p_value == 1.0
+
+
+def test_shares_are_divided_by_the_design_effect_of_their_stratum() -> None:
+    """Copies of every image change nothing: six images of a patient are one."""
+    random = np.random.default_rng(21)
+    strata = np.repeat(["a", "b"], 40)
+    hits = random.random(80) < np.where(strata == "a", 0.5, 0.8)
+    one = rate_heterogeneity(hits, list(strata))
+    six = rate_heterogeneity(np.repeat(hits, 6), list(np.repeat(strata, 6)), np.repeat(np.arange(80), 6))
+    assert six.q == pytest.approx(one.q * 39 / 40)
+    assert rate_heterogeneity(np.repeat(hits, 6), list(np.repeat(strata, 6))).q == pytest.approx(6 * one.q)
+
+
+def test_the_level_of_both_tests_of_strata_holds_with_several_images_a_patient() -> None:
+    random = np.random.default_rng(22)
+    patients = np.repeat(np.arange(90), 4)
+    strata = [("a", "b", "c")[number % 3] for number in patients]
+    shares = means = plain = 0
+    for _ in range(400):
+        hits = np.repeat(random.random(90) < 0.7, 4)
+        shares += rate_heterogeneity(hits, strata, patients).p_value < 0.05
+        plain += rate_heterogeneity(hits, strata).p_value < 0.05
+        values = np.repeat(random.normal(size=90), 4) + 0.1 * random.normal(size=360)
+        means += mean_heterogeneity(values, strata, patients).p_value < 0.05
+    assert shares / 400 < 0.08
+    assert 0.02 < means / 400 < 0.08
+    assert plain / 400 > 0.2
+
+
+def test_means_of_strata_are_compared_as_by_welch() -> None:
+    random = np.random.default_rng(23)
+    strata = np.repeat(["a", "b", "c"], [12, 30, 20])
+    values = random.normal(size=62) * np.repeat([1.0, 3.0, 0.5], [12, 30, 20])
+    wanted = anova_oneway([values[strata == name] for name in "abc"], use_var="unequal", welch_correction=True)
+    found = mean_heterogeneity(values, list(strata))
+    assert found.f == pytest.approx(wanted.statistic)
+    assert found.p_value == pytest.approx(wanted.pvalue)
+    assert found.degrees_of_freedom == pytest.approx((wanted.df_num, wanted.df_denom))
+    with pytest.raises(NotEstimable, match="no spread"):
+        mean_heterogeneity([1.0, 1.0, 2.0, 3.0], ["a", "a", "b", "b"])
+    for test, data in ((mean_heterogeneity, [1.0, 2.0]), (rate_heterogeneity, [1, 0])):
+        with pytest.raises(NotEstimable, match="at least two"):
+            test(data, ["a", "a"])

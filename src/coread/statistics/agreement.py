@@ -61,6 +61,10 @@ class Repeatability:
     """Two measurements of one subject differ by less in 95 % of pairs (Bland and Altman 1999)."""
     subjects: int
     repeats: int
+    """Measurements of a subject; the most that one has, where they differ."""
+    measurements: int
+    spread_p_value: float | None
+    """Does a subject's spread go with its mean (Kendall's tau)? Then one standard deviation does not fit all."""
 
 
 def bland_altman(first: ArrayLike, second: ArrayLike, *, level: float = 0.95, coverage: float = 0.95) -> BlandAltman:
@@ -189,22 +193,46 @@ def _stepped(single: float, k: int) -> float:
 
 def repeatability(measurements: ArrayLike, *, level: float = 0.95) -> Repeatability:
     """Return within-subject standard deviation and repeatability coefficient of measurements (subjects, repeats)."""
+    table = _rectangle(measurements, least=(2, 2), what="repeatability")
+    return repeatability_of(table.ravel(), np.repeat(np.arange(len(table)), table.shape[1]), level=level)
+
+
+def repeatability_of(values: ArrayLike, subjects: Groups, *, level: float = 0.95) -> Repeatability:
+    """Return the same where subjects were measured unequally often: the residual of a one-way analysis of variance.
+
+    Subjects that were measured once say nothing of it. The interval is that of a variance (chi-square), so it takes
+    subjects for independent and their errors for normal.
+    """
     chi2 = scipy_part("stats").chi2
 
-    table = _rectangle(measurements, least=(1, 2), what="repeatability")
-    subjects, repeats = table.shape
-    degrees = subjects * (repeats - 1)
-    variance = float(table.var(axis=1, ddof=1).mean())
-    spread = float(np.sqrt(variance))
+    given, names = finite(values), np.asarray(subjects)
+    same_length(given, names)
+    found = [given[names == name] for name in dict.fromkeys(names.tolist())]
+    parts = [part for part in found if len(part) > 1]
+    if len(parts) < 2:
+        raise NotEstimable(f"repeatability needs at least two subjects that were measured twice, got {len(parts)}.")
+    degrees = sum(len(part) - 1 for part in parts)
+    spread = float(np.sqrt(sum(float(((part - part.mean()) ** 2).sum()) for part in parts) / degrees))
     low = spread * float(np.sqrt(degrees / chi2.ppf(0.5 + level / 2, degrees)))
     high = spread * float(np.sqrt(degrees / chi2.ppf(0.5 - level / 2, degrees)))
     factor = two_sided(0.95) * float(np.sqrt(2))
     return Repeatability(
-        within_sd=estimate(spread, low, high, subjects),
-        coefficient=estimate(factor * spread, factor * low, factor * high, subjects),
-        subjects=subjects,
-        repeats=repeats,
+        within_sd=estimate(spread, low, high, len(parts)),
+        coefficient=estimate(factor * spread, factor * low, factor * high, len(parts)),
+        subjects=len(parts),
+        repeats=max(len(part) for part in parts),
+        measurements=sum(len(part) for part in parts),
+        spread_p_value=_goes_with(
+            np.array([part.mean() for part in parts]), np.array([part.std(ddof=1) for part in parts])
+        ),
     )
+
+
+def _goes_with(means: Floats, spreads: Floats) -> float | None:
+    """Return the p value of Kendall's tau; None where one of them never changes."""
+    if np.ptp(means) == 0 or np.ptp(spreads) == 0:
+        return None
+    return float(scipy_part("stats").kendalltau(means, spreads).pvalue)
 
 
 def concordance(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> Estimate:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from coread.domain.cards import Estimate
-from coread.statistics.arrays import Floats, Indices, finite, flags, numbers, same_length
+from coread.statistics.arrays import Floats, Groups, Indices, finite, flags, members_of, numbers, same_length
 from coread.statistics.errors import NotEstimable, UnsuitableData
 from coread.statistics.extras import scipy_part
 from coread.statistics.intervals import two_sided
@@ -36,6 +36,15 @@ class Heterogeneity:
     degrees_of_freedom: int
     p_value: float
     i_squared: float
+
+
+@dataclass(frozen=True, slots=True)
+class Welch:
+    """Welch's F (1951) over strata whose spreads may differ."""
+
+    f: float
+    degrees_of_freedom: tuple[float, float]
+    p_value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,76 @@ def heterogeneity_of(estimates: Sequence[Estimate], *, level: float = 0.95, scal
     low, high = (np.array([_inside(getattr(e, side), e.n) for e in estimates]) for side in ("low", "high"))
     middle = np.array([_inside(e.value, e.n) for e in estimates])
     return heterogeneity(_logit(middle), (_logit(high) - _logit(low)) / (2 * z))
+
+
+def rate_heterogeneity(hits: ArrayLike, strata: Sequence[str], groups: Groups | None = None) -> Heterogeneity:
+    """Test whether shares of several strata differ: Pearson's chi-square of counts over their design effects.
+
+    Rao and Scott (1992): where patients give several images, counts are divided by the design effect of the stratum (at
+    least 1); where all images of a stratum agree, it is unknown and each patient counts as one image.
+    """
+    right = flags(hits, what="hits")
+    same_length(right, strata)
+    member, _ = members_of(groups, len(right))
+    names = np.asarray(strata, dtype=object)
+    levels = sorted({str(name) for name in strata})
+    if len(levels) < 2:
+        raise NotEstimable(f"strata can only differ when there are at least two, got {len(levels)}.")
+    counts = np.array([_effective(right[names == level], member[names == level]) for level in levels])
+    hit, all_images = counts[:, 0], counts[:, 1]
+    share = float(hit.sum() / all_images.sum())
+    degrees = len(levels) - 1
+    if share in (0.0, 1.0):
+        return Heterogeneity(0.0, degrees, 1.0, 0.0)
+    q = float(((hit - all_images * share) ** 2 / (all_images * share * (1 - share))).sum())
+    p_value = float(scipy_part("special").chdtrc(degrees, q))
+    return Heterogeneity(q, degrees, p_value, max(0.0, (q - degrees) / q) if q > 0 else 0.0)
+
+
+def _effective(hits: np.ndarray, member: np.ndarray) -> tuple[float, float]:
+    """Return hits and images of one stratum, both over its design effect."""
+    n, share = len(hits), float(hits.mean())
+    _, position = np.unique(member, return_inverse=True)
+    patients = int(position.max()) + 1
+    if share in (0.0, 1.0) or patients < 2:
+        return share * patients, float(patients)
+    residual = np.bincount(position, weights=hits - share)
+    variance = patients / (patients - 1) * float((residual**2).sum()) / n**2
+    effect = 1.0 if patients == n else max(variance / (share * (1 - share) / n), 1.0)
+    return share * n / effect, n / effect
+
+
+def mean_heterogeneity(values: ArrayLike, strata: Sequence[str], groups: Groups | None = None) -> Welch:
+    """Test whether means of several strata differ: Welch's analysis of variance (1951) on one mean for each patient."""
+    given = finite(values)
+    same_length(given, strata)
+    member, _ = members_of(groups, len(given))
+    names = np.asarray(strata, dtype=object)
+    levels = sorted({str(name) for name in strata})
+    if len(levels) < 2:
+        raise NotEstimable(f"strata can only differ when there are at least two, got {len(levels)}.")
+    sizes, means, variances = [], [], []
+    for level in levels:
+        chosen = names == level
+        _, position = np.unique(member[chosen], return_inverse=True)
+        by_patient = np.bincount(position, weights=given[chosen]) / np.bincount(position)
+        if len(by_patient) < 2 or np.ptp(by_patient) == 0:
+            raise NotEstimable(f"the patients of {level!r} have no spread, so it cannot be compared.")
+        sizes.append(len(by_patient))
+        means.append(float(by_patient.mean()))
+        variances.append(float(by_patient.var(ddof=1)))
+    return _welch(np.array(sizes, dtype=np.float64), np.array(means), np.array(variances))
+
+
+def _welch(sizes: Floats, means: Floats, variances: Floats) -> Welch:
+    count = len(sizes)
+    weights = sizes / variances
+    pooled = float((weights * means).sum() / weights.sum())
+    rest = float(((1 - weights / weights.sum()) ** 2 / (sizes - 1)).sum())
+    between = float((weights * (means - pooled) ** 2).sum()) / (count - 1)
+    f = between / (1 + 2 * (count - 2) / (count**2 - 1) * rest)
+    degrees = (float(count - 1), (count**2 - 1) / (3 * rest))
+    return Welch(f, degrees, float(scipy_part("special").fdtrc(*degrees, f)))
 
 
 def interaction_test(truth: ArrayLike, scores: ArrayLike, strata: Sequence[str]) -> LikelihoodRatio:
