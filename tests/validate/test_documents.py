@@ -10,7 +10,7 @@ from coread.readers.registry import InstalledReader
 from coread.validate.checklists import CLAIM, TRIPOD_AI
 from coread.validate.document_answers import NOT_STATED, answers_of_report
 from coread.validate.documents import DOCUMENTS, write_documents
-from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.measure_settings import MeasureSettings
 from coread.validate.validation import ValidationPlan, validate_reader
 from tests.acceptance.conftest import coread
 from tests.validate.cohorts import square_cohort

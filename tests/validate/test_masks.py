@@ -11,7 +11,7 @@ from coread.readers.registry import InstalledReader
 from coread.validate.cohort_writing import write_cohort
 from coread.validate.errors import BadCohort
 from coread.validate.mask_measures import compare_masks
-from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.measure_settings import MeasureSettings
 from coread.validate.reader_choice import chosen_reader, make_importable
 from coread.validate.validation import ValidationPlan, validate_reader
 from tests.models.tiny_reader import READER, write_tiny_reader

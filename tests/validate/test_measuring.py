@@ -19,7 +19,7 @@ from coread.validate.cohort import Case, Cohort, NumberSpec, TruthBox
 from coread.validate.comparison_measures import compare_masks_of, compare_numbers, compare_types, expected_pairs
 from coread.validate.errors import BadCohort
 from coread.validate.freezing import Frozen
-from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.measure_settings import MeasureSettings
 from coread.validate.measuring import measure
 from coread.validate.observations import Observation, check_fits
 from coread.validate.plain import is_estimate, thinned
@@ -73,7 +73,9 @@ def test_discrimination_is_that_of_scikit_learn(tiny: InstalledReader) -> None:
     assert found["auc"]["low"] < found["auc"]["value"] < found["auc"]["high"]
     assert found["average_precision"]["value"] == pytest.approx(average_precision_score(truth, chance), abs=1e-6)
     assert found["auc_method"] == "DeLong"
-    assert body["calibration"]["brier"] == pytest.approx(brier_score_loss(truth, chance), abs=1e-6)
+    brier = body["calibration"]["brier"]
+    assert brier["value"] == pytest.approx(brier_score_loss(truth, chance), abs=1e-6)
+    assert brier["low"] < brier["value"] < brier["high"]
     point = body["operating_points"]["balanced"]
     assert point["true_positives"] == int((truth & (chance >= 0.5)).sum())
     assert point["sensitivity"]["value"] == pytest.approx((chance[truth] >= 0.5).mean(), abs=1e-6)
@@ -218,7 +220,7 @@ def test_masks_are_summed_up_and_an_empty_answer_has_no_distance(tiny: Installed
     body = measure(tiny.card, [run_of(tiny, cases, records)], SETTINGS)["masks"]["all"]
     assert body["dice"]["value"] == pytest.approx(np.mean([0.0, 0.81, 0.82, 0.83, 0.84]))
     assert (body["empty_answers"], body["without_distance"], body["not_read"]) == (1, 1, 1)
-    assert body["dice_with_refusals"] == pytest.approx(3.3 / 6)
+    assert body["dice_with_refusals"]["value"] == pytest.approx(3.3 / 6)
     assert body["hausdorff95"]["value"] == pytest.approx(4.5)
     assert body["surface_distance"]["value"] == pytest.approx(1.0)
     assert is_estimate(body["volume"]["bland_altman"]["bias"])
@@ -237,7 +239,7 @@ def test_a_case_to_be_refused_is_no_mask_and_no_repeat_whatever_became_of_it(tin
     known = [replace(c, numbers={"volume": 1.0}) for c in cases]
     body = measure(tiny.card, [run_of(tiny, known, records)], SETTINGS)
     found = body["masks"]["all"]
-    assert (found["n"], found["not_read"], found["dice_with_refusals"]) == (8, 0, 0.9)
+    assert (found["n"], found["not_read"], found["dice_with_refusals"]["value"]) == (8, 0, 0.9)
     assert {row["dice"] for row in body["worst_masks"]} == {0.9}
     assert body["numbers"]["volume"]["repeatability"]["subjects"] == 4
 

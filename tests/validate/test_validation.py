@@ -21,7 +21,7 @@ from coread.validate.card_numbers import card_numbers, differences
 from coread.validate.cohort_writing import write_cohort
 from coread.validate.errors import BadRun, MissingExtra, OtherRun
 from coread.validate.freezing import FROZEN_FILE
-from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.measure_settings import MeasureSettings
 from coread.validate.reader_choice import chosen_reader
 from coread.validate.report_json import read_report
 from coread.validate.validation import ValidationPlan, locked_by, validate_reader
@@ -218,10 +218,13 @@ def test_two_versions_are_compared_case_by_case(tiny: InstalledReader, tmp_path:
     assert changed == output["mcnemar"]["only_this_right"] + output["mcnemar"]["only_other_right"] > 0
     for name in ("sensitivity", "specificity"):  # every patient has two cases
         assert output[name]["method"] == "bootstrap over patients"
-        assert output[f"{name}_mcnemar"]["note"] == "cases, not clustered"
+        test = output[f"{name}_mcnemar"]
+        assert test["method"] == "McNemar, clustered by patient (Obuchowski 1998)"
+        assert 0 < test["p_value"] <= 1
+        assert test["unequal_patients"] <= min(test["patients"], 30)
     text = page_of(tmp_path / "second" / "report.html").text
     assert "Against another run" in text
-    assert "cases, not clustered" in text
+    assert "McNemar, clustered by patient (Obuchowski 1998)" in text
     square_cohort(tmp_path / "elsewhere", 30, seed=9)
     with pytest.raises(BadRun, match="same frozen cohort"):
         validate_reader(other, tmp_path / "elsewhere", tmp_path / "third", plan=plan)

@@ -90,7 +90,16 @@ class Bars:
     name: str = ""
 
 
-Layer = Line | Dots | Bars
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A shaded interval along a curve: (x, low, high)."""
+
+    points: tuple[tuple[float, float, float], ...]
+    role: Role = "main"
+    name: str = ""
+
+
+Layer = Line | Dots | Bars | Band
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +182,20 @@ class Document:
     notice: str
     blocks: tuple[Block, ...]
     footer: str = ""
+
+
+def alternative(item: Plot | Forest | Matrix) -> str:
+    """Return a diagram in words, with its numbers where there are few: for people who cannot see it."""
+    parts = [item.title]
+    if isinstance(item, Plot):
+        parts.append(f"{item.y.label} against {item.x.label}")
+    elif isinstance(item, Forest):
+        parts += [f"{row.label}: {row.text}" if row.text else row.label for row in item.rows]
+    else:
+        for label, counts in zip(item.labels, item.counts, strict=True):
+            answers = ", ".join(f"{count} {name}" for name, count in zip(item.labels, counts, strict=True))
+            parts.append(f"{label} was called {answers}")
+    return ". ".join([*parts, *([item.caption] if item.caption else [])]) + "."
 
 
 def contents(document: Document) -> Sequence[Heading]:

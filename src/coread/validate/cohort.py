@@ -114,6 +114,8 @@ class Cohort:
     """Truth columns that are called otherwise than the reader's outputs: column -> output key."""
     prevalence: Mapping[str, float] = field(default_factory=dict)
     """Prevalence by output key where the reader is to be used; PPV and NPV are computed for it."""
+    studies_per_day: float | None = None
+    """How many studies a day the reader would read there; false alerts a day are computed for it."""
     numbers: Mapping[str, NumberSpec] = field(default_factory=dict)
     masks: Mapping[str, MaskSpec] = field(default_factory=dict)
     types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -165,6 +167,9 @@ def _described(folder: Path, root: Path, body: Mapping[str, Any]) -> Cohort:
     prevalence = {str(key): float(value) for key, value in body.get("prevalence", {}).items()}
     if any(not 0 < value < 1 for value in prevalence.values()):
         raise ValueError("a prevalence lies between 0 and 1")
+    volume = body.get("studies_per_day")
+    if volume is not None and not (isinstance(volume, int | float) and 0 < volume < math.inf):
+        raise ValueError(f"studies_per_day is {volume!r}; use a number above 0")
     masks = {str(key): MaskSpec(**value) for key, value in body.get("masks", {}).items()}
     cohort = Cohort(
         name=name,
@@ -175,6 +180,7 @@ def _described(folder: Path, root: Path, body: Mapping[str, Any]) -> Cohort:
         simulated=bool(body.get("simulated", False)),
         outputs={str(key): str(value) for key, value in body.get("outputs", {}).items()},
         prevalence=prevalence,
+        studies_per_day=None if volume is None else float(volume),
         numbers={str(key): NumberSpec(**value) for key, value in body.get("numbers", {}).items()},
         masks=masks,
         types={str(key): tuple(value["outputs"]) for key, value in body.get("types", {}).items()},

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from coread.domain.errors import InvalidRecord
 from coread.statistics.arrays import Indices
-from coread.statistics.confusion import mcnemar
 from coread.statistics.errors import NotEstimable
 from coread.statistics.froc import froc_estimate
 from coread.statistics.intervals import bootstrap
@@ -16,10 +15,10 @@ from coread.statistics.roc import compare_aucs
 from coread.validate.comparison_measures import compare_masks_of, compare_numbers, compare_types, expected_pairs
 from coread.validate.errors import BadRun
 from coread.validate.journal import JOURNAL_FILE, read_journal
-from coread.validate.measure_outputs import MeasureSettings
 from coread.validate.measure_places import COCO, Pictures, average_precision, pictures_of
+from coread.validate.measure_settings import MeasureSettings
 from coread.validate.observations import Answers, Observation, answers_of, observations_of
-from coread.validate.patient_intervals import NOT_CLUSTERED, OVER_PATIENTS, Names, several_cases, share_difference
+from coread.validate.patient_intervals import OVER_PATIENTS, Names, paired_test, several_cases, share_difference
 from coread.validate.plain import Plain, not_estimable, plain_estimate, rounded, stated
 from coread.validate.records import CaseRecord
 from coread.validate.report_json import read_report
@@ -87,10 +86,10 @@ def _one_output(first: Answers, second: Answers, settings: MeasureSettings) -> P
     # A case that was not read is neither found nor cleared: it counts as wrong for whom it was not read by.
     right = [answers.read & (answers.called == answers.truth) for answers in (first, second)]
     patients = first.patients
-    body["mcnemar"] = _mcnemar(right[0], right[1], patients)
+    body["mcnemar"] = paired_test(right[0], right[1], patients)
     for name, among in (("sensitivity", first.truth), ("specificity", ~first.truth)):
         body[name] = _rate_difference(right[0][among], right[1][among], patients[among], settings)
-        body[f"{name}_mcnemar"] = _mcnemar(right[0][among], right[1][among], patients[among])
+        body[f"{name}_mcnemar"] = paired_test(right[0][among], right[1][among], patients[among])
     return body
 
 
@@ -110,22 +109,13 @@ def _auc(one: Answers, other: Answers) -> Plain:
     }
 
 
-def _mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_], patients: Names) -> Plain:
-    found = mcnemar(first, second)
-    return {
-        "only_this_right": found.only_first,
-        "only_other_right": found.only_second,
-        "p_exact": rounded(found.p_exact),
-        "p_mid": rounded(found.p_mid),
-    } | ({"note": NOT_CLUSTERED} if several_cases(patients) else {})
-
-
 def _rate_difference(
     first: NDArray[np.bool_], second: NDArray[np.bool_], patients: Names, settings: MeasureSettings
 ) -> Plain:
     if not len(first):
         return not_estimable("no case")
     return {
+        "n": len(first),
         "this": rounded(first.mean()),
         "other": rounded(second.mean()),
         "difference": stated(lambda: share_difference(first, second, patients, settings.plan())),

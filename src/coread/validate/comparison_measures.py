@@ -8,9 +8,9 @@ from coread.domain.cards import Estimate
 from coread.statistics.intervals import bootstrap
 from coread.validate.cohort import READ
 from coread.validate.measure_numbers import called_class
-from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.measure_settings import MeasureSettings
 from coread.validate.observations import Observation
-from coread.validate.patient_intervals import share_difference
+from coread.validate.patient_intervals import paired_test, share_difference
 from coread.validate.plain import Plain, not_estimable, rounded, stated
 
 Pair = tuple[Observation, Observation]
@@ -70,6 +70,7 @@ def _accuracy(right: Sequence[np.ndarray], known: Sequence[Pair], settings: Meas
         "this": rounded(right[0].mean()),
         "other": rounded(right[1].mean()),
         "difference": stated(lambda: share_difference(right[0], right[1], patients, settings.plan())),
+        "mcnemar": paired_test(right[0], right[1], patients),
     }
 
 

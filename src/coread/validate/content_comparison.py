@@ -20,8 +20,10 @@ def comparison_blocks(body: Plain) -> list[Block]:
     columns = ("", "this", "other", "difference", "p", "test")
     caption = (
         "AUC among cases that both read (paired DeLong, clustered by patient where needed). Sensitivity and "
-        "specificity: a case that was not read counts as wrong (exact McNemar; Newcombe's paired interval, or "
-        "bootstrap over patients where a patient has several cases)."
+        "specificity: a case that was not read counts as wrong. With one case for each patient: McNemar's exact test "
+        "and Newcombe's paired interval. Where a patient has several cases: McNemar's test clustered by patient "
+        "(Obuchowski 1998; beside it the exact value of all swaps of the two within patients) and a bootstrap over "
+        "patients."
     )
     blocks.append(Table(columns, tuple(rows), caption, frozenset({1, 2, 3, 4})))
     if body["boxes"]:
@@ -38,7 +40,7 @@ def _measured(body: Plain) -> list[Block]:
     rows = tuple(
         (Cell(name.replace("_", " "), f"{words}, {counted(item['n'], 'case')}"),
          *(Cell(number(item[side])) if side in item else Cell("-") for side in ("this", "other")),
-         estimate_cell(item["difference"]))
+         estimate_cell(item["difference"]), *test_cells(item.get("mcnemar", {})))
         for kind, words in kinds
         for name, item in body.get(kind, {}).items()
     )  # fmt: skip
@@ -46,8 +48,8 @@ def _measured(body: Plain) -> list[Block]:
         "Cases that both measured; for accuracy a case that was not read counts as wrong. Intervals of differences are "
         "bootstrapped over patients (accuracy with one case for each patient: Newcombe's paired interval)."
     )
-    columns = ("masks, numbers, types", "this", "other", "difference")
-    return [Table(columns, rows, caption, frozenset({1, 2, 3}))] if rows else []
+    columns = ("masks, numbers, types", "this", "other", "difference", "p", "test")
+    return [Table(columns, rows, caption, frozenset({1, 2, 3, 4}))] if rows else []
 
 
 def _named(who: Plain) -> str:
@@ -59,7 +61,8 @@ def _rows(output: Plain) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = []
     if "difference" in auc:
         rows.append((
-            Cell(output["name"], "AUC"), estimate_cell(auc["this"]), estimate_cell(auc["other"]),
+            Cell(output["name"], f"AUC, {counted(output['read_by_both'], 'case')}"), estimate_cell(auc["this"]),
+            estimate_cell(auc["other"]),
             estimate_cell(auc["difference"]), Cell(p_value(auc["p_value"])), Cell(auc["method"]),
         ))  # fmt: skip
     else:
@@ -80,13 +83,25 @@ def _rows(output: Plain) -> list[tuple[Cell, ...]]:
                 )
             )
             continue
-        only = f"{test['only_this_right']} against {test['only_other_right']}"
-        only += f"; {test['note']}" if "note" in test else ""
         rows.append((
-            Cell(output["name"], name), Cell(percent(item["this"])), Cell(percent(item["other"])),
-            _points(item["difference"]), Cell(p_value(test["p_exact"])), Cell("McNemar", only),
+            Cell(output["name"], f"{name}, {counted(item['n'], 'case')}"), Cell(percent(item["this"])),
+            Cell(percent(item["other"])), _points(item["difference"]), *test_cells(test),
         ))  # fmt: skip
     return rows
+
+
+def test_cells(test: Plain) -> tuple[Cell, Cell]:
+    """Return the p value of a paired test, and its name with what it rests on."""
+    if not test:
+        return Cell(""), Cell("")
+    if "p_value" not in test:
+        return Cell("-", reason_of(test), "quiet"), Cell("")
+    only = f"right alone: this {test['only_this_right']}, other {test['only_other_right']}"
+    if "chi_square" in test:
+        only += (
+            f"; {test['unequal_patients']} of {test['patients']} patients unequal; swaps p {p_value(test['p_exact'])}"
+        )
+    return Cell(p_value(test["p_value"])), Cell(test["method"], only)
 
 
 def _points(body: Plain) -> Cell:

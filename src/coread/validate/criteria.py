@@ -31,13 +31,19 @@ _OUTPUT = {
 }
 _POINT = (
     "sensitivity", "specificity", "sensitivity_with_refusals", "specificity_with_refusals", "ppv", "npv",
+    "false_alerts_per_100", "false_alerts_per_day",
 )  # fmt: skip
+_ALERTS = ("false_alerts_per_100", "false_alerts_per_day")
 _BOXES = (
     "ap50", "found_iou50", "found_centre", "false_marks_per_picture", "cpm", "afroc_area", "jafroc", "jafroc1",
 )  # fmt: skip
 _MASKS = ("dice", "dice_median", "dice_with_refusals", "hausdorff95", "hausdorff95_median", "surface_distance")
 _NUMBERS = ("mean_absolute_error", "concordance")
 _TYPES = ("accuracy", "accuracy_with_refusals", "balanced_accuracy", "kappa")
+_IN_STRATA = (
+    "auc", "sensitivity", "specificity", "found_centre", "found_iou50", "ap50", "false_marks_per_picture", "dice",
+    "dice_median",
+)  # fmt: skip
 _WHOLE = ("read_share", "refused_share_of_unfit")
 _SECONDS = {"seconds_median": "median", "seconds_p95": "p95"}
 METRICS = (*_OUTPUT, *_POINT, *_BOXES, *_MASKS, *_NUMBERS, *_TYPES, *_WHOLE, *_SECONDS)
@@ -57,7 +63,7 @@ class Criterion:
     operating_point: str = ""
     """Empty: the default one."""
     subgroup: str = ""
-    """``grouping=level``: the number in that stratum (auc, sensitivity, specificity only)."""
+    """``grouping=level``: the number in that stratum."""
     why: str = ""
 
     def words(self) -> str:
@@ -187,7 +193,11 @@ def _found(item: Criterion, report: Plain) -> Any:
     if item.metric in _POINT:
         for name, point in report["outputs"].get(item.output, {}).get("operating_points", {}).items():
             if name == item.operating_point or (not item.operating_point and point["default"]):
-                return point.get(item.metric)
+                return (
+                    (point.get("at_prevalence") or {}).get(item.metric)
+                    if item.metric in _ALERTS
+                    else point.get(item.metric)
+                )
         return None
     for section, metrics in (("boxes", _BOXES), ("masks", _MASKS), ("numbers", _NUMBERS), ("types", _TYPES)):
         if item.metric in metrics:
@@ -197,7 +207,8 @@ def _found(item: Criterion, report: Plain) -> Any:
 
 def _in_subgroup(item: Criterion, report: Plain) -> Any:
     grouping, _, level = item.subgroup.partition("=")
-    for row in report["outputs"].get(item.output, {}).get("subgroups", {}).get("rows", ()):
+    section = "boxes" if item.metric in _BOXES else "masks" if item.metric in _MASKS else "outputs"
+    for row in report[section].get(item.output, {}).get("subgroups", {}).get("rows", ()):
         if (row["grouping"], row["level"]) == (grouping, level):
             return row.get(item.metric)
     return None
@@ -219,8 +230,8 @@ def _criterion(path: Path, number: int, table: Any, card: ReaderCard) -> Criteri
         raise BadCriteria(f"{where}: add at_least or at_most.")
     if item.bound not in BOUNDS:
         raise BadCriteria(f"{where}: bound {item.bound!r} is unknown; use {', '.join(BOUNDS)}.")
-    if item.subgroup and (item.metric not in ("auc", "sensitivity", "specificity") or "=" not in item.subgroup):
-        raise BadCriteria(f"{where}: subgroup is 'grouping=level' and goes with auc, sensitivity or specificity.")
+    if item.subgroup and (item.metric not in _IN_STRATA or "=" not in item.subgroup):
+        raise BadCriteria(f"{where}: subgroup is 'grouping=level' and goes with {', '.join(_IN_STRATA)}.")
     _check_output(where, item, card)
     return item
 

@@ -12,7 +12,8 @@ from coread.statistics.errors import NotEstimable
 from coread.statistics.intervals import bootstrap, proportion
 from coread.validate.cohort import READ, NumberSpec
 from coread.validate.mask_measures import WHOLE
-from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.measure_repeats import repeats_of
+from coread.validate.measure_settings import MeasureSettings
 from coread.validate.observations import Observation
 from coread.validate.patient_intervals import intraclass, limits_of_agreement, over_patients
 from coread.validate.plain import Plain, not_estimable, plain_estimate, rounded, stated, thinned
@@ -30,7 +31,7 @@ def measure_masks(observations: Sequence[Observation], settings: MeasureSettings
 def _one_mask(name: str, observations: Sequence[Observation], settings: MeasureSettings) -> Plain:
     chosen = [item for item in observations if name in item.record.masks]
     column = "" if name == WHOLE else name
-    missing = sum(1 for item in observations if column in item.case.masks and not item.record.was_read)
+    absent = [item.patient for item in observations if column in item.case.masks and not item.record.was_read]
     records = [item.record.masks[name] for item in chosen]
     patients = np.array([item.patient for item in chosen], dtype=np.str_)
     dice = np.array([record.dice for record in records])
@@ -41,12 +42,12 @@ def _one_mask(name: str, observations: Sequence[Observation], settings: MeasureS
     known, measured = np.isfinite(distance), np.isfinite(apart)
     body: Plain = {
         "n": len(records),
-        "not_read": missing,
+        "not_read": len(absent),
         "unit": records[0].unit,
         "distance_unit": "pixel" if records[0].unit == "pixel" else "mm",
         "dice": stated(lambda: _bootstrapped(dice, patients, settings, np.mean)),
         "dice_median": stated(lambda: _bootstrapped(dice, patients, settings, np.median)),
-        "dice_with_refusals": rounded(float(dice.sum() / (len(dice) + missing))),
+        "dice_with_refusals": _with_refusals(dice, patients, absent, settings),
         "empty_answers": int((found == 0).sum()),
         "hausdorff95": _if_any(distance[known], patients[known], settings, np.mean),
         "hausdorff95_median": _if_any(distance[known], patients[known], settings, np.median),
@@ -54,14 +55,25 @@ def _one_mask(name: str, observations: Sequence[Observation], settings: MeasureS
         "without_distance": int((~known).sum()),
         "quantiles": {str(q): rounded(float(np.quantile(dice, q))) for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
     }
-    return body | {"volume": _agreement(truth, found, patients, settings)}
+    return body | {
+        "volume": _agreement(truth, found, patients, settings),
+        "repeatability": repeats_of(
+            observations, lambda item: item.record.masks[name].volume if name in item.record.masks else None
+        ),
+    }
+
+
+def _with_refusals(dice: Floats, patients: NDArray[np.str_], absent: Sequence[str], settings: MeasureSettings) -> Plain:
+    """Return the mean Dice when each mask of a case that was not read counts as 0."""
+    whole, owners = np.r_[dice, np.zeros(len(absent))], np.array([*patients, *absent], dtype=np.str_)
+    return stated(lambda: _bootstrapped(whole, owners, settings, np.mean))
 
 
 def measure_numbers(
     observations: Sequence[Observation], specs: Mapping[str, NumberSpec], settings: MeasureSettings
 ) -> dict[str, Plain]:
     """Return, for each number that the truth knows, error, agreement, and repeatability where there are repeats."""
-    names = sorted({name for item in observations for name in item.case.numbers})
+    names = sorted({name for item in observations for name in item.case.numbers} | _repeated(observations))
     body = {}
     for name in names:
         known = [item for item in observations if name in item.case.numbers and item.case.expect == READ]
@@ -75,8 +87,17 @@ def measure_numbers(
         if spec is not None and spec.within is not None and len(truth):
             near = np.abs(found - truth) <= spec.within
             one["within"] = {"limit": spec.within, "share": plain_estimate(proportion(near, patients))}
-        body[name] = one | {"repeatability": _repeatability(name, observations)}
+        body[name] = one | {"repeatability": repeats_of(observations, _number_of(name))}
     return body
+
+
+def _repeated(observations: Sequence[Observation]) -> set[str]:
+    """Return the numbers that were measured in repeated acquisitions: these need no truth."""
+    return {name for item in observations if item.case.repeat for name in item.record.numbers}
+
+
+def _number_of(name: str) -> Callable[[Observation], float | None]:
+    return lambda item: item.record.numbers.get(name)
 
 
 def measure_types(
@@ -172,30 +193,6 @@ def _agreement(truth: Floats, found: Floats, patients: NDArray[np.str_], setting
         body.setdefault("bland_altman", not_estimable(str(problem)))
         body.setdefault("icc", not_estimable(str(problem)))
     return body
-
-
-def _repeatability(name: str, observations: Sequence[Observation]) -> Plain:
-    from coread.statistics.agreement import repeatability
-
-    by_word: dict[str, list[float]] = {}
-    for item in observations:
-        if item.case.expect == READ and item.case.repeat and name in item.record.numbers:
-            by_word.setdefault(f"{item.cohort}/{item.case.repeat}", []).append(item.record.numbers[name])
-    sizes = {len(values) for values in by_word.values() if len(values) > 1}
-    if not sizes:
-        return not_estimable("no repeated acquisitions (column repeat)")
-    least = min(sizes)
-    table = np.array([values[:least] for values in by_word.values() if len(values) >= least])
-    try:
-        found = repeatability(table)
-    except NotEstimable as problem:
-        return not_estimable(str(problem))
-    return {
-        "subjects": len(table),
-        "repeats": least,
-        "within_sd": plain_estimate(found.within_sd),
-        "coefficient": plain_estimate(found.coefficient),
-    }
 
 
 def _bootstrapped(

@@ -20,14 +20,14 @@ from coread.statistics.froc import (
 from coread.statistics.intervals import Resampling, proportion
 from coread.statistics.matching import Marks, MatchRule, match
 from coread.validate.cohort import READ
-from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.measure_settings import MeasureSettings
 from coread.validate.observations import Observation
 from coread.validate.plain import Plain, not_estimable, rounded, stated, thinned
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0)
 """False positives per image at which lesion sensitivity is given."""
 COCO = MatchRule("iou", 0.5, "false")
-_CENTRE = MatchRule("centre")
+CENTRE = MatchRule("centre")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,12 +86,12 @@ def measure_boxes(pictures: Pictures, settings: MeasureSettings) -> Plain:
     if not lesions:
         return body | {"ap50": not_estimable("no lesions in these images")}
     plan = settings.plan(500)
-    overlap, centre = pictures.marks(COCO), pictures.marks(_CENTRE)
+    overlap, centre = pictures.marks(COCO), pictures.marks(CENTRE)
     return body | {
         "ap50": stated(lambda: froc_estimate(overlap, average_precision, pictures.patients, plan=plan)),
-        "found_iou50": _found(pictures, overlap),
-        "found_centre": _found(pictures, centre),
-        "false_marks_per_picture": _false_marks(centre, pictures, plan),
+        "found_iou50": found_lesions(pictures, overlap),
+        "found_centre": found_lesions(pictures, centre),
+        "false_marks_per_picture": false_marks(centre, pictures, plan),
         "cpm": stated(lambda: froc_estimate(centre, cpm, pictures.patients, plan=plan)),
         "sensitivity_at": {str(rate): _at_rate(centre, rate, pictures, plan) for rate in RATES},
         "afroc_area": stated(lambda: froc_estimate(centre, afroc_auc, pictures.patients, plan=plan)),
@@ -120,17 +120,22 @@ def _corners(boxes: Sequence[tuple[float, float, float, float]]) -> NDArray[np.f
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
 
-def _found(pictures: Pictures, marks: Marks) -> Plain:
-    """Return the share of lesions that have a mark, at whatever score the reader marks."""
+def lesion_hits(pictures: Pictures, marks: Marks) -> tuple[NDArray[np.bool_], NDArray[np.str_]]:
+    """Return for every lesion whether it has a mark, at whatever score the reader marks, and whose it is."""
     starts = np.r_[0, np.cumsum(marks.lesions_per_image)[:-1]]
     hit = np.zeros(marks.lesions, dtype=np.bool_)
     right = marks.lesion >= 0
     hit[starts[marks.image[right]] + marks.lesion[right]] = True
-    patients = np.repeat(pictures.patients, marks.lesions_per_image)
-    return stated(lambda: proportion(hit, patients))
+    return hit, np.repeat(pictures.patients, marks.lesions_per_image)
 
 
-def _false_marks(marks: Marks, pictures: Pictures, plan: Resampling) -> Plain:
+def found_lesions(pictures: Pictures, marks: Marks) -> Plain:
+    """Return the share of lesions that have a mark."""
+    return stated(lambda: proportion(*lesion_hits(pictures, marks)))
+
+
+def false_marks(marks: Marks, pictures: Pictures, plan: Resampling) -> Plain:
+    """Return the marks of a picture that lie on no lesion, on average."""
     return stated(
         lambda: froc_estimate(
             marks, lambda part: float((part.lesion < 0).sum() / part.images), pictures.patients, plan=plan

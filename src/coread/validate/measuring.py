@@ -14,13 +14,15 @@ from coread.validate.cohort import READ, REFUSE
 from coread.validate.errors import BadCohort
 from coread.validate.freezing import Progress
 from coread.validate.measure_numbers import measure_masks, measure_numbers, measure_types
-from coread.validate.measure_outputs import MeasureSettings, measure_output
+from coread.validate.measure_outputs import measure_output
 from coread.validate.measure_places import measure_places
+from coread.validate.measure_repeats import probability_of, repeated_calls, repeats_of
+from coread.validate.measure_settings import MeasureSettings, Use
 from coread.validate.observations import Observation, answers_of, observations_of
 from coread.validate.plain import Plain, not_estimable, rounded, stated
 from coread.validate.reading import UNREADABLE
 from coread.validate.running import CohortRun
-from coread.validate.subgroups import subgroup_table
+from coread.validate.subgroups import mask_subgroups, place_subgroups, subgroup_table
 from coread.validate.worst_rows import worst_boxes, worst_calls, worst_masks, worst_numbers
 
 
@@ -29,13 +31,17 @@ def measure(
 ) -> Plain:
     """Return every measure of the reader over all runs together; strata tell the cohorts apart."""
     observations = observations_of(runs)
-    prevalence = _joined(runs, "prevalence")
+    prevalence, volume = _joined(runs, "prevalence"), _volume(runs)
     outputs: dict[str, Plain] = {}
     for number, spec in enumerate(card.outputs, start=1):
         answers = answers_of(spec.key, observations)
         if len(answers.truth):
-            body = measure_output(spec, answers, prevalence.get(spec.key), settings)
-            outputs[spec.key] = body | {"subgroups": subgroup_table(spec, answers, settings)}
+            body = measure_output(spec, answers, Use(prevalence.get(spec.key), volume), settings)
+            outputs[spec.key] = body | {
+                "subgroups": subgroup_table(spec, answers, settings),
+                "repeatability": repeats_of(observations, probability_of(spec.key)),
+                "repeated_calls": repeated_calls(observations, spec.key),
+            }
         if progress is not None:
             progress(number, len(card.outputs) + 1, "measuring")
     body = {
@@ -43,8 +49,14 @@ def measure(
         "refusals": refusals_of(observations),
         "outputs": outputs,
         "not_measured": [spec.key for spec in card.outputs if spec.key not in outputs],
-        "boxes": measure_places(observations, settings),
-        "masks": measure_masks(observations, settings),
+        "boxes": {
+            key: body | {"subgroups": place_subgroups(key, observations, settings)}
+            for key, body in measure_places(observations, settings).items()
+        },
+        "masks": {
+            name: body | {"subgroups": mask_subgroups(name, observations, settings)}
+            for name, body in measure_masks(observations, settings).items()
+        },
         "numbers": measure_numbers(observations, _joined(runs, "numbers"), settings),
         "types": measure_types(observations, _joined(runs, "types"), settings),
         "timing": timing_of(observations),
@@ -124,6 +136,14 @@ def _meaning(reason: str) -> str:
     if reason == UNREADABLE:
         return "The file is no picture and no DICOM object that can be read"
     return MEANINGS[ReasonCode(reason)] if reason in set(ReasonCode) else "An error: see cases.jsonl"
+
+
+def _volume(runs: Sequence[CohortRun]) -> float | None:
+    """Return the studies a day of the place of use; cohorts that say different things cannot be pooled."""
+    said = {run.cohort.studies_per_day for run in runs} - {None}
+    if len(said) > 1:
+        raise BadCohort(f"cohorts disagree on studies_per_day: {', '.join(map(str, said))}. Measure them apart.")
+    return said.pop() if said else None
 
 
 def _joined(runs: Sequence[CohortRun], name: str) -> dict[str, Any]:

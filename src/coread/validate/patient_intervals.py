@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from coread.domain.cards import Estimate
 from coread.statistics.arrays import Indices
-from coread.statistics.confusion import paired_difference
+from coread.statistics.clustered_pairs import clustered_mcnemar
+from coread.statistics.confusion import mcnemar, paired_difference
 from coread.statistics.errors import NotEstimable
 from coread.statistics.intervals import Resampling, bootstrap, two_sided
+from coread.validate.plain import Plain, not_estimable, rounded
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -53,6 +55,31 @@ def share_difference(first: Flags, second: Flags, patients: Names, plan: Resampl
     return over_patients(
         lambda: paired_difference(first, second), lambda chosen: float(gap[chosen].mean()), patients, plan
     )
+
+
+def paired_test(first: Flags, second: Flags, patients: Names) -> Plain:
+    """Return the test whether one of two is right more often on the same cases: McNemar's, by patient where needed.
+
+    With one case for each patient the exact test; with several Obuchowski's (1998), beside it all swaps of the two
+    within whole patients (``p_exact``).
+    """
+    if not several_cases(patients):
+        plain = mcnemar(first, second)
+        return {
+            "only_this_right": plain.only_first, "only_other_right": plain.only_second,
+            "p_value": rounded(plain.p_exact), "p_exact": rounded(plain.p_exact), "p_mid": rounded(plain.p_mid),
+            "method": "McNemar, exact",
+        }  # fmt: skip
+    try:
+        found = clustered_mcnemar(first, second, patients)
+    except NotEstimable as problem:
+        return not_estimable(str(problem))
+    return {
+        "only_this_right": found.only_first, "only_other_right": found.only_second, "patients": found.patients,
+        "unequal_patients": found.unequal_patients, "chi_square": rounded(found.chi_square),
+        "p_value": rounded(found.p_value), "p_exact": rounded(found.p_exact),
+        "method": "McNemar, clustered by patient (Obuchowski 1998)",
+    }  # fmt: skip
 
 
 def limits_of_agreement(first: Floats, second: Floats) -> Mapping[str, Callable[[Indices], float]]:

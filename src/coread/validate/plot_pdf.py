@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coread.validate.blocks import Bars, Dots, Forest, Line, Matrix, Plot
-from coread.validate.plot_svg import tick_text
+from coread.validate.blocks import Band, Bars, Forest, Layer, Line, Matrix, Plot
+from coread.validate.plot_svg import shortened, tick_text
 
 _INK = {
     "ink": "#1c2529", "quiet": "#5d6b72", "rule": "#dde3e6", "soft": "#f4f6f7", "main": "#1f6f8b",
@@ -15,6 +15,8 @@ _INK = {
 _HEIGHT = 150.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 30.0, 6.0, 6.0, 26.0
 _ROW = 12.5
+_DASHES = {"reference": [2, 2], "second": [5, 2]}
+"""Lines are told apart on grey paper, too."""
 _FONT_FOLDERS = ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts/dejavu", "/Library/Fonts", "C:/Windows/Fonts")
 
 
@@ -102,16 +104,22 @@ class _Pen:
     def line(self, x0: float, y0: float, x1: float, y1: float, role: str, width: float = 0.5) -> None:
         from reportlab.graphics.shapes import Line as Stroke
 
-        dash = [2, 2] if role == "reference" else None
+        dash = _DASHES.get(role)
         self.drawing.add(Stroke(x0, y0, x1, y1, strokeColor=COLOURS[role], strokeWidth=width, strokeDashArray=dash))
 
     def path(self, points: list[tuple[float, float]], role: str) -> None:
         from reportlab.graphics.shapes import PolyLine
 
         flat = [value for point in points for value in point]
-        dash = [2, 2] if role == "reference" else None
+        dash = _DASHES.get(role)
         width = 0.7 if role == "reference" else 1.2
         self.drawing.add(PolyLine(flat, strokeColor=COLOURS[role], strokeWidth=width, strokeDashArray=dash))
+
+    def area(self, points: list[tuple[float, float]], role: str) -> None:
+        from reportlab.graphics.shapes import Polygon
+
+        flat = [value for point in points for value in point]
+        self.drawing.add(Polygon(flat, fillColor=COLOURS[role], fillOpacity=0.16, strokeColor=None))
 
     def dot(self, x: float, y: float, size: float, role: str) -> None:
         from reportlab.graphics.shapes import Circle
@@ -146,20 +154,28 @@ def _plot(item: Plot, fonts: Fonts, width: float) -> Any:
     named = [layer for layer in item.layers if layer.name]
     for number, layer in enumerate(named if len(named) > 1 else []):
         top = _HEIGHT - _TOP - 8 - 9 * number
-        pen.rectangle(width - 52, top, 5, 5, layer.role)
+        if isinstance(layer, Line):
+            pen.path([(width - 60, top + 2.5), (width - 47, top + 2.5)], layer.role)
+        else:
+            pen.rectangle(width - 52, top, 5, 5, layer.role, 0.5 if layer.role == "second" else 1.0)
         pen.text(width - 45, top, layer.name)
     return pen.drawing
 
 
-def _layer(pen: _Pen, layer: Line | Dots | Bars, x: Callable[[float], float], y: Callable[[float], float]) -> None:
+def _layer(pen: _Pen, layer: Layer, x: Callable[[float], float], y: Callable[[float], float]) -> None:
     if isinstance(layer, Line):
         if len(layer.points) > 1:
             pen.path([(x(a), y(b)) for a, b in layer.points], layer.role)
         return
     if isinstance(layer, Bars):
+        shade = 0.5 if layer.role == "second" else 1.0
         for left, right, height in layer.bars:
             if height > 0:
-                pen.rectangle(x(left), y(0), x(right) - x(left) - 0.2, y(height) - y(0), layer.role)
+                pen.rectangle(x(left), y(0), x(right) - x(left) - 0.2, y(height) - y(0), layer.role, shade)
+        return
+    if isinstance(layer, Band):
+        edge = [(x(a), y(low)) for a, low, _ in layer.points] + [(x(a), y(up)) for a, _, up in reversed(layer.points)]
+        pen.area(edge, layer.role)
         return
     for number, (a, b) in enumerate(layer.points):
         if number < len(layer.intervals):
@@ -173,7 +189,7 @@ def _layer(pen: _Pen, layer: Line | Dots | Bars, x: Callable[[float], float], y:
 
 
 def _forest(item: Forest, fonts: Fonts, width: float) -> Any:
-    height = _ROW * (len(item.rows) + 1) + 16
+    height = _ROW * (len(item.rows) + 1) + 26
     pen = _Pen(width, height, fonts)
     left, right = 0.40 * width, 0.72 * width
 
@@ -182,10 +198,11 @@ def _forest(item: Forest, fonts: Fonts, width: float) -> Any:
         return left + (inside - item.axis.low) / (item.axis.high - item.axis.low) * (right - left)
 
     for value in item.axis.ticks:
-        pen.line(x(value), 14, x(value), height - 4, "rule")
-        pen.text(x(value), 5, tick_text(round(value, 2)), anchor="middle")
+        pen.line(x(value), 24, x(value), height - 4, "rule")
+        pen.text(x(value), 15, tick_text(round(value, 2)), anchor="middle")
+    pen.text((left + right) / 2, 4, item.axis.label, role="ink", anchor="middle")
     if item.reference is not None:
-        pen.line(x(item.reference), 14, x(item.reference), height - 4, "reference")
+        pen.line(x(item.reference), 24, x(item.reference), height - 4, "reference")
     for number, row in enumerate(item.rows):
         middle = height - 12 - _ROW * number
         if row.heading:
@@ -194,7 +211,7 @@ def _forest(item: Forest, fonts: Fonts, width: float) -> Any:
             continue
         pen.text(8, middle - 2, row.label, role="ink", size=7)
         pen.text(left - 6, middle - 2, row.note, anchor="end")
-        pen.text(right + 8, middle - 2, row.text, role="ink" if row.value is not None else "quiet", size=7)
+        pen.text(right + 8, middle - 2, shortened(row.text), role="ink" if row.value is not None else "quiet", size=7)
         if row.value is not None:
             pen.line(x(row.low), middle, x(row.high), middle, "main", 0.9)
             pen.rectangle(x(row.value) - 2.2, middle - 2.2, 4.4, 4.4, "main")

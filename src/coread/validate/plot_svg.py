@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from html import escape
 
-from coread.validate.blocks import Axis, Bars, Dots, Forest, Line, Matrix, Plot
+from coread.validate.blocks import Axis, Band, Bars, Dots, Forest, Layer, Line, Matrix, Plot, alternative
 
 WIDTH, HEIGHT = 340, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 18, 12, 44
 _FOREST_WIDTH, _ROW = 720, 22
 _LABELS, _TEXTS = 250, 190
 
 
 def plot_svg(item: Plot | Forest | Matrix) -> str:
-    """Return one diagram as an SVG element with a title for people who cannot see it."""
+    """Return one diagram as an SVG element that says in words what it shows."""
     if isinstance(item, Forest):
         return _forest(item)
     if isinstance(item, Matrix):
@@ -23,6 +23,11 @@ def plot_svg(item: Plot | Forest | Matrix) -> str:
 def tick_text(value: float) -> str:
     """Return the words of an axis mark."""
     return f"{value:g}".replace("-", "\u2212")
+
+
+def shortened(text: str, most: int = 34) -> str:
+    """Return a reason that fits beside a forest plot; the table below it has the whole sentence."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "\u2026"
 
 
 class _Frame:
@@ -43,10 +48,10 @@ class _Frame:
         return "M" + " L".join(f"{self.x(x)} {self.y(y)}" for x, y in points)
 
 
-def _open(kind: str, title: str, width: int, height: int) -> str:
+def _open(kind: str, item: Plot | Forest | Matrix, width: int, height: int) -> str:
     return (
-        f'<svg class="plot {kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" '
-        f'xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title>'
+        f'<svg class="plot {kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alternative(item))}" '
+        f'xmlns="http://www.w3.org/2000/svg"><title>{escape(item.title)}</title>'
     )
 
 
@@ -56,13 +61,16 @@ def _text(x: float, y: float, text: str, css: str, extra: str = "") -> str:
 
 def _plot(item: Plot) -> str:
     frame = _Frame(item.x, item.y)
-    parts = [_open("diagram", item.title, WIDTH, HEIGHT), *_grid(item, frame)]
+    parts = [_open("diagram", item, WIDTH, HEIGHT), *_grid(item, frame)]
     for layer in item.layers:
         if isinstance(layer, Line):
             if len(layer.points) > 1:
                 parts.append(f'<path class="line {layer.role}" d="{frame.path(layer.points)}"/>')
         elif isinstance(layer, Bars):
             parts += _bars(layer, frame)
+        elif isinstance(layer, Band):
+            edge = [(x, low) for x, low, _ in layer.points] + [(x, high) for x, _, high in reversed(layer.points)]
+            parts.append(f'<path class="band {layer.role}" d="{frame.path(edge)} Z"/>')
         else:
             parts += _dots(layer, frame)
     parts += _legend([layer for layer in item.layers if layer.name])
@@ -117,28 +125,32 @@ def _dots(layer: Dots, frame: _Frame) -> list[str]:
     return parts
 
 
-def _legend(layers: Sequence[Line | Dots | Bars]) -> list[str]:
+def _legend(layers: Sequence[Layer]) -> list[str]:
     if len(layers) < 2:
         return []
     parts = []
     for number, layer in enumerate(layers):
         y = _TOP + 12 + 16 * number
         x = WIDTH - _RIGHT - 104
-        parts.append(f'<rect class="bar {layer.role}" x="{x}" y="{y - 8}" width="10" height="10"/>')
+        if isinstance(layer, Line):
+            parts.append(f'<path class="line {layer.role}" d="M{x - 14} {y - 3} L{x + 10} {y - 3}"/>')
+        else:
+            parts.append(f'<rect class="bar {layer.role}" x="{x}" y="{y - 8}" width="10" height="10"/>')
         parts.append(_text(x + 15, y + 1, layer.name, "label"))
     return parts
 
 
 def _forest(item: Forest) -> str:
-    height = _ROW * (len(item.rows) + 1) + 28
+    height = _ROW * (len(item.rows) + 1) + 46
     left, right = _LABELS, _FOREST_WIDTH - _TEXTS
-    bottom = height - 28
+    bottom = height - 46
 
     def place(value: float) -> float:
         share = (min(max(value, item.axis.low), item.axis.high) - item.axis.low) / (item.axis.high - item.axis.low)
         return round(left + share * (right - left), 2)
 
-    parts = [_open("forest", item.title, _FOREST_WIDTH, height)]
+    parts = [_open("forest", item, _FOREST_WIDTH, height)]
+    parts.append(_text((left + right) / 2, height - 8, item.axis.label, "axis middle"))
     for value in item.axis.ticks:
         x = place(value)
         parts.append(f'<line class="grid" x1="{x}" y1="8" x2="{x}" y2="{bottom}"/>')
@@ -154,7 +166,7 @@ def _forest(item: Forest) -> str:
             continue
         parts.append(_text(12, y + 4, row.label, "name"))
         parts.append(_text(left - 12, y + 4, row.note, "label end"))
-        parts.append(_text(right + 14, y + 4, row.text, "name" if row.value is not None else "label"))
+        parts.append(_text(right + 14, y + 4, shortened(row.text), "name" if row.value is not None else "label"))
         if row.value is not None:
             parts.append(f'<line class="whisker main" x1="{place(row.low)}" x2="{place(row.high)}" y1="{y}" y2="{y}"/>')
             parts.append(f'<rect class="bar main" x="{place(row.value) - 4}" y="{y - 4}" width="8" height="8"/>')
@@ -165,7 +177,7 @@ def _matrix(item: Matrix) -> str:
     count = len(item.labels)
     cell, left, top = 64, 130, 30
     width, height = left + cell * count + 8, top + cell * count + 8
-    parts = [_open("matrix", item.title, width, height)]
+    parts = [_open("matrix", item, width, height)]
     for column, label in enumerate(item.labels):
         parts.append(_text(left + cell * (column + 0.5), top - 10, label[:12], "tick middle"))
     for row, label in enumerate(item.labels):

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from coread.validate.blocks import Axis, Bars, Dots, Forest, ForestRow, Line, Matrix, Plot
+from coread.validate.blocks import Axis, Band, Bars, Dots, Forest, ForestRow, Line, Matrix, Plot
 from coread.validate.plain import Plain, is_estimate
-from coread.validate.words import estimate_text, number, p_words, percent, reason_of
+from coread.validate.words import MINUS, estimate_text, p_words, percent, reason_of
 
 _DIAGONAL = Line(((0.0, 0.0), (1.0, 1.0)), "reference")
 _SHARE = "share of cases"
@@ -13,45 +13,44 @@ _SHARE = "share of cases"
 
 def output_plots(output: Plain) -> tuple[Plot, ...]:
     """Return ROC, precision-recall, reliability, decision curve and scores of one output; those that exist."""
-    makers = (_roc, _precision_recall, _reliability, _decision, _scores)
+    makers = (_roc, _precision_recall, _reliability, _decision, _decision_there, _scores)
     return tuple(plot for plot in (maker(output) for maker in makers) if plot is not None)
 
 
-def forest_of(output: Plain, metric: str = "auc") -> Forest | None:
-    """Return the forest plot of one metric over all strata."""
+_AXES = {"auc": "AUC", "found_centre": "share of lesions found", "dice": "mean Dice"}
+
+
+def forest_of(groups: Plain, metric: str, title: str, *, whole: Plain | None = None) -> Forest | None:
+    """Return the forest plot of one metric over all strata of a table of subgroups; ``whole``: of all cases."""
     rows: list[ForestRow] = []
-    whole = output["discrimination"]["auc"] if metric == "auc" else {}
-    tests = {test["grouping"]: test for test in output["subgroups"]["tests"]}
+    tests = {test["grouping"]: test for test in groups["tests"] if test.get("metric") == metric}
     grouping = ""
-    for row in output["subgroups"]["rows"]:
+    for row in groups["rows"]:
         if row["grouping"] != grouping:
             grouping = row["grouping"]
             test = tests.get(grouping, {})
-            adjusted = f"do they differ? {p_words(test['p_adjusted'])}" if "p_adjusted" in test else ""
+            adjusted = f"differ? adjusted {p_words(test['p_adjusted'])}" if "p_adjusted" in test else ""
             rows.append(ForestRow(grouping, adjusted, heading=True))
-        note = f"n = {row['n']}, {row['positives']} positive"
-        body = row[metric]
-        if is_estimate(body):
-            rows.append(
-                ForestRow(
-                    row["level"], note, body["value"], body["low"], body["high"], text=estimate_text(body, digits=2)
-                )
-            )
-        else:
-            rows.append(ForestRow(row["level"], note, text=reason_of(body)))
-    if not any(row.value is not None for row in rows):
+        rows.append(_forest_row(row, metric))
+    ends = [end for row in rows if row.value is not None for end in (row.low, row.high)]
+    if not ends:
         return None
-    low = min([row.low for row in rows if row.value is not None] + ([whole["value"]] if is_estimate(whole) else []))
-    start = max(0.0, math.floor(10 * low) / 10)
+    reference = whole["value"] if is_estimate(whole) and whole is not None else None
+    start = max(0.0, math.floor(10 * min([*ends, *([reference] if reference is not None else [])])) / 10)
     step = 0.1 if start >= 0.4 else 0.2
     ticks = tuple(round(1 - step * place, 2) for place in range(int((1 - start) / step + 1.01)))[::-1]
-    reference = whole["value"] if is_estimate(whole) else None
-    return Forest(
-        f"{metric.upper() if metric == 'auc' else metric.capitalize()} in subgroups",
-        Axis("", start, 1.0, ticks),
-        tuple(rows),
-        reference,
-    )
+    dashed = "dashed: all cases; " if reference is not None else ""
+    caption = f"{dashed}95 % intervals; p values adjusted by Holm over the groupings"
+    return Forest(title, Axis(_AXES.get(metric, metric), start, 1.0, ticks), tuple(rows), reference, caption)
+
+
+def _forest_row(row: Plain, metric: str) -> ForestRow:
+    counts = {"positives": "positive", "lesions": "lesions", "patients": "patients"}
+    more = next((f", {row[name]} {word}" for name, word in counts.items() if name in row), "")
+    note, body = f"n = {row['n']}{more}", row[metric]
+    if not is_estimate(body):
+        return ForestRow(row["level"], note, text=reason_of(body))
+    return ForestRow(row["level"], note, body["value"], body["low"], body["high"], text=estimate_text(body, digits=2))
 
 
 def froc_plot(boxes: Plain) -> Plot | None:
@@ -86,21 +85,37 @@ def bland_altman_plot(body: Plain, name: str, unit: str) -> Plot | None:
     limits, pairs = body.get("bland_altman", {}), body.get("pairs", [])
     if not pairs or not is_estimate(limits.get("bias")):
         return None
-    dots = tuple(((truth + found) / 2, found - truth) for truth, found in pairs)
+    return _differences(f"Bland-Altman, {name}", f"reader {MINUS} truth", limits, pairs, unit)
+
+
+def repeats_plot(body: Plain, name: str, unit: str) -> Plot | None:
+    """Return the difference of two repeats against their mean, with the limits of agreement."""
+    limits, pairs = body.get("bland_altman", {}), body.get("pairs", [])
+    if not pairs or not is_estimate(limits.get("bias")):
+        return None
+    return _differences(f"Repeats, {name}", f"second {MINUS} first", limits, pairs, unit)
+
+
+def _differences(title: str, gap: str, limits: Plain, pairs: Sequence[Sequence[float]], unit: str) -> Plot:
+    dots = tuple(((first + second) / 2, second - first) for first, second in pairs)
     left, right = min(x for x, _ in dots), max(x for x, _ in dots)
     ends = [limits[key][end] for key in ("lower", "upper") for end in ("low", "high")]
     reach = max(abs(value) for value in (*(y for _, y in dots), *ends)) or 1.0
-    levels = [("bias", "main"), ("lower", "reference"), ("upper", "reference")]
-    lines = tuple(
-        Line(((left, limits[key]["value"]), (right, limits[key]["value"])), "main" if role == "main" else "reference")
-        for key, role in levels
+    across = _axis_between(f"mean of both ({unit})" if unit else "mean of both", left, right)
+    edges = (across.low, across.high)
+    bands = tuple(
+        Band(tuple((x, limits[key]["low"], limits[key]["high"]) for x in edges)) for key in ("lower", "bias", "upper")
     )
-    words = f" ({unit})" if unit else ""
+    lines = tuple(
+        Line(tuple((x, limits[key]["value"]) for x in edges), "main" if key == "bias" else "reference")
+        for key in ("bias", "lower", "upper")
+    )
+    lower, upper = (estimate_text(limits[key], digits=2) for key in ("lower", "upper"))
     return Plot(
-        f"Bland-Altman, {name}", _axis_between(f"mean of both{words}", left, right),
-        _axis_between(f"reader {chr(0x2212)} truth{words}", -reach, reach), (Dots(dots, role="second"), *lines),
-        f"bias {estimate_text(limits['bias'], digits=2)}; limits of agreement {number(limits['lower']['value'], 2)} "
-        f"to {number(limits['upper']['value'], 2)}",
+        title, across, _axis_between(f"{gap} ({unit})" if unit else gap, -reach, reach),
+        (*bands, Dots(dots, role="second"), *lines),
+        f"n = {limits['bias']['n']}; bias {estimate_text(limits['bias'], digits=2)}; limits of agreement {lower} to "
+        f"{upper}; shaded: their 95 % intervals",
     )  # fmt: skip
 
 
@@ -163,22 +178,35 @@ def _reliability(output: Plain) -> Plot | None:
 
 
 def _decision(output: Plain) -> Plot | None:
-    curve = output["decision"].get("rows")
+    return _benefit("Decision curve", output["decision"], output["positives"] / output["n"])
+
+
+def _decision_there(output: Plain) -> Plot | None:
+    """Return the curve where the reader will be used; the probabilities are moved to that prevalence."""
+    body = output.get("decision_at_prevalence") or {}
+    name = f"Decision curve at {percent(body.get('prevalence'))}, probabilities moved to it"
+    return _benefit(name, body, body.get("prevalence", 0.0))
+
+
+def _benefit(title: str, body: Plain, share: float) -> Plot | None:
+    curve = body.get("rows")
     if not curve:
         return None
-    share = output["positives"] / output["n"]
+    columns = body["columns"]
     high = _round_up(max([share, *(row[1] for row in curve)]) * 1.05)
     floor = -high / 4
     reader = tuple((row[0], row[1]) for row in curve if row[1] >= floor)
     everybody = tuple((row[0], row[2]) for row in curve if row[2] >= floor)
+    band = tuple((row[0], max(row[3], floor), min(row[4], high)) for row in curve if row[4] >= floor)
     y = Axis("net benefit", floor, high, (0.0, round(high / 2, 4), high))
     return Plot(
-        "Decision curve", Axis("threshold probability"), y,
+        title, Axis("threshold probability"), y,
         (
-            Line(((0.0, 0.0), (1.0, 0.0)), "reference"), Line(everybody, "second", "treat all"),
+            *((Band(band),) if "low" in columns else ()),
+            Line(((0.0, 0.0), (1.0, 0.0)), "reference", "treat none"), Line(everybody, "second", "treat all"),
             Line(reader, name="reader"),
         ),
-        "dashed: treat none",
+        f"at {percent(share)} positive; shaded: 95 % interval over patients",
     )  # fmt: skip
 
 

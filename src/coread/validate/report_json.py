@@ -14,7 +14,7 @@ from typing import Any
 import coread
 from coread.models.lineage import sha256_of
 from coread.validate.errors import BadRun
-from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.measure_settings import MeasureSettings
 from coread.validate.plain import Plain
 from coread.validate.running import CohortRun
 

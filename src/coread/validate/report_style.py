@@ -68,6 +68,11 @@ svg .whisker { stroke-width: 1.6; }
 svg .line.main, svg .whisker.main { stroke: var(--main); }
 svg .line.second, svg .whisker.second { stroke: var(--second); }
 svg .line.reference { stroke: var(--quiet); stroke-width: 1.2; stroke-dasharray: 4 4; }
+svg .line.second { stroke-dasharray: 8 3; }
+svg .band { stroke: none; fill-opacity: 0.16; }
+svg .band.main { fill: var(--main); }
+svg .bar.second { fill-opacity: 0.45; stroke: var(--second); stroke-width: 0.8; }
+svg.matrix .bar.second { stroke: none; }
 svg .dot.main, svg .bar.main { fill: var(--main); }
 svg .dot.second, svg .bar.second { fill: var(--second); }
 svg .bar.reference, svg .dot.reference { fill: var(--quiet); }

@@ -14,7 +14,7 @@ from coread.validate.comparison import compare_with
 from coread.validate.criteria import Criteria, judge, read_criteria, register, require_none_registered
 from coread.validate.errors import BadCohort, MissingExtra
 from coread.validate.freezing import Progress, freeze
-from coread.validate.measure_outputs import MeasureSettings
+from coread.validate.measure_settings import MeasureSettings
 from coread.validate.measuring import measure
 from coread.validate.observations import check_fits, observations_of
 from coread.validate.plain import Plain

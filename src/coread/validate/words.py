@@ -51,6 +51,25 @@ def estimate_cell(body: Any, *, share: bool = False, digits: int = 3) -> Cell:
     return Cell(number(body["value"], digits), f"{low} to {high}")
 
 
+def counted_cell(body: Any) -> Cell:
+    """Return how many cases an estimate rests on."""
+    return Cell(f"{body['n']:,}") if is_estimate(body) and "n" in body else Cell(NONE)
+
+
+def tests_sentence(groups: Any) -> str:
+    """Return which groupings differ, in what, by which test, adjusted for how many looks."""
+    tested = [test for test in groups["tests"] if "p_adjusted" in test]
+    if not tested:
+        return "No difference could be tested."
+    found = "; ".join(
+        f"{test['grouping']} ({test.get('metric', 'auc').replace('_', ' ')}) {p_words(test['p_adjusted'])}"
+        for test in tested
+    )
+    how = dict.fromkeys(test.get("test", "Cochran's Q on the AUCs") for test in tested)
+    looks = f"{len(tested)} look" if len(tested) == 1 else f"{len(tested)} looks"
+    return f"Do the strata differ ({', '.join(how)}; p adjusted by Holm for {looks})? {found}."
+
+
 def estimate_text(body: Any, *, share: bool = False, digits: int = 3) -> str:
     """Return an estimate as one text: ``0.853 (0.801 to 0.897)``."""
     cell = estimate_cell(body, share=share, digits=digits)
