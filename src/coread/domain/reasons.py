@@ -19,6 +19,7 @@ class ReasonCode(StrEnum):
     WRONG_SPACING = "WRONG_SPACING"
     TOO_FEW_IMAGES = "TOO_FEW_IMAGES"
     MISSING_SLICE = "MISSING_SLICE"
+    UNEVEN_GAPS = "UNEVEN_GAPS"
     SAME_POSITION = "SAME_POSITION"
     MIXED_GEOMETRY = "MIXED_GEOMETRY"
     LOCALIZER = "LOCALIZER"
@@ -63,6 +64,7 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.WRONG_SPACING: "Spacing is outside the validated range",
     ReasonCode.TOO_FEW_IMAGES: "Too few images",
     ReasonCode.MISSING_SLICE: "A slice is missing",
+    ReasonCode.UNEVEN_GAPS: "Slices at uneven distances",
     ReasonCode.SAME_POSITION: "Two slices at the same position",
     ReasonCode.MIXED_GEOMETRY: "Slices do not form one regular grid",
     ReasonCode.LOCALIZER: "Localizer, not part of a volume",

@@ -7,6 +7,7 @@ Refused (domain)
     |-- UnknownSyntax, PixelsUnread, NoPixels, ImageTooLarge     the pixels cannot be decoded
     |-- PixelMeaning, PixelsConstant, PixelsNotFinite            the pixels cannot be interpreted
     |-- MissingSlice, SamePosition, TooFewImages, MixedGeometry  the series is not one regular grid
+    |   `-- UnevenGaps (of MissingSlice)                         no whole number of slices would fill the gaps
     |-- Localizer, SeveralVolumes                                the images are not the one volume that is asked for
     `-- NotAligned                                               two scans do not lie over one another
 """
@@ -107,6 +108,12 @@ class MissingSlice(ImagingRefused):
     """A slice of the stack is missing."""
 
     code = ReasonCode.MISSING_SLICE
+
+
+class UnevenGaps(MissingSlice):
+    """The distances between slices differ, and not as if some were missing."""
+
+    code = ReasonCode.UNEVEN_GAPS
 
 
 class SamePosition(ImagingRefused):

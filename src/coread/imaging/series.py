@@ -30,7 +30,7 @@ from coread.imaging.multiframe import frame_slices
 from coread.imaging.slice_pixels import fill
 from coread.imaging.slices import Located, Slice, single_slice
 from coread.imaging.splitting import Group, Key, plane_name, split_slices
-from coread.imaging.stack import Examination, examine, gap_text, irregularity
+from coread.imaging.stack import Examination, examine, gaps_text, irregularity
 from coread.imaging.uneven import Spacing, even_spacing, fill_evenly
 
 MAX_VOXELS = 2**30
@@ -243,7 +243,7 @@ def _examined(group: Group, chosen: Choices, assumed: tuple[str, ...]) -> SliceS
     found = examine(ordered)
     reason, spacing = _judged(ordered, found, chosen)
     if spacing is not None:
-        notes.append(_resampling_note(ordered, found, spacing))
+        notes.append(_resampling_note(len(ordered), found, spacing))
     return SliceStack(ordered, group.key, found, reason, spacing, tuple(notes))
 
 
@@ -264,12 +264,11 @@ def _judged(
     return problem.reason, None
 
 
-def _resampling_note(slices: Sequence[Slice], found: Examination, spacing: Spacing) -> str:
-    gaps = "; ".join(gap_text(found, slices, at) for at in found.odd_gaps[:5])
-    more = f"; and {len(found.odd_gaps) - 5} more" if len(found.odd_gaps) > 5 else ""
+def _resampling_note(count: int, found: Examination, spacing: Spacing) -> str:
+    step = float(np.linalg.norm(spacing.step))
     return (
-        f"interpolated linearly from {len(slices)} uneven positions to {spacing.count} slices every "
-        f"{float(np.linalg.norm(spacing.step)):.3f} mm ({gaps}{more})"
+        f"interpolated linearly from {count} uneven positions ({gaps_text(found.gaps_mm)}) to {spacing.count} "
+        f"slices every {step:.3f} mm"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.imaging.errors import ImagingRefused, MissingSlice, MixedGeometry, SamePosition, TooFewImages
+from coread.imaging.errors import ImagingRefused, MissingSlice, MixedGeometry, SamePosition, TooFewImages, UnevenGaps
 from coread.imaging.geometry import Vector, plane_axes
 
 SAME_POSITION_MM = 0.01
@@ -135,7 +135,9 @@ def irregularity(found: Examination, headers: Sequence[Plane]) -> ImagingRefused
         pairs = [f"{headers[a].instance_number} and {headers[b].instance_number}" for a, b in found.doubles]
         return SamePosition(f"instances {_listed(pairs)}")
     if found.odd_gaps:
-        return MissingSlice(_listed([gap_text(found, headers, at) for at in found.odd_gaps]))
+        if any(_missing_in(found, at) is None for at in found.odd_gaps):
+            return UnevenGaps(gaps_text(found.gaps_mm))
+        return MissingSlice(_listed([_gap_text(found, headers, at) for at in found.odd_gaps]))
     step = float(np.linalg.norm(found.stack.step))
     allowed = max(GAP_TOLERANCE * step, 0.05)
     if found.off_grid_mm > allowed:
@@ -143,14 +145,36 @@ def irregularity(found: Examination, headers: Sequence[Plane]) -> ImagingRefused
     return None
 
 
-def gap_text(found: Examination, headers: Sequence[Plane], at: int) -> str:
-    """Say which gap is odd, and how many slices would fill it where that is a whole number."""
+def _missing_in(found: Examination, at: int) -> int | None:
+    """Return how many slices would fill an odd gap; ``None`` where no whole number does."""
+    filled = float(found.gaps_mm[at]) / found.usual_gap_mm - 1
+    whole = round(filled)
+    return whole if whole >= 1 and abs(filled - whole) <= GAP_TOLERANCE * (whole + 1) else None
+
+
+def _gap_text(found: Examination, headers: Sequence[Plane], at: int) -> str:
     before = headers[found.stack.order[at]].instance_number
     gap, usual = float(found.gaps_mm[at]), found.usual_gap_mm
-    text = f"after instance {before} the gap is {gap:.2f} mm, usual is {usual:.2f} mm"
-    filled = gap / usual - 1
-    whole = round(filled)
-    return f"{text} ({whole} missing)" if whole >= 1 and abs(filled - whole) <= GAP_TOLERANCE else text
+    missing = _missing_in(found, at)
+    return f"after instance {before} the gap is {gap:.2f} mm, usual is {usual:.2f} mm ({missing} missing)"
+
+
+def gap_runs(gaps_mm: NDArray[np.float64]) -> list[tuple[float, int]]:
+    """Return (gap rounded to 0.01 mm, how often it comes in a row), in slice order."""
+    runs: list[tuple[float, int]] = []
+    for gap in np.round(gaps_mm, 2).tolist():
+        if runs and runs[-1][0] == gap:
+            runs[-1] = (gap, runs[-1][1] + 1)
+        else:
+            runs.append((gap, 1))
+    return runs
+
+
+def gaps_text(gaps_mm: NDArray[np.float64]) -> str:
+    """Return the gaps in slice order in words, such as ``13 x 4.00 mm, 1 x 1.08 mm``."""
+    runs = gap_runs(gaps_mm)
+    more = f" and {len(runs) - _NAMED} more changes" if len(runs) > _NAMED else ""
+    return ", ".join(f"{times} x {gap:.2f} mm" for gap, times in runs[:_NAMED]) + more
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ from coread.app.cli import (
     command_train,
     command_trash,
     command_validate,
+    command_volume,
     command_why,
 )
 from coread.app.cli.exit_codes import ExitCode
@@ -54,6 +55,7 @@ for part in (
     command_check,
     command_people,
     command_export,
+    command_volume,
     command_live,
     command_trash,
     command_dataset,
