@@ -1,5 +1,6 @@
 """The index of a data set: what it keeps, what it refuses, and that a build leaves a whole one or none."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,11 +19,11 @@ from PIL import Image
 
 from coread.domain.errors import InvalidRecord
 from coread.models.errors import BrokenLineage
-from coread.models.lineage import read_record, sha256_of
+from coread.models.lineage import RECORD, read_record, sha256_of, write_record
 from coread.train.adapters import ADAPTERS
 from coread.train.adapters.contract import Adapter, Draft, ReadOptions
 from coread.train.dataset_build import JOURNAL, BuildPlan, build_dataset
-from coread.train.datasets import Box, ImageIndex, ImageRow, digest_of_rows, read_index, write_index
+from coread.train.datasets import DATASET, INDEX, Box, ImageIndex, ImageRow, digest_of_rows, read_index, write_index
 from coread.train.errors import CannotWrite, CorruptImage, DataMissing, DatasetExists, MissingExtra
 from coread.train.pictures import PictureStore, Pixels, Place
 from coread.train.splits import held_out
@@ -63,12 +65,26 @@ def test_what_is_written_is_read_back_and_the_order_of_rows_does_not_change_the_
     "wrong",
     [
         {"image_id": ""}, {"path": "/etc/passwd"}, {"path": "a/../../b"}, {"mask": "../x.png"}, {"sex": "female"},
-        {"age": 411.0}, {"labels": {"a": float("nan")}}, {"boxes": (Box("a", 2, 2, 2, 3),)},
+        {"age": 411.0}, {"dates_moved": "maybe"}, {"labels": {"a": float("nan")}}, {"boxes": (Box("a", 2, 2, 2, 3),)},
     ],
 )  # fmt: skip
 def test_a_row_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidRecord):
         ImageRow(**({"image_id": "1", "path": "a.png"} | wrong))  # type: ignore[arg-type]
+
+
+def test_a_set_of_before_a_column_was_there_is_still_read(tmp_path: Path) -> None:
+    row = ImageRow("1", "a.png", date="2001-02-03")
+    write_index(ImageIndex("made up", tmp_path, (row,), tmp_path), step="dataset build")
+    entry = pyarrow.parquet.read_table(tmp_path / INDEX).drop_columns(["dates_moved"])
+    pyarrow.parquet.write_table(entry, tmp_path / INDEX)
+    (cells,) = entry.to_pylist()
+    about = json.loads((tmp_path / DATASET).read_text())
+    about["digest"] = hashlib.sha256("\x1f".join(str(cells[name]) for name in sorted(cells)).encode()).hexdigest()
+    (tmp_path / DATASET).write_text(json.dumps(about))
+    (tmp_path / RECORD).unlink()
+    write_record(tmp_path, "dataset build", inputs={}, outputs=[INDEX, DATASET])
+    assert read_index(tmp_path).rows == (row,)
 
 
 def test_a_changed_row_or_a_second_write_is_noticed(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ class ImageRow:
     view: str = ""
     date: str = ""
     """ISO 8601, ``YYYY-MM-DD`` or shorter; shifted where the source shifted it."""
+    dates_moved: str = ""
+    """``yes`` where the date is not that of the examination, ``no`` where it is, empty where nobody says."""
     age: float | None = None
     """Years."""
     sex: str = ""
@@ -81,6 +83,8 @@ class ImageRow:
                 raise InvalidRecord(f"image {self.image_id}: path {path!r} leaves the folder of the set")
         if self.sex not in SEXES:
             raise InvalidRecord(f"image {self.image_id}: sex {self.sex!r} is none of F, M, O")
+        if self.dates_moved not in ("", "yes", "no"):
+            raise InvalidRecord(f"image {self.image_id}: dates_moved {self.dates_moved!r} is neither yes nor no")
         if self.age is not None and not 0 <= self.age <= OLDEST:
             raise InvalidRecord(f"image {self.image_id}: age {self.age} years")
         for label, value in self.labels.items():
@@ -220,17 +224,20 @@ def digest_of_rows(rows: Iterable[ImageRow]) -> str:
 def _digest(entries: Iterable[Mapping[str, Any]]) -> str:
     """Join the columns as they stand in the Parquet file: text, JSON text, and age as the shortest exact decimal."""
     names = sorted(item.name for item in fields(ImageRow))
-    lines = sorted("\x1f".join(str(entry[name]) for name in names) for entry in entries)
+    # Sets of before a column was there keep the digest that they were made with.
+    lines = sorted("\x1f".join(str(entry[name]) for name in names if name in entry) for entry in entries)
     return hashlib.sha256("\x1e".join(lines).encode()).hexdigest()
 
 
 _JSON = ("labels", "label_uncertainty", "boxes", "covariates")
 _EMPTY = {"labels": "{}", "label_uncertainty": "{}", "boxes": "[]", "covariates": "{}"}
 _NUMBERS = ("age",)
+_LATER = ("dates_moved",)
+"""Columns that sets of before do not have."""
 
 
 def _row(entry: Mapping[str, Any]) -> ImageRow:
-    values = {item.name: entry[item.name] for item in fields(ImageRow)}
+    values = {item.name: entry[item.name] for item in fields(ImageRow) if item.name in entry or item.name not in _LATER}
     for name in _JSON:
         text = values[name]
         values[name] = {} if text == "{}" else json.loads(text)

@@ -2,9 +2,11 @@
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from coread.train.adapters import ADAPTERS
 from coread.train.adapters.chexpert import FINDINGS as CHEXPERT_FINDINGS
@@ -268,6 +270,22 @@ def test_a_table_is_joined_to_dicom_by_whatever_it_names(tmp_path: Path) -> None
     with pytest.raises(DataMissing, match="no column to find images by"):
         built("dicom_table", source, tmp_path / "more", table=tmp_path / "labels.csv")
     assert len(built("dicom_folder", source, tmp_path / "all")) == 2
+
+
+def test_a_file_says_whether_its_date_was_moved_before_we_got_it(tmp_path: Path) -> None:
+    source, code = tmp_path / "source", Dataset()
+    code.CodeValue = "113107"
+    stated: dict[str, tuple[str, dict[str, Any]]] = {
+        "1": ("no", {}),
+        "2": ("yes", {"PatientIdentityRemoved": "YES", "LongitudinalTemporalInformationModified": "MODIFIED"}),
+        "3": ("no", {"PatientIdentityRemoved": "YES", "LongitudinalTemporalInformationModified": "UNMODIFIED"}),
+        "4": ("yes", {"PatientIdentityRemoved": "YES", "DeidentificationMethodCodeSequence": [code]}),
+        "5": ("", {"PatientIdentityRemoved": "YES"}),
+    }
+    for name, (_, more) in stated.items():
+        dicom(source / f"{name}.dcm", SOPInstanceUID=f"{ROOT}.{name}", PatientID=name, StudyDate="20200131", **more)
+    rows = built("dicom_folder", source, tmp_path)
+    assert {name: rows[f"{ROOT}.{name}"].dates_moved for name in stated} == {k: word for k, (word, _) in stated.items()}
 
 
 def test_the_reference_page_names_every_adapter() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from coread.domain.study import InstanceHeader
 from coread.imaging.errors import ImagingRefused
 from coread.imaging.header import scan_header
+from coread.imaging.moved_dates import dates_moved
 from coread.train.adapters.contract import Adapter, Draft, ReadOptions
 from coread.train.adapters.tables import TableRow, read_table
 from coread.train.datasets import ImageRow
@@ -17,7 +18,7 @@ from coread.train.errors import BadTable, CorruptImage, DataMissing
 
 KEYS = ("path", "sop_instance_uid", "series_instance_uid", "study_instance_uid", "accession_number", "patient_id")
 """What a line of the table may be joined to images by, the most exact first."""
-_TEXTS = ("patient_id", "group_id", "site", "scanner", "vendor", "view", "date", "text", "label_source")
+_TEXTS = ("patient_id", "group_id", "site", "scanner", "vendor", "view", "date", "dates_moved", "text", "label_source")
 
 
 def read_dicom_table(source: Path, options: ReadOptions) -> Iterator[Draft]:
@@ -43,7 +44,8 @@ def read_dicom_table(source: Path, options: ReadOptions) -> Iterator[Draft]:
         value = path if key == "path" else str(getattr(header, key))
         if value in wanted:
             joined.add(value)
-            yield Draft(_row(path, header, wanted[value], labels=labels, columns=options.columns))
+            row = with_dates_moved(row_of_header(path, header), source / path)
+            yield Draft(_row(row, wanted[value], labels=labels, columns=options.columns))
     lost = [value for value in wanted if value not in joined]
     if lost:
         raise DataMissing(
@@ -55,7 +57,7 @@ def read_dicom_folder(source: Path, _options: ReadOptions) -> Iterator[Draft]:
     """Read every DICOM file below the folder, without labels: for pretraining, or to be labelled later."""
     for path, header in dicom_files(source):
         if header.rows:
-            yield Draft(row_of_header(path, header))
+            yield Draft(with_dates_moved(row_of_header(path, header), source / path))
 
 
 def dicom_files(source: Path) -> Iterator[tuple[str, InstanceHeader]]:
@@ -103,6 +105,12 @@ def row_of_header(path: str, header: InstanceHeader) -> ImageRow:
     )
 
 
+def with_dates_moved(row: ImageRow, file: Path) -> ImageRow:
+    """Return the row with what its file says of its date: an archive may have moved it before we got it."""
+    moved = dates_moved(file) if row.date else None
+    return row if moved is None else replace(row, dates_moved="yes" if moved else "no")
+
+
 def iso_date(text: str) -> str:
     """Return ``YYYY-MM-DD`` of a DICOM date, or empty where the header holds none that exists."""
     with contextlib.suppress(ValueError):
@@ -142,16 +150,14 @@ def _number_columns(lines: list[TableRow], without: set[str]) -> tuple[str, ...]
     return tuple(name for name in lines[0].cells if name not in without | reserved and holds_numbers(name))
 
 
-def _row(
-    path: str, header: InstanceHeader, line: TableRow, *, labels: tuple[str, ...], columns: Mapping[str, str]
-) -> ImageRow:
+def _row(row: ImageRow, line: TableRow, *, labels: tuple[str, ...], columns: Mapping[str, str]) -> ImageRow:
     changes: dict[str, Any] = {name: line.text(columns[name]) for name in _TEXTS if name in columns}
     if "age" in columns:
         changes["age"] = line.years(columns["age"])
     if "sex" in columns:
         changes["sex"] = line.sex(columns["sex"])
     known = {"label_source": "table", "labels": {name: line.number(name) for name in labels}}
-    return replace(row_of_header(path, header), **(known | changes))
+    return replace(row, **(known | changes))
 
 
 DICOM_FOLDER = Adapter(

@@ -88,6 +88,7 @@ def _row(row: TableRow, source: Path, reports: _Reports, *, study: TableRow | No
         site="Beth Israel Deaconess Medical Center",
         view=row.text("ViewPosition"),
         date=iso_date(row.text("StudyDate").removesuffix(".0")),
+        dates_moved="yes",
         source="mimic_cxr",
         labels=labels,
         label_source="report text (CheXpert labeler)" if study is not None else "",
