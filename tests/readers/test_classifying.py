@@ -32,6 +32,14 @@ def test_the_rules_hold_on_the_answers_that_they_were_chosen_on(seed: int) -> No
     assert found.calibration_error < 0.2
 
 
+def test_members_that_agree_only_partly_give_a_steeper_curve_and_the_same_thresholds() -> None:
+    said = answers(5)
+    alone, mean = calibrated(OUTPUT, said), calibrated(OUTPUT, replace(said, members=4, agreement=0.6))
+    assert mean.curve.a == pytest.approx(alone.curve.a / 0.7)
+    assert (mean.single, mean.thresholds) == (alone.curve, alone.thresholds)
+    assert mean.as_json()["platt_of_one_member"] == alone.as_json()["platt"]
+
+
 def test_what_training_json_says_are_the_numbers() -> None:
     said = answers(3)
     body = calibrated(OUTPUT, said).as_json()

