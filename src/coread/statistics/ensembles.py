@@ -51,6 +51,8 @@ def for_mean_of(single: Platt, members: int, *, agreement: float, prevalence: fl
         raise UnsuitableData(
             f"members is at least 1, agreement and prevalence 0 to 1, not {members}, {agreement}, {prevalence}"
         )
+    if members == 1 or agreement == 1:
+        return single
     steeper = 1 / (agreement + (1 - agreement) / members)
     base = math.log(prevalence / (1 - prevalence))
     return replace(single, a=single.a * steeper, b=base + (single.b - base) * steeper)
