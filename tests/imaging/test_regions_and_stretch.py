@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from coread.imaging.dense_detections import boxes_from_dense_maps
+from coread.imaging.dense_detections import agreement, boxes_from_dense_maps
 from coread.imaging.regions import labelled, regions_of
 from coread.imaging.stretch import Part, content_part, stretched
 
@@ -94,3 +94,20 @@ def test_two_objects_give_two_boxes_and_an_empty_map_none() -> None:
     found = boxes_from_dense_maps(maps_of(boxes), (20, 20))
     assert sorted(map(tuple, np.round(found[:, 1:5].astype(float), 3))) == boxes
     assert len(boxes_from_dense_maps(maps_of([]), (20, 20))) == 0
+
+
+@settings(deadline=None)
+@given(st.floats(0, 8), st.floats(0, 8), st.floats(3, 11), st.floats(3, 11))
+def test_maps_agree_with_the_box_they_show_more_than_with_any_moved_one(
+    x: float, y: float, width: float, height: float
+) -> None:
+    maps = maps_of([(x, y, x + width, y + height)])
+    box = np.array([x, y, x + width, y + height]) * 4
+    own = agreement(maps, box, (80, 80))
+    moved = agreement(maps, box + np.array([1, 1, 1, 1]) * 2 * width, (80, 80))
+    assert 0 <= moved < own <= 1
+
+
+def test_no_heat_agrees_with_no_box() -> None:
+    assert agreement(maps_of([]), np.array([0.0, 0, 20, 20]), (20, 20)) < 0.05
+    assert agreement(maps_of([]), np.array([5.0, 5, 5, 5]), (20, 20)) == 0

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.imaging.detections import without_overlaps
+from coread.imaging.detections import intersection_over_union, without_overlaps
 
 LEVEL = 0.88
 """Share of a peak's heat from which a cell takes part in its box."""
@@ -19,11 +19,8 @@ def boxes_from_dense_maps(
     The maps are those of ``detections.boxes_from_maps``, but the heat fills the object: the highest cell is taken, its
     box is averaged over the cells inside that are nearly as hot, and the cells inside the box are then spent.
     """
-    heat = 1.0 / (1.0 + np.exp(-maps[:-4].astype(np.float64)))
+    heat, corners = _planes(maps)
     rows, columns = heat.shape[1:]
-    half = np.exp(np.clip(maps[-4:-2].astype(np.float64), -8, 8)) / 2
-    x, y = np.arange(columns) + maps[-2], np.arange(rows)[:, None] + maps[-1]
-    corners = np.stack([x - half[0], y - half[1], x + half[0], y + half[1]])
     limits = np.array([columns, rows, columns, rows], dtype=np.float64)
     step = np.array([shape[1] / columns, shape[0] / rows] * 2)
     found: list[list[float]] = []
@@ -41,6 +38,35 @@ def boxes_from_dense_maps(
                 found.append([float(kind), *(box * step), score])
     ordered = np.array(sorted(found, key=lambda row: -row[5]), dtype=np.float32).reshape(-1, 6)
     return ordered[without_overlaps(ordered, overlap)[:most]]
+
+
+def agreement(maps: NDArray[Any], box: NDArray[Any], shape: tuple[int, int]) -> float:
+    """Return how far one image's maps (one class) bear out a box x0, y0, x1, y1 in pixels, 0 to 1.
+
+    It is the mean overlap of the boxes of the cells inside with that box, by heat, times the Dice of all heat with the
+    box's inscribed ellipse, which is what the heat learns. It is high where every cell says the same, and all heat is
+    there.
+    """
+    heat, corners = _planes(maps)
+    plane = heat[0]
+    rows, columns = plane.shape
+    own = np.asarray(box, dtype=np.float64) / np.array([shape[1] / columns, shape[0] / rows] * 2)
+    inside = _inside(own, plane.shape)
+    weight = plane[inside]
+    if not weight.sum() > 0:
+        return 0.0
+    overlap = np.average(intersection_over_union(corners[:, inside].T, own[np.newaxis])[:, 0], weights=weight)
+    ellipse = np.pi / 4 * (own[2] - own[0]) * (own[3] - own[1])
+    return float(np.clip(overlap * 2 * weight.sum() / (plane.sum() + ellipse), 0, 1))
+
+
+def _planes(maps: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return heat (classes, rows, columns) and each cell's box as x0, y0, x1, y1 (4, rows, columns) in cells."""
+    heat = 1.0 / (1.0 + np.exp(-maps[:-4].astype(np.float64)))
+    rows, columns = heat.shape[1:]
+    half = np.exp(np.clip(maps[-4:-2].astype(np.float64), -8, 8)) / 2
+    x, y = np.arange(columns) + maps[-2], np.arange(rows)[:, None] + maps[-1]
+    return heat, np.stack([x - half[0], y - half[1], x + half[0], y + half[1]])
 
 
 def _mean_box(plane: NDArray[np.float64], corners: NDArray[np.float64], at: tuple[int, int]) -> NDArray[np.float64]:
