@@ -23,6 +23,7 @@ from coread.phantoms.nodule_slice import NoduleSliceRecipe, nodule_slice
 from coread.readers.brain_mr_tumor import recipe as brain
 from coread.readers.card_file import read_card
 from coread.readers.colon_polyp import recipe as polyp
+from coread.readers.lesions.recipe import settings_of
 from coread.readers.lung_nodule_segmentation import recipe as nodule
 from coread.readers.mammography import recipe as mammo
 from coread.train.splits import held_out
@@ -107,6 +108,13 @@ CASES: dict[str, tuple[Any, Write, str]] = {
 }
 
 
+def fast_settings(recipe: Any, data: Path, out: Path) -> Any:
+    """Return settings of a recipe on the shared command line, or of one with its own."""
+    if hasattr(recipe, "RECIPE"):
+        return settings_of(recipe.RECIPE, data, out, fast=True)
+    return recipe.fast(recipe.Settings(data, out))
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
@@ -121,8 +129,7 @@ def test_a_recipe_makes_a_locked_reader_whose_card_states_what_was_measured(name
 
     recipe, write, folder = CASES[name]
     write(tmp_path / folder)
-    settings = replace(recipe.fast(recipe.Settings(tmp_path / folder, tmp_path / "out")), limit=40)
-    reader = recipe.run(settings)
+    reader = recipe.run(replace(fast_settings(recipe, tmp_path / folder, tmp_path / "out"), limit=40))
     card = read_card(reader / "card.toml")
     assert card.reader_id == name
     assert "held out" in card.outputs[0].operating_points[0].measured_on

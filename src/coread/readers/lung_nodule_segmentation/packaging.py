@@ -1,32 +1,29 @@
 """From the fitted members to a locked, measured reader: calibration, threshold, package, validation, pages."""
 
-import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coread.domain.cards import Estimate, ReaderCard
 from coread.imaging.stretch import content_part, stretched
 from coread.phantoms.nodule_slice import NoduleSliceRecipe, nodule_slice
+from coread.readers.lesions.packaging import Release, threshold_for_share
+from coread.readers.lesions.packaging import release as finished
 from coread.readers.lung_nodule_segmentation.cohort import SET, WRAP, Learned, write_pictures
 from coread.readers.lung_nodule_segmentation.outputs import AREA, NODULE, SIDE
 from coread.readers.lung_nodule_segmentation.places import outline_of
-from coread.readers.lung_nodule_segmentation.words import HEADING, POINT, card_of, readme_of
+from coread.readers.lung_nodule_segmentation.words import POINT, card_of, readme_of
 from coread.statistics.calibration import Platt
 from coread.statistics.intervals import clopper_pearson
 from coread.statistics.overlap import dice
 from coread.train.crossfit import CrossFitted, platt_of
 from coread.train.fit import Fitted
-from coread.train.reader_folder import ReaderFolder, install
 
-if TYPE_CHECKING:
-    from coread.validate.card_numbers import CardNumbers
-
-__all__ = ["Calibrated", "calibrated", "install", "release"]
+__all__ = ["Calibrated", "calibrated", "release"]
 
 GOOD = 0.7
 """Dice from which an outline counts as good."""
@@ -41,7 +38,6 @@ COHORT = {
     "reference_standard": "pixels that at least two of up to four radiologists have inside",
     "wrap": WRAP,
 }
-log = logging.getLogger("coread.train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ def calibrated(learned: Learned, fitted: CrossFitted) -> Calibrated:
         drawn.append(outline.mask.any())
     curve = platt_of(np.array(logits), np.array(measured) >= GOOD)
     probability = np.where(drawn, curve.probabilities(logits), 0.0)
-    threshold = _threshold(probability)
+    threshold = threshold_for_share(probability, WANTED)
     return Calibrated(
         curve=curve,
         threshold=threshold,
@@ -77,13 +73,6 @@ def calibrated(learned: Learned, fitted: CrossFitted) -> Calibrated:
     )
 
 
-def _threshold(probability: NDArray[np.float64]) -> float:
-    """Return the highest threshold, in steps of a thousandth, that outlines the wanted share of crops."""
-    steps = np.arange(1, 1000) / 1000
-    enough = [float(step) for step in steps if (probability >= step).mean() >= WANTED]
-    return max(enough, default=float(steps[0]))
-
-
 def golden_images() -> NDArray[np.float32]:
     """Draw crops for the golden cases; no patient."""
     drawn = [nodule_slice(NoduleSliceRecipe(seed=seed)).dataset.pixel_array for seed in GOLDEN_SEEDS]
@@ -91,35 +80,29 @@ def golden_images() -> NDArray[np.float32]:
 
 
 def release(data: Path, out: Path, members: Sequence[Fitted], found: Calibrated, *, limit: int = 0) -> Path:
-    """Export, lock, measure on the held-out patients, write the measured numbers, lock again, measure again."""
-    from coread.validate.cohort_writing import write_cohort
-    from coread.validate.releasing import release as release_reader
-
-    folder = ReaderFolder(out / "lung_nodule_segmentation", Path(__file__).parent, [data])
-    graph = folder.write_graph(members)
-    log.info("graph of %d bytes; rounding its weights changes outputs by %.2g", graph.size, graph.rounding)
-    folder.write_calibration({NODULE: found.curve})
-    words = validation_words(found, len(members))
-    before = clopper_pearson(found.marked, found.crops)
-    cards = [card_of(threshold=found.threshold, sensitivity=before, measured_on="cross-fitted crops", validation=words)]
-    folder.lock(cards[0], HEADING)
-    folder.write_golden(golden_images())
+    """Make the finished reader, measured on the held-out patients."""
     pictures = out / "pictures"
     rows = write_pictures(data, pictures, limit)
-    write_cohort(out / "cohort", COHORT | {"root": str(pictures.resolve())}, rows)
+    words = validation_words(found, len(members))
 
-    def lock(numbers: "CardNumbers | None") -> str:
-        if numbers is not None:
-            measured = numbers.outputs[NODULE].points[POINT].sensitivity
-            where = numbers.measured_on
-            cards.append(card_of(threshold=found.threshold, sensitivity=measured, measured_on=where, validation=words))
-        return folder.lock(cards[-1], HEADING)
+    def card(sensitivity: Estimate | None, measured_on: str) -> ReaderCard:
+        return card_of(threshold=found.threshold, sensitivity=sensitivity, measured_on=measured_on, validation=words)
 
-    report = release_reader(folder.path, out / "cohort", out / "validation", lock)
-    facts = {"set": SET, "members": len(members), "cross_fitted": _facts(found)}
-    (folder.path / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    (folder.path / "README.md").write_text(readme_of(cards[-1], report), encoding="utf-8")
-    return folder.path
+    work = Release(
+        name="lung_nodule_segmentation",
+        code=Path(__file__).parent,
+        learnt_from=[data],
+        members=members,
+        curves={NODULE: found.curve},
+        golden=golden_images(),
+        cohort=COHORT | {"root": str(pictures.resolve())},
+        rows=rows,
+        before=card(clopper_pearson(found.marked, found.crops), "cross-fitted crops"),
+        measured=lambda numbers: card(numbers.outputs[NODULE].points[POINT].sensitivity, numbers.measured_on),
+        page=readme_of,
+        facts={"set": SET, "members": len(members), "cross_fitted": _facts(found)},
+    )
+    return finished(work, out)
 
 
 def validation_words(found: Calibrated, members: int) -> str:

@@ -5,24 +5,21 @@ in ``--out`` and not done twice: fit the members, each without one fold; calibra
 export; lock; measure the locked package on the held-out patients; write card, validation and the clinicians' page.
 """
 
-import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from coread.readers.lesions.recipe import Lesson, Recipe, Settings, fit_members
+from coread.readers.lesions.recipe import main as run_from_shell
 from coread.readers.lung_nodule_segmentation import packaging
-from coread.readers.lung_nodule_segmentation.cohort import RATERS, Learned, read_learned
+from coread.readers.lung_nodule_segmentation.cohort import RATERS, SET, Learned, read_learned
 from coread.readers.lung_nodule_segmentation.outputs import AREA, NODULE
 from coread.train.augmenting import AugmentPlan
-from coread.train.crossfit import CrossFitted, cross_fit, folds_of
-from coread.train.efficientnet_lite import imagenet_weights
+from coread.train.crossfit import folds_of
 from coread.train.fit import FitPlan
-from coread.train.fitting import use_threads
 from coread.train.networks import NetworkPlan
-from coread.train.progress import EpochLog
 from coread.train.tasks import Segmentation
 
 SEED = 20261128
@@ -43,67 +40,28 @@ PLAN = FitPlan(
 log = logging.getLogger("coread.train")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Where the data lie, where the work goes, and how much of it is done."""
-
-    data: Path
-    out: Path
-    plan: FitPlan = PLAN
-    members: int = 1
-    pretrained: bool = True
-    limit: int = 0
-    """Learn from about so many crops; 0 takes all."""
-
-
-def fast(settings: Settings) -> Settings:
-    """Return settings that run through every step in seconds and learn next to nothing."""
-    plan = replace(settings.plan, epochs=1, batch=4, epoch_steps=2)
-    return replace(settings, plan=plan, pretrained=False, limit=60)
-
-
 def run(settings: Settings) -> Path:
     """Do every step and return the folder of the finished reader."""
     learned = read_learned(settings.data, settings.limit)
-    fitted = fit_members(settings, learned)
+    fitted = fit_members(settings, lesson_of(learned))
     calibrated = packaging.calibrated(learned, fitted)
     log.info("cross-fitted: Dice %.4f", calibrated.dice)
     return packaging.release(settings.data, settings.out, fitted.members, calibrated, limit=settings.limit)
 
 
-def fit_members(settings: Settings, learned: Learned) -> CrossFitted:
-    """Fit the members of the ensemble."""
+def lesson_of(learned: Learned) -> Lesson:
+    """Return what is learnt, in folds with equally many nodules that all radiologists saw."""
     four = np.array([[crop.raters == RATERS] for crop in learned.crops])
     folds = folds_of(learned.data, four, folds=FOLDS, seed=SEED)
-    return cross_fit(
-        learned.data,
-        [Segmentation(AREA, (NODULE,), dice_share=0.6)],
-        settings.plan,
-        settings.out,
-        folds=folds,
-        members=settings.members,
-        encoder=imagenet_weights() if settings.pretrained else None,
-        watchers=lambda number: [EpochLog(f"member {number + 1} of {settings.members}")],
-    )
+    return Lesson(learned.data, [Segmentation(AREA, (NODULE,), dice_share=0.6)], folds)
+
+
+RECIPE = Recipe(run, code=Path(__file__).parent, about=__doc__ or "", set=SET, plan=PLAN)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the recipe from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of ct_lung_nodule_slices")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the work and the finished package")
-    parser.add_argument("--fast", action="store_true", help="run through every step in seconds, learning nothing")
-    parser.add_argument("--install", action="store_true", help="copy the finished reader into the reader's folder")
-    parser.add_argument("--threads", type=int, default=2, help="processor threads for fitting")
-    chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    use_threads(chosen.threads)
-    settings = Settings(chosen.data, chosen.out)
-    finished = run(fast(settings) if chosen.fast else settings)
-    if chosen.install:
-        packaging.install(finished, Path(__file__).parent)
-    log.info("finished: %s", finished)
-    return 0
+    return run_from_shell(RECIPE, arguments)
 
 
 if __name__ == "__main__":

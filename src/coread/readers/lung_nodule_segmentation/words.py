@@ -8,7 +8,6 @@ from coread.domain.codes import Code
 from coread.readers.lung_nodule_segmentation.outputs import LABEL, NODULE
 from coread.readers.pages import clinicians_page, row_of
 
-HEADING = "Written by recipe.py; change the recipe, not this file. Research use only."
 VERSION = "0.1.0"
 POINT = "outlining"
 RULE = "highest threshold at which at least 99 % of the cross-fitted crops get an outline"

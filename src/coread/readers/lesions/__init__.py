@@ -1,0 +1,1 @@
+"""What the recipes of readers that mark or outline lesions share."""
