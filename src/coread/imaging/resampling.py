@@ -37,7 +37,8 @@ def resampled(
 ) -> Volume:  # fmt: skip
     """Return the volume on another grid of the same frame of reference; positions in the patient stay.
 
-    ``outside`` is the value where the source has none (default: its smallest). ``smooth`` filters first where the new
+    ``outside`` is the value where the source has none (default: its smallest); up to half a voxel beyond the outer
+    voxel centres their values go on. ``smooth`` filters first where the new
     grid is coarser, so that detail it cannot hold does not turn into false detail.
     """
     background = float(volume.voxels.min()) if outside is None else outside
