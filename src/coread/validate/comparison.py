@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from coread.domain.errors import InvalidRecord
 from coread.statistics.arrays import Indices
 from coread.statistics.errors import NotEstimable
-from coread.statistics.froc import froc_estimate
 from coread.statistics.intervals import bootstrap
 from coread.statistics.roc import compare_aucs
 from coread.validate.comparison_measures import compare_masks_of, compare_numbers, compare_types, expected_pairs
 from coread.validate.errors import BadRun
 from coread.validate.journal import JOURNAL_FILE, read_journal
-from coread.validate.measure_places import COCO, Pictures, average_precision, pictures_of
+from coread.validate.measure_places import COCO, Pictures, average_precision, pictures_of, precision_of
 from coread.validate.measure_settings import MeasureSettings
 from coread.validate.observations import Answers, Observation, answers_of, observations_of
 from coread.validate.patient_intervals import OVER_PATIENTS, Names, paired_test, several_cases, share_difference
@@ -153,7 +152,8 @@ def _precision_difference(first: Pictures, second: Pictures, settings: MeasureSe
         return average_precision(one.of_images(chosen)) - average_precision(other.of_images(chosen))
 
     return {
-        "this": stated(lambda: froc_estimate(one, average_precision, patients, plan=plan)),
-        "other": stated(lambda: froc_estimate(other, average_precision, patients, plan=plan)),
+        "lesions": int(one.lesions),
+        "this": precision_of(first, one, plan),
+        "other": precision_of(second, other, plan),
         "difference": stated(lambda: bootstrap(difference, patients, plan=plan)),
     }

@@ -23,12 +23,15 @@ def comparison_blocks(body: Plain) -> list[Block]:
         "specificity: a case that was not read counts as wrong. With one case for each patient: McNemar's exact test "
         "and Newcombe's paired interval. Where a patient has several cases: McNemar's test clustered by patient "
         "(Obuchowski 1998; beside it the exact value of all swaps of the two within patients) and a bootstrap over "
-        "patients."
+        "patients. p values are not adjusted for the number of lines."
     )
     blocks.append(Table(columns, tuple(rows), caption, frozenset({1, 2, 3, 4})))
     if body["boxes"]:
         cells = tuple(
-            (Cell(key), *(estimate_cell(item[name]) for name in ("this", "other", "difference")))
+            (
+                Cell(body["outputs"].get(key, {}).get("name", key), counted(item["lesions"], "lesion")),
+                *(estimate_cell(item[name]) for name in ("this", "other", "difference")),
+            )
             for key, item in body["boxes"].items()
         )
         blocks.append(Table(("AP at IoU 0.5", "this", "other", "difference"), cells, numeric=frozenset({1, 2, 3})))

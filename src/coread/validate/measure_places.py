@@ -22,7 +22,7 @@ from coread.statistics.matching import Marks, MatchRule, match
 from coread.validate.cohort import READ
 from coread.validate.measure_settings import MeasureSettings
 from coread.validate.observations import Observation
-from coread.validate.plain import Plain, not_estimable, rounded, stated, thinned
+from coread.validate.plain import Plain, not_estimable, plain_estimate, rounded, stated, thinned
 
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0)
 """False positives per image at which lesion sensitivity is given."""
@@ -88,7 +88,7 @@ def measure_boxes(pictures: Pictures, settings: MeasureSettings) -> Plain:
     plan = settings.plan(500)
     overlap, centre = pictures.marks(COCO), pictures.marks(CENTRE)
     return body | {
-        "ap50": stated(lambda: froc_estimate(overlap, average_precision, pictures.patients, plan=plan)),
+        "ap50": precision_of(pictures, overlap, plan),
         "found_iou50": found_lesions(pictures, overlap),
         "found_centre": found_lesions(pictures, centre),
         "false_marks_per_picture": false_marks(centre, pictures, plan),
@@ -114,6 +114,18 @@ def average_precision(marks: Marks) -> float:
     reached = np.zeros(101)
     reached[places < len(precision)] = precision[places[places < len(precision)]]
     return float(reached.mean())
+
+
+def precision_of(pictures: Pictures, overlap: Marks, plan: Resampling) -> Plain:
+    """Return the average precision with its interval over patients.
+
+    Where no lesion was hit, resamples know nothing else than 0: then the upper bound is that of the share of lesions
+    found, which the average precision never exceeds.
+    """
+    if overlap.lesions and not (overlap.lesion >= 0).any():
+        found = proportion(*lesion_hits(pictures, overlap))
+        return plain_estimate(Estimate(0.0, 0.0, found.high, overlap.images))
+    return stated(lambda: froc_estimate(overlap, average_precision, pictures.patients, plan=plan))
 
 
 def _corners(boxes: Sequence[tuple[float, float, float, float]]) -> NDArray[np.float64]:

@@ -7,7 +7,19 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from coread.validate.blocks import Block, Cell, Document, Facts, Figures, Heading, Picture, Pictures, Table, Text
+from coread.validate.blocks import (
+    Block,
+    Cell,
+    Document,
+    Facts,
+    Figures,
+    Heading,
+    Picture,
+    Pictures,
+    Table,
+    Text,
+    contents,
+)
 from coread.validate.errors import MissingExtra
 from coread.validate.plain import Plain
 from coread.validate.plot_pdf import COLOURS, Fonts, drawing_of, fonts_of
@@ -18,6 +30,8 @@ _MM = 72 / 25.4
 _MARGIN, _WIDTH, _HEIGHT = 16 * _MM, 210 * _MM, 297 * _MM
 _INSET = 6.0
 """What reportlab leaves free inside a frame."""
+_FEW_HEADINGS = 4
+"""A paper with no more than so many sections has no contents."""
 _ROOM = _WIDTH - 2 * _MARGIN - 2 * _INSET
 
 
@@ -32,9 +46,23 @@ def write_paper(path: Path, document: Document) -> None:
         from reportlab.platypus import SimpleDocTemplate
     except ImportError as problem:
         raise MissingExtra("reportlab") from problem
+
+    class Paper(SimpleDocTemplate):  # type: ignore[misc]  # reportlab has no types
+        """Tells the contents and the outline of the file on which page each heading stands."""
+
+        def afterFlowable(self, flowable: Any) -> None:  # noqa: N802  # reportlab's name
+            heading = getattr(flowable, "heading", None)
+            if heading is None:
+                return
+            level, text, key = heading
+            self.canv.bookmarkPage(key)
+            self.canv.addOutlineEntry(text, key, level=level, closed=level == 0)
+            if level == 0:
+                self.notify("TOCEntry", (0, escape(text), self.page, key))
+
     setter = _Setter(fonts_of())
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    paper = SimpleDocTemplate(
+    paper = Paper(
         str(beside), pagesize=(_WIDTH, _HEIGHT), leftMargin=_MARGIN, rightMargin=_MARGIN, topMargin=_MARGIN,
         bottomMargin=18 * _MM, title=f"{document.title}: {document.subtitle}", author="Coread", invariant=1,
     )  # fmt: skip
@@ -46,7 +74,7 @@ def write_paper(path: Path, document: Document) -> None:
         canvas.drawString(_MARGIN + _INSET, 10 * _MM, document.footer)
         canvas.drawRightString(_WIDTH - _MARGIN - _INSET, 10 * _MM, str(canvas.getPageNumber()))
 
-    paper.build(story, onFirstPage=foot, onLaterPages=foot)
+    paper.multiBuild(story, onFirstPage=foot, onLaterPages=foot)
     beside.replace(path)
 
 
@@ -57,6 +85,7 @@ class _Setter:
         from reportlab.lib.styles import ParagraphStyle
 
         self.fonts = fonts
+        self._headings, self._begun = 0, False
 
         def style(name: str, size: float, **more: Any) -> ParagraphStyle:
             values = {"fontName": fonts.plain, "fontSize": size, "leading": size * 1.4, "textColor": COLOURS["ink"]}
@@ -72,6 +101,7 @@ class _Setter:
             "quiet": style("quiet", 8, textColor=COLOURS["quiet"], spaceAfter=3),
             "good": style("good", 9, textColor=COLOURS["good"], spaceAfter=3, **bold),
             "bad": style("bad", 9, textColor=COLOURS["bad"], spaceAfter=3, **bold),
+            "contents": style("contents", 8, textColor=COLOURS["main"], leading=11),
             "cell": style("cell", 8),
             "number": style("number", 8, alignment=2),
             "title-small": style("title-small", 7.5, spaceAfter=2, **bold),
@@ -81,16 +111,22 @@ class _Setter:
 
     def opening(self, document: Document) -> list[Any]:
         """Return what stands on top of the first page."""
-        return [
+        top = [
             self._paragraph(document.notice, "quiet"),
             self._paragraph(document.title, "title"),
             self._paragraph(document.subtitle, "subtitle"),
         ]
+        return [*top, self._contents()] if len(contents(document)) > _FEW_HEADINGS else top
+
+    def _contents(self) -> Any:
+        from reportlab.platypus.tableofcontents import TableOfContents
+
+        return TableOfContents(levelStyles=[self.styles["contents"]], dotsMinLevel=0)
 
     def block(self, block: Block) -> list[Any]:
         """Return one block."""
         if isinstance(block, Heading):
-            return [self._paragraph(block.text, f"h{min(block.level, 2)}")]
+            return [self._heading(block)]
         if isinstance(block, Text):
             return [self._paragraph(block.text, block.tone)]
         if isinstance(block, Facts):
@@ -100,6 +136,15 @@ class _Setter:
         if isinstance(block, Figures):
             return self._figures(block)
         return self._pictures(block)
+
+    def _heading(self, block: Heading) -> Any:
+        """Return a heading that knows its place in the outline; one below none stands on the first level."""
+        self._headings += 1
+        made = self._paragraph(block.text, f"h{min(block.level, 2)}")
+        level = 1 if block.level > 1 and self._begun else 0
+        self._begun = True
+        made.heading = (level, block.text, f"heading-{self._headings}")
+        return made
 
     def _paragraph(self, text: str, style: str) -> Any:
         from reportlab.platypus import Paragraph

@@ -46,6 +46,7 @@ figure.wide { grid-column: 1 / -1; overflow-x: auto; }
 figure.wide svg { min-width: 640px; max-width: 900px; }
 figure b { display: block; font-size: 0.9rem; margin-bottom: 0.35rem; }
 figcaption { font-size: 0.85rem; color: var(--quiet); max-width: 380px; }
+figure.wide figcaption { max-width: 900px; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 1rem; margin: 0.8rem 0; }
 .pictures img { width: 100%; display: block; border-radius: 4px; background: #000; }
 .pictures figcaption { color: var(--quiet); margin-top: 0.3rem; overflow-wrap: anywhere; }
@@ -84,7 +85,7 @@ footer { margin-top: 3rem; padding-top: 0.8rem; border-top: 1px solid var(--rule
   :root { --page: #ffffff; --ink: #000000; --quiet: #444c50; --rule: #cfd6d9; --soft: #f4f6f7; --main: #1f6f8b;
     --second: #b8651b; --good: #2b7a4b; --bad: #b3372f; }
   @page { size: A4; margin: 16mm 14mm; }
-  body { max-width: none; padding: 0; font-size: 10pt; } nav { display: none; } header { padding-top: 0; }
+  body { max-width: none; padding: 0; font-size: 10pt; } header { padding-top: 0; }
   figure, tr, dl { break-inside: avoid; } h2, h3 { break-after: avoid; } .scroll { overflow: visible; }
   .figures { grid-template-columns: repeat(3, 1fr); } .pictures { grid-template-columns: repeat(4, 1fr); }
   figure.wide svg { min-width: 0; } }

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from coread.domain.cards import OutputSpec
 from coread.statistics.errors import NotEstimable
-from coread.statistics.froc import froc_estimate
 from coread.statistics.intervals import bootstrap
 from coread.statistics.subgroups import (
     Heterogeneity,
@@ -22,18 +21,19 @@ from coread.validate.measure_outputs import measured_auc, rates_at
 from coread.validate.measure_places import (
     CENTRE,
     COCO,
-    average_precision,
     false_marks,
     found_lesions,
     lesion_hits,
     pictures_of,
+    precision_of,
 )
 from coread.validate.measure_settings import MeasureSettings
 from coread.validate.observations import Answers, Observation, strata_of
-from coread.validate.patient_intervals import FEWEST_PATIENTS
 from coread.validate.plain import Plain, estimate_from, not_estimable, stated
 from coread.validate.strata import Chosen, Difference, strata_table
 
+_FEWEST_PATIENTS = 5
+"""Resamples of fewer patients say nothing of others."""
 _REPEATS = 200
 """Resamples of one stratum, of which there are many."""
 _COCHRAN = "Cochran's Q on the AUCs"
@@ -73,16 +73,18 @@ def place_subgroups(key: str, observations: Sequence[Observation], settings: Mea
             "n": len(pictures.truth),
             "lesions": lesions,
             "not_read": int((~pictures.read).sum()),
+            "patients": len(np.unique(pictures.patients)),
         }
         if lesions < settings.fewest:
             why = not_estimable(f"fewer than {settings.fewest} lesions")
             return row | dict.fromkeys(("found_centre", "found_iou50", "ap50", "false_marks_per_picture"), why)
+        few = not_estimable(f"fewer than {_FEWEST_PATIENTS} patients") if row["patients"] < _FEWEST_PATIENTS else None
         overlap, centre = pictures.marks(COCO), pictures.marks(CENTRE)
         return row | {
             "found_centre": found_lesions(pictures, centre),
             "found_iou50": found_lesions(pictures, overlap),
-            "ap50": stated(lambda: froc_estimate(overlap, average_precision, pictures.patients, plan=plan)),
-            "false_marks_per_picture": false_marks(centre, pictures, plan),
+            "ap50": few or precision_of(pictures, overlap, plan),
+            "false_marks_per_picture": few or false_marks(centre, pictures, plan),
         }
 
     def test(rows: Sequence[Plain]) -> Heterogeneity:
@@ -115,8 +117,8 @@ def mask_subgroups(name: str, observations: Sequence[Observation], settings: Mea
             "patients": len(np.unique(owners)),
             "not_read": int((chosen & ~measured).sum()),
         }
-        if len(here) < settings.fewest or row["patients"] < FEWEST_PATIENTS:
-            why = not_estimable(f"fewer than {settings.fewest} masks, or than {FEWEST_PATIENTS} patients")
+        if len(here) < settings.fewest or row["patients"] < _FEWEST_PATIENTS:
+            why = not_estimable(f"fewer than {settings.fewest} masks, or than {_FEWEST_PATIENTS} patients")
             return row | {"dice": why, "dice_median": why}
         return row | {
             "dice": stated(lambda: bootstrap(lambda k: float(here[k].mean()), owners, plan=plan)),
