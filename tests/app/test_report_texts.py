@@ -8,7 +8,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
 from coread.app.errors import NothingFound
-from coread.app.report_texts import ReportText, decoded, report_texts
+from coread.app.report_texts import Examination, ReportText, day, decoded, report_texts
 from coread.reports import Section, Status, label_report
 from coread.reports.errors import UnreadableReport
 
@@ -104,8 +104,8 @@ def test_parquet(tmp_path: Path) -> None:
     table = pyarrow.table({"image_id": ["i1", "i2"], "text": ["No effusion.", None]})
     parquet.write_table(table, tmp_path / "index.parquet")
     assert read(tmp_path / "index.parquet") == [
-        ReportText("index.parquet:i1", "No effusion."),
-        ReportText("index.parquet:i2", ""),
+        ReportText("index.parquet:i1", "No effusion.", of=Examination("i1")),
+        ReportText("index.parquet:i2", "", of=Examination("i2")),
     ]
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
     assert "not a Parquet file" in read(tmp_path / "broken.parquet")[0].problem
@@ -145,3 +145,21 @@ def test_a_dicom_image_or_half_a_file_is_refused(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text() -> None:
     with pytest.raises(UnreadableReport):
         decoded(b"GIF89a\x00\x00")
+
+
+def test_a_report_tells_which_examination_it_is_of(tmp_path: Path) -> None:
+    table = tmp_path / "r.csv"
+    table.write_text(
+        "StudyInstanceUID,AccessionNumber,subject_id,StudyDate,report\n1.2,A1,P1,20240131.0,No effusion.\n"
+    )
+    assert read(table)[0].of == Examination("", "1.2", "A1", "P1", "2024-01-31")
+    message = tmp_path / "r.hl7"
+    message.write_text(
+        "MSH|^~\\&|RIS|H|||20240131||ORU^R01|1|P|2.5\rPID|1||P1^^^H\rOBR|1||F7^RIS||||202401311015|||||||||||A7\r"
+        "OBX|1|TX|x||No effusion.\r",
+        newline="",
+    )
+    assert read(message)[0].of == Examination("", "", "A7", "P1", "2024-01-31")
+    (tmp_path / "plain.txt").write_text("No effusion.")
+    assert read(tmp_path / "plain.txt")[0].of == Examination()
+    assert (day("2024-02-30"), day("20240229120000"), day("")) == ("", "2024-02-29", "")

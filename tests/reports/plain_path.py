@@ -84,8 +84,11 @@ def with_sizes(
             owner = before[-1]
         for number, mention in enumerate(sized):
             if mention.first == owner.first and mentions[number] in there:
-                name = "previous_size_mm" if size.previous else "size_mm"
-                sized[number] = mention._replace(**{name: max(size.mm, getattr(mention, name) or 0.0)})
+                if size.previous:
+                    largest = max(size.mm, mention.previous_size_mm or 0.0)
+                    sized[number] = mention._replace(previous_size_mm=largest)
+                else:
+                    sized[number] = mention._replace(size_mm=max(size.mm, mention.size_mm or 0.0))
     return sized, ()
 
 

@@ -1,10 +1,12 @@
 """Report texts out of the files in which reports travel: plain text, CSV, Parquet, HL7 ORU, DICOM SR."""
 
+import contextlib
 import csv
 import io
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,12 +33,42 @@ _HL7_SECTIONS = {"IMP": "IMPRESSION", "GDT": "FINDINGS", "ADT": "ADDENDUM", "REC
 """Suffixes of OBX-3 in radiology reports (HL7 2.5.1 section 7.4.2.3)."""
 
 
+class Examination(NamedTuple):
+    """Which examination a report is of, as far as its source tells."""
+
+    image_id: str = ""
+    study_id: str = ""
+    accession_number: str = ""
+    patient_id: str = ""
+    date: str = ""
+    """ISO 8601 day."""
+
+
+_COLUMNS_OF: tuple[tuple[str, ...], ...] = (
+    ("image_id", "sopinstanceuid", "sop_instance_uid", "dicom_id"),
+    ("study_id", "studyinstanceuid", "study_instance_uid"),
+    ("accession_number", "accession", "accessionnumber"),
+    ("patient_id", "patientid", "subject_id", "mrn"),
+    ("date", "study_date", "studydate", "report_date", "exam_date"),
+)
+"""Columns of tables, in lower case, for each field of ``Examination``."""
+
+
 class ReportText(NamedTuple):
     """One report: where it comes from, its text, or why there is none."""
 
     name: str
     text: str
     problem: str = ""
+    of: Examination = Examination()
+
+
+def day(text: str) -> str:
+    """Return the day of a DICOM, HL7 or ISO 8601 date or time as ``YYYY-MM-DD``, or empty where there is none."""
+    for written in (text[:10], text[:8]):
+        with contextlib.suppress(ValueError):
+            return date.fromisoformat(written).isoformat()
+    return ""
 
 
 def report_texts(sources: Sequence[str], column: str = "") -> Iterator[ReportText]:
@@ -86,7 +118,7 @@ def _of_file(file: Path, name: str, column: str) -> Iterator[ReportText]:
 def _named(name: str, data: bytes) -> Iterator[ReportText]:
     """Tell by their first bytes what bytes without a telling name are."""
     if data[_DICOM_MARK] == b"DICM":
-        yield ReportText(name, structured_report_text(data))
+        yield ReportText(name, structured_report_text(data), of=_of_structured_report(data))
     elif data.lstrip(b"\x0b\r\n ").startswith((b"MSH|", b"FHS|", b"BHS|")):
         yield from _hl7(name, decoded(data))
     else:
@@ -126,7 +158,8 @@ def _csv(lines: Iterable[str], name: str, column: str, delimiter: str) -> Iterat
         columns = rows.fieldnames or ()
         columns_of_text, key = _columns(columns, column), _name_column(columns)
         for number, row in enumerate(rows, start=1):
-            yield ReportText(f"{name}:{(row.get(key) if key else '') or number}", _joined(row, columns_of_text))
+            named = f"{name}:{(row.get(key) if key else '') or number}"
+            yield ReportText(named, _joined(row, columns_of_text), of=_of_row(row))
     except csv.Error as problem:
         raise UnreadableReport(f"is not a table: {problem}") from problem
 
@@ -143,10 +176,14 @@ def _parquet(file: Path, name: str, column: str) -> Iterator[ReportText]:
         raise UnreadableReport(f"is not a Parquet file: {problem}") from problem
     columns_of_text, key = _columns(opened.schema_arrow.names, column), _name_column(opened.schema_arrow.names)
     number = 0
-    for batch in opened.iter_batches(batch_size=4096, columns=[*columns_of_text, *([key] if key else [])]):
+    wanted = {name for names in _COLUMNS_OF for name in names}
+    telling = [column for column in opened.schema_arrow.names if column.strip().lower() in wanted]
+    read = list(dict.fromkeys([*columns_of_text, *([key] if key else []), *telling]))
+    for batch in opened.iter_batches(batch_size=4096, columns=read):
         for row in batch.to_pylist():
             number += 1
-            yield ReportText(f"{name}:{row[key] if key else number}", _joined(row, columns_of_text))
+            named = f"{name}:{row[key] if key else number}"
+            yield ReportText(named, _joined(row, columns_of_text), of=_of_row(row))
 
 
 def _columns(columns: Sequence[str], wanted: str) -> list[str]:
@@ -172,6 +209,12 @@ def _name_column(columns: Sequence[str]) -> str:
     return next((by_lower[name] for name in NAME_COLUMNS if name in by_lower), "")
 
 
+def _of_row(row: Mapping[str, Any]) -> Examination:
+    by_lower = {str(name).strip().lower(): str(value or "").strip() for name, value in row.items() if name is not None}
+    found = [next((by_lower[name] for name in names if by_lower.get(name)), "") for names in _COLUMNS_OF]
+    return Examination(*found[:4], day(found[4]))
+
+
 def _joined(row: dict[str, Any], columns: Sequence[str]) -> str:
     if len(columns) == 1:
         return str(row.get(columns[0]) or "")
@@ -182,13 +225,17 @@ def _hl7(name: str, text: str) -> Iterator[ReportText]:
     """Reports of HL7 v2 messages: the text of OBX segments FT, TX and ST, in order, one report per OBR."""
     number = 0
     lines: list[str] = []
+    patient, of = "", Examination()
     for segment in re.split(r"[\r\n]+", text):
         fields = segment.strip("\x0b\x1c").split("|")
         if fields[0] == "OBR":
             if lines:
                 number += 1
-                yield ReportText(f"{name}:{number}", "\n".join(lines))
+                yield ReportText(f"{name}:{number}", "\n".join(lines), of=of)
             lines = []
+            of = _of_order(fields, patient)
+        elif fields[0] == "PID":
+            patient = _component(fields, 3)
         elif fields[0] == "OBX" and len(fields) > 5 and fields[2] in ("FT", "TX", "ST"):
             suffix = re.search(r"&([A-Z]{3})", fields[3])
             heading = _HL7_SECTIONS.get(suffix.group(1), "") if suffix else ""
@@ -196,7 +243,17 @@ def _hl7(name: str, text: str) -> Iterator[ReportText]:
     if not lines and number == 0:
         raise UnreadableReport("is an HL7 message without report text (no OBX of type FT, TX or ST)")
     if lines:
-        yield ReportText(f"{name}:{number + 1}", "\n".join(lines))
+        yield ReportText(f"{name}:{number + 1}", "\n".join(lines), of=of)
+
+
+def _of_order(fields: Sequence[str], patient: str) -> Examination:
+    """OBR-18 (IHE RAD TF-2 4.4: accession number), else the filler's order number OBR-3; OBR-7 is when it was taken."""
+    accession = _component(fields, 18) or _component(fields, 3)
+    return Examination(accession_number=accession, patient_id=patient, date=day(_component(fields, 7)))
+
+
+def _component(fields: Sequence[str], number: int) -> str:
+    return fields[number].split("~")[0].split("^")[0].strip() if len(fields) > number else ""
 
 
 def _unescaped(value: str) -> str:
@@ -221,6 +278,16 @@ def structured_report_text(data: bytes) -> str:
     if not lines:
         raise UnreadableReport("is a DICOM object without report text")
     return "\n\n".join(lines)
+
+
+def _of_structured_report(data: bytes) -> Examination:
+    """The examination of an SR: what it was requested for, not the document's own UIDs (PS3.3 C.17.2)."""
+    import pydicom
+
+    header = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True)
+    names = ("StudyInstanceUID", "AccessionNumber", "PatientID", "StudyDate")
+    study, accession, patient, taken = (str(header.get(name, "") or "").strip() for name in names)
+    return Examination("", study, accession, patient, day(taken))
 
 
 def _content(item: Any) -> Iterator[str]:

@@ -7,7 +7,7 @@ a text that cannot be judged is "not assessed" with its reason.
 from coread.reports.comparison import Agreement, Comparison, compare_with_reader
 from coread.reports.document import label_report
 from coread.reports.records import FINDINGS, Change, Label, NotAssessed, ReportLabels, Section, Side, Status
-from coread.reports.weak import WeakLabels, weak_labels
+from coread.reports.weak import WeakLabels, weak_labels, weak_labels_of
 
 __all__ = [
     "FINDINGS",
@@ -24,4 +24,5 @@ __all__ = [
     "compare_with_reader",
     "label_report",
     "weak_labels",
+    "weak_labels_of",
 ]

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from coread.reports.document import label_report
-from coread.reports.records import FINDINGS, HEMORRHAGE, HEMORRHAGES, Status
+from coread.reports.records import FINDINGS, HEMORRHAGE, HEMORRHAGES, ReportLabels, Status
 
 OUTRIGHT = 0.0
 IMPLIED = 0.5
@@ -27,7 +27,11 @@ class WeakLabels:
 
 def weak_labels(text: str, *, uncertain_as: float = math.nan) -> WeakLabels:
     """Label a report for training; a hedged finding takes ``uncertain_as`` (NaN: not used)."""
-    report = label_report(text)
+    return weak_labels_of(label_report(text), uncertain_as=uncertain_as)
+
+
+def weak_labels_of(report: ReportLabels, *, uncertain_as: float = math.nan) -> WeakLabels:
+    """Turn what a report says into labels for training, as ``weak_labels`` does."""
     values = dict.fromkeys(FINDINGS, math.nan)
     uncertainty: dict[str, float] = {}
     for label in report.labels:

@@ -1,18 +1,16 @@
 """Splits a finished data set into a new one whose rows have a part, and proves that nothing stands in two parts."""
 
-import contextlib
-import os
-import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from coread.imaging.deidentification.rules import METHODS, Option
 from coread.models.lineage import StepRecord, read_record
-from coread.train.dataset_build import partial_folder
-from coread.train.datasets import DATASET, INDEX, OWN, ImageIndex, read_index, write_index
+from coread.train.datasets import ImageIndex, read_index
+from coread.train.derived import DerivedPlan, derive
 from coread.train.errors import BadPlan
 from coread.train.leaks import Duplicate, find_duplicates, find_leaks, fingerprints, require_no_leak
+from coread.train.likeness import alike, together, without_accepted
 from coread.train.splits import SplitBy, SplitPlan, split_rows
 
 Progress = Callable[[int, int], None]
@@ -42,47 +40,47 @@ def split_dataset(
     index = read_index(folder)
     parent = read_record(folder)
     _require_true_dates(index, parent, plan)
-    duplicates = find_duplicates(fingerprints(index, progress)) if images else ()
+    duplicates = duplicates_of(index, progress) if images else ()
     rows = split_rows(index.rows, plan, [(pair.one, pair.other) for pair in duplicates])
     require_no_leak(find_leaks(rows, duplicates))
     settings = {
         "by": plan.by, "shares": dict(plan.shares), "seed": plan.seed, "labels": list(plan.labels),
         "images_compared": images, "duplicate_pairs": len(duplicates),
     }  # fmt: skip
-    if dates := parent.settings.get("deidentify"):
-        settings["deidentify"] = dates
-    with partial_folder(out, settings | {"parent": parent.digest}) as partial:
-        used = [path for row in rows for path in (row.path, row.mask) if path]
-        own = [path for path in used if path.startswith(OWN)]
-        root = partial if index.root.resolve() == folder.resolve() else index.root
-        for path in used if root == partial else own:
-            _link(index.place(path), partial / path.removeprefix(OWN).split("!", 1)[0].split("#", 1)[0])
-        written = write_index(
-            replace(index, rows=rows, folder=partial, root=root),
-            step="split",
-            inputs={INDEX: parent.outputs[INDEX], DATASET: parent.outputs[DATASET]},
-            parents=(parent,),
-            settings=settings,
-            outputs=sorted({path.removeprefix(OWN) for path in own if path.startswith(OWN + "masks/")}),
-        )  # fmt: skip
-    final = replace(written, folder=out, root=out if root == partial else index.root)
+    final = derive(index, parent, rows, out, DerivedPlan("split", settings))
     return SplitResult(final, len(duplicates), one_class_labels(final))
 
 
 def _require_true_dates(index: ImageIndex, record: StepRecord, plan: SplitPlan) -> None:
     """Raise BadPlan for a split by time when every patient's dates were moved by other days."""
+    if plan.by is not SplitBy.TIME:
+        return
     done = record.settings.get("deidentify") or {}
-    moved = any(str(step).startswith(_MOVED_DATES) for step in done.get("profile", ()))
-    if plan.by is SplitBy.TIME and (moved or index.adapter in _SOURCES_WITH_MOVED_DATES):
+    here = any(str(step).startswith(_MOVED_DATES) for step in done.get("profile", ()))
+    before = sum(row.dates_moved == "yes" for row in index.rows)
+    if here or before or index.adapter in _SOURCES_WITH_MOVED_DATES:
+        count = f" ({before} of {len(index.rows)} images say so themselves)" if before else ""
         raise BadPlan(
-            f"the dates of {index.name} were moved, each patient's by other days: they say nothing about what was "
-            "earlier. Divide by patient, group or site"
+            f"the dates of {index.name} were moved{count}, each patient's by other days: they say nothing about what "
+            "was earlier. Divide by patient, group or site"
         )
 
 
-def duplicates_of(index: ImageIndex, progress: Progress = lambda _done, _total: None) -> tuple[Duplicate, ...]:
-    """Return all pairs of (nearly) the same picture of a data set."""
-    return find_duplicates(fingerprints(index, progress))
+def dates_of_unknown_kind(index: ImageIndex) -> int:
+    """Return how many images have a date of which nobody says whether it is that of the examination."""
+    return sum(bool(row.date) and not row.dates_moved for row in index.rows)
+
+
+def duplicates_of(
+    index: ImageIndex, progress: Progress = lambda _done, _total: None, accepted: Path | None = None
+) -> tuple[Duplicate, ...]:
+    """Return all pairs of (nearly) the same picture of a data set, by pixels, hash and encoder, less the accepted."""
+
+    def half(begin: int) -> Progress:
+        return lambda done, total: progress(begin * total + done, 2 * total)
+
+    pairs = together(find_duplicates(fingerprints(index, half(0))), alike(index, half(1)))
+    return without_accepted(pairs, index, accepted) if accepted is not None else pairs
 
 
 def one_class_labels(index: ImageIndex) -> dict[str, tuple[str, ...]]:
@@ -96,16 +94,3 @@ def one_class_labels(index: ImageIndex) -> dict[str, tuple[str, ...]]:
     missing = {part: tuple(sorted(label for label in varied if len(given.get(label, set())) < 2))
                for part, given in values.items()}  # fmt: skip
     return {part: labels for part, labels in missing.items() if labels}
-
-
-def _link(source: Path, target: Path) -> None:
-    """Link a file that lies in the data set's own folder, or copy it where links cannot be made."""
-    if target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError):
-        os.link(source, target)
-        return
-    beside = target.with_name(f".{target.name}.partial")
-    shutil.copyfile(source, beside)
-    beside.replace(target)

@@ -52,6 +52,8 @@ class Duplicate:
     other: int
     exact: bool
     cosine: float
+    by: str = "hash"
+    """What found it: ``pixels``, ``hash`` or ``embedding``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def find_duplicates(described: Sequence[Fingerprint]) -> tuple[Duplicate, ...]:
     pairs = []
     for number, item in enumerate(described):
         if item.pixels and first.setdefault(item.pixels, number) != number:
-            pairs.append(Duplicate(first[item.pixels], number, True, 1.0))
+            pairs.append(Duplicate(first[item.pixels], number, True, 1.0, "pixels"))
     single = sorted(first.values())
     if len(single) < 2:
         return tuple(pairs)
@@ -121,17 +123,17 @@ def find_duplicates(described: Sequence[Fingerprint]) -> tuple[Duplicate, ...]:
     lengths = np.linalg.norm(thumbnails, axis=1, keepdims=True)
     thumbnails = np.where(lengths > 1e-6, thumbnails / np.maximum(lengths, 1e-6), 0).astype(np.float32)
     bits = np.stack([described[number].bits for number in single])
-    for one, other, cosine in _close(thumbnails, limit):
+    for one, other, cosine in close_pairs(thumbnails, limit):
         if int((bits[one] != bits[other]).sum()) <= HAMMING:
             pairs.append(Duplicate(single[one], single[other], False, cosine))
     return tuple(sorted(pairs, key=lambda pair: (pair.one, pair.other)))
 
 
-def _close(thumbnails: NDArray[np.float32], limit: float) -> Iterator[tuple[int, int, float]]:
-    """Yield (one, other, cosine) of every pair above the limit, in blocks that take little memory."""
-    for start in range(0, len(thumbnails), _BLOCK):
-        for beside in range(start, len(thumbnails), _BLOCK):
-            cosines = thumbnails[start : start + _BLOCK] @ thumbnails[beside : beside + _BLOCK].T
+def close_pairs(points: NDArray[np.float32], limit: float) -> Iterator[tuple[int, int, float]]:
+    """Yield (one, other, cosine) of every pair of unit vectors (N, F) above the limit, in blocks of little memory."""
+    for start in range(0, len(points), _BLOCK):
+        for beside in range(start, len(points), _BLOCK):
+            cosines = points[start : start + _BLOCK] @ points[beside : beside + _BLOCK].T
             for row, column in zip(*np.nonzero(cosines >= limit), strict=True):
                 if start + row < beside + column:
                     yield start + int(row), beside + int(column), float(cosines[row, column])
@@ -152,7 +154,9 @@ def find_leaks(rows: Sequence[ImageRow], duplicates: Sequence[Duplicate] = ()) -
     for pair in duplicates:
         one, other = rows[pair.one], rows[pair.other]
         if one.part != other.part:
-            what, name = ("pixels", "identical") if pair.exact else ("picture", f"cosine {pair.cosine:.3f}")
+            what, name = (
+                ("pixels", "identical") if pair.exact else ("picture", f"cosine {pair.cosine:.3f} by {pair.by}")
+            )
             found.append(LeakFound(what, name, (one.image_id, other.image_id), (one.part, other.part)))
     return tuple(found)
 

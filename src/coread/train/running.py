@@ -77,7 +77,13 @@ def run_recipe(path: Path, out: Path, progress: Progress = lambda _what, _done, 
     Returns ``None`` in every process but the first of several. Raises BadPlan when the folder belongs to another recipe
     or other data.
     """
-    recipe = read_recipe(path)
+    return run_plan(read_recipe(path), path, out, progress)
+
+
+def run_plan(
+    recipe: Recipe, path: Path, out: Path, progress: Progress = lambda _what, _done, _total: None
+) -> RunSummary | None:
+    """Do what a recipe says that was read from ``path``, as ``run_recipe`` does."""
     _claim(recipe, path, out)
     if (out / RECORD).is_file():
         _require_same_data(recipe, out)

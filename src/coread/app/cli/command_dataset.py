@@ -1,16 +1,17 @@
 """``coread dataset``: indices of labelled images: built from public sets or a PACS, split, checked and shown."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coread.app.cli.command_cohort import cohort
+from coread.app.cli.command_dataset_clinical import clinical
+from coread.app.cli.command_dataset_label import label
 from coread.app.cli.command_pretrain import suggest
 from coread.app.cli.exit_codes import ExitCode
 from coread.app.cli.output import answer_json, complain, say, show_table
+from coread.app.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
     from coread.train.adapters.contract import ReadOptions
@@ -25,6 +26,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="dataset")
     group.command("adapters")(adapters)
     group.command("build")(build)
+    group.command("label")(label)
+    group.command("clinical")(clinical)
     group.command("split")(split)
     group.command("check")(check)
     group.command("show")(show)
@@ -77,7 +80,7 @@ def build(
     name, options = _options(setting or [])
     rules = read_rules(deidentify) if deidentify is not None else None
     plan = BuildPlan(adapter, source, out, name=name, options=options, leave_out=leave_out, deidentify=rules)
-    with _progress(f"{adapter}: opening images", quiet=json) as step:
+    with progress_bar(f"{adapter}: opening images", quiet=json) as step:
         index = build_dataset(plan, step)
     _answer(index, json=json)
 
@@ -93,23 +96,29 @@ def split(
     json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Divide a set by patient, group, site or time; duplicates are found and kept together. Fails on any leak."""
-    from coread.train.dataset_split import split_dataset
+    from coread.train.dataset_split import dates_of_unknown_kind, split_dataset
     from coread.train.splits import SplitBy, SplitPlan
     from coread.train.splits import folds as equal_parts
 
     if by not in set(SplitBy):
         raise typer.BadParameter(f"{by!r} is none of {', '.join(SplitBy)}", param_hint="--by")
     plan = SplitPlan(SplitBy(by), _shares(parts) or equal_parts(folds), seed, tuple(label or ()))
-    with _progress("comparing images", quiet=json) as step:
+    with progress_bar("comparing images", quiet=json) as step:
         result = split_dataset(folder, out, plan, progress=step)
     document = _document(result.index) | {
         "duplicate_pairs": result.duplicates,
         "one_class": {part: list(labels) for part, labels in result.one_class.items()},
+        "dates_of_unknown_kind": dates_of_unknown_kind(result.index),
     }
     if json:
         answer_json(document)
         return
     _answer(result.index, json=False)
+    if plan.by is SplitBy.TIME and document["dates_of_unknown_kind"]:
+        complain(
+            f"{document['dates_of_unknown_kind']} dates may have been moved before the set was built (column "
+            "dates_moved is empty): then the parts are in no order of time"
+        )
     say(f"{result.duplicates} pairs of duplicates were kept together")
     for part, labels in result.one_class.items():
         complain(f"part {part!r} has one class only of: {', '.join(labels)}; no AUC can be measured on it there")
@@ -117,16 +126,23 @@ def split(
 
 def check(
     folder: Annotated[Path, typer.Argument(help="folder of a data set")],
+    accept: Annotated[
+        Path | None, typer.Option(help="CSV of pairs (image, other) that were looked at and are two pictures")
+    ] = None,
+    pairs: Annotated[Path | None, typer.Option(help="write every pair that looks alike into this CSV")] = None,
     json: Annotated[bool, AS_JSON] = False,
 ) -> None:
     """Compare every image with every other; fail when a patient, a group or a picture stands in two parts."""
     from coread.train.dataset_split import duplicates_of
     from coread.train.datasets import read_index
     from coread.train.leaks import find_leaks, require_no_leak
+    from coread.train.likeness import write_pairs
 
     index = read_index(folder)
-    with _progress("comparing images", quiet=json) as step:
-        duplicates = duplicates_of(index, step)
+    with progress_bar("comparing images", quiet=json) as step:
+        duplicates = duplicates_of(index, step, accept)
+    if pairs is not None:
+        write_pairs(pairs, duplicates, index)
     leaks = find_leaks(index.rows, duplicates)
     if json:
         answer_json(
@@ -137,7 +153,7 @@ def check(
                 ],
                 "duplicates": [
                     {"images": [index.rows[pair.one].image_id, index.rows[pair.other].image_id],
-                     "exact": pair.exact, "cosine": round(pair.cosine, 4)}
+                     "exact": pair.exact, "found_by": pair.by, "cosine": round(pair.cosine, 4)}
                     for pair in duplicates
                 ],
             }
@@ -176,17 +192,6 @@ def _fetch(query: Path, folder: Path, *, leave_out: bool, quiet: bool) -> None:
         require_complete(found)
     if not quiet:
         say(f"{found.received} of {found.expected} objects of {len(found.studies)} studies are in {folder}")
-
-
-@contextmanager
-def _progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function (done, total) that moves a bar on standard error."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _shares(text: str) -> dict[str, float]:

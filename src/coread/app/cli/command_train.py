@@ -28,6 +28,10 @@ def register(app: typer.Typer) -> None:
         encoder: Annotated[
             Path | None, typer.Option(help="with --head: folder of the encoder; default: the one of Coread")
         ] = None,
+        ablation: Annotated[
+            bool,
+            typer.Option("--ablation", help="also without the recipe's covariates and with each kind: what each adds"),
+        ] = False,
         threads: Annotated[int, typer.Option(help="processor threads; 0: as many as torch takes")] = 0,
         json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
     ) -> None:
@@ -39,6 +43,9 @@ def register(app: typer.Typer) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         run_recipe = _room(threads)
+        if ablation:
+            _ablate(recipe, out, json=json)
+            return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             tasks: dict[str, int] = {}
@@ -65,6 +72,35 @@ def register(app: typer.Typer) -> None:
         show_table(
             ("fit", "epochs", "measure", "value"), rows, "Scores on the tune part, of the weights that were kept"
         )
+
+
+def _ablate(recipe: Path, out: Path, *, json: bool) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from coread.train.ablation import run_ablation
+
+    with Progress(console=Console(stderr=True), disable=json, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        found = run_ablation(
+            recipe, out, lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        )
+    if found is None:
+        return
+    if json:
+        answer_json(found.document())
+        return
+    rows = [
+        (
+            one.output, one.variant, f"{one.image_auc:.3f}", f"{one.auc:.3f}",
+            f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f})", f"{one.p_value:.3f}",
+        )
+        for one in found.gains
+    ]  # fmt: skip
+    columns = ("output", "variant", "AUC of the image", "AUC", "difference (95 % interval)", "p")
+    show_table(columns, rows, f"What clinical data add, on part {found.part}")
+    for output, why in found.left_out.items():
+        say(f"{output}: not compared: {why}")
 
 
 def _room(threads: int) -> "Run":
