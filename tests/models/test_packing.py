@@ -147,8 +147,15 @@ def test_a_run_that_does_not_come_from_the_records_named_leaves_nothing_to_insta
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"covariates": ["age"]}, "without code"),
-        ({"heads": [{"task": "Boxes", "head": {"name": "a", "classes": ["a"]}}]}, "without code"),
+        ({"covariates": ["haemoglobin"]}, "haemoglobin beside the image, which the clinic cannot give"),
+        ({"covariates": ["vendor:Somebody"]}, "cannot give"),
+        ({"heads": [{"task": "Regression", "head": {"name": "a", "classes": ["a"]}}]}, "quantities"),
+        ({"heads": [{"task": "Segmentation", "head": {"name": "a", "classes": ["a"]}}]}, "the graph has no 'a'"),
+        ({"heads": [{"task": "Segmentation", "head": {"name": "finding", "classes": ["a"]}}]}, "has shape"),
+        ({"heads": [{"task": "Boxes", "head": {"name": "a", "classes": ["a"]}}]}, "no curve for 'a.a'"),
+        ({"images": {"side": [8, 8, 8], "colour": False, "window": None}}, "over volumes"),
+        ({"images": {"side": [100000, 8], "colour": False, "window": None}}, "rows and columns"),
+        ({"images": {}}, "KeyError"),
         ({"images": {"side": [8, 8], "colour": False, "window": [0, 100]}}, "display values"),
         ({"heads": [{"task": "MultiLabel", "head": {"name": "f", "classes": ["A b", "a-B"]}}]}, "same key"),
     ],

@@ -57,7 +57,8 @@ def test_a_head_run_leads_back_to_its_data_and_its_encoder(labelled: Path, encod
     assert list(document["left_out"]) == ["bar-5"]
     record = read_record(out)
     assert record.parents == (read_record(labelled / "set").digest, read_record(encoder).digest)
-    assert {"network.onnx", "predictions.parquet", "calibration.json", "head.json"} == set(record.outputs)
+    made = {"network.onnx", "predictions.parquet", "calibration.json", "head.json", "environment.json"}
+    assert set(record.outputs) == made
     with pytest.raises(DatasetExists):
         make_head(labelled / "set", "upright", out, encoder)
     with pytest.raises(DataMissing, match="no label 'lying'"):

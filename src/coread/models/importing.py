@@ -6,10 +6,11 @@ Weights of PyTorch are turned into ONNX by ``train.importing``, which needs the 
 
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,19 @@ from coread.domain.cards import (
 )
 from coread.domain.codes import COREAD_SCHEME, Code
 from coread.domain.errors import Misconfigured
-from coread.imaging.plan import Plan, PlanarPlan, VolumePlan, plan_to_json
+from coread.imaging.plan import (
+    BOXES,
+    COVARIATES,
+    DENSE_BOXES,
+    MASK,
+    OUTLINE,
+    PLACES,
+    Plan,
+    PlanarPlan,
+    PlannedOutput,
+    VolumePlan,
+    plan_to_json,
+)
 from coread.models.calibration import Calibration, Platt, calibration_to_json
 from coread.models.card_text import card_toml
 from coread.models.errors import BadImport
@@ -190,28 +203,45 @@ def _write_goldens(model: Path, data: bytes, plan: PlanarPlan) -> None:
     graph = load_graph("onnxruntime", data, 1)
     for seed in _SEEDS:
         shape = (1, plan.channels, plan.rows, plan.columns)
-        values = np.random.default_rng(seed).random(shape, dtype=np.float32)
-        image = (plan.low + values * np.float32(plan.high - plan.low)).astype(np.float32)
+        random = np.random.default_rng(seed)
+        image = (plan.low + random.random(shape, dtype=np.float32) * np.float32(plan.high - plan.low)).astype(
+            np.float32
+        )
+        inputs = {plan.input: image}
+        if plan.covariates:
+            beside = random.integers(0, 2, (1, len(plan.covariates))).astype(np.float32)
+            # In the second case nothing is known beside the image, as with a bare header.
+            inputs[COVARIATES] = np.full_like(beside, np.nan) if seed == 1 else beside
         try:
-            found = graph.run({plan.input: image})
+            found = graph.run(inputs)
         except Exception as problem:
             raise BadImport(
                 f"the graph does not take {plan.input} {shape} float32: {problem}. Mend the plan."
             ) from problem
         for item in plan.outputs:
-            _check_output(item.key, found.get(item.output), item.output, item.index, sorted(found))
-        save_golden_case(model, f"generated{seed}", {plan.input: image}, found, graph=plan.graph)
+            _check_output(item, found)
+        save_golden_case(model, f"generated{seed}", inputs, found, graph=plan.graph)
 
 
-def _check_output(key: str, values: "np.ndarray | None", name: str, index: int, names: list[str]) -> None:
+def _check_output(item: PlannedOutput, found: Mapping[str, NDArray[Any]]) -> None:
+    key, name, index, values = item.key, item.output, item.index, found.get(item.output)
     if values is None:
-        raise BadImport(f"output {key!r}: the graph has no {name!r}; it has {', '.join(names)}. Mend the plan.")
-    if values.ndim != 2 or values.shape[1] <= index:
+        raise BadImport(f"output {key!r}: the graph has no {name!r}; it has {', '.join(sorted(found))}. Mend the plan.")
+    if values.ndim != (4 if item.form in PLACES else 2) or not _holds(item, values.shape[1]):
         raise BadImport(
             f"output {key!r}: {name!r} has shape {values.shape}, index {index} is not in it. Mend the plan."
         )
     if not np.isfinite(values).all():
         raise BadImport(f"output {key!r}: {name!r} is not finite for a generated image.")
+
+
+def _holds(item: PlannedOutput, channels: int) -> bool:
+    """Say whether an output of so many channels holds the class of the plan."""
+    if item.form in (BOXES, DENSE_BOXES):
+        return item.index < channels - 4
+    if item.form in (MASK, OUTLINE):
+        return item.index < (1 if channels == 1 else channels - 1)
+    return item.index < channels
 
 
 def _card(about: Described, outputs: Sequence[ImportedOutput], plan: Plan) -> ReaderCard:

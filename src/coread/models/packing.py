@@ -4,8 +4,6 @@ The card's thresholds are those of the calibration. Its numbers are those of a v
 otherwise absent: what was measured where the thresholds were chosen is no performance.
 """
 
-import json
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,18 +12,23 @@ from typing import Any
 
 from coread.domain.cards import Estimate, InputContract, OperatingPoint, OutputSpec, ReaderCard, ReaderKind, Resources
 from coread.domain.codes import COREAD_SCHEME, Code
-from coread.imaging.plan import PlanarPlan, PlannedOutput
+from coread.imaging.plan import OUTLINE, PLACES, PlanarPlan
 from coread.models.calibration import Calibration, calibration_from_json, calibration_to_json
 from coread.models.card_text import card_toml
 from coread.models.errors import BadImport
 from coread.models.importing import Described, ImportedOutput, proved, whole_folder, write_graph_package
 from coread.models.lineage import read_record, sha256_of
 from coread.models.locking import CARD, DATA_STATEMENT, LICENCE, MODEL, Locked, LockPlan
+from coread.models.run_plans import NETWORK, PackedRun, Said, key_of, plan_of
+from coread.models.sbom import ENVIRONMENT, installed_now, recorded
 
-NETWORK, PLAN, CALIBRATION, POINTS = "network.onnx", "plan.json", "calibration.json", "operating_points.toml"
+__all__ = ["MeasuredNumbers", "PointNumbers", "Wanted", "key_of", "pack_run"]
+
+CALIBRATION, POINTS = "calibration.json", "operating_points.toml"
 _SAME_THRESHOLD = 2e-6
 """Cards write thresholds with six decimals."""
 _NOT_MEASURED = "nothing yet: run coread validate and pack again with --numbers"
+_HALF = "pixels that the network gives more than a half; no probability was calibrated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +79,19 @@ def pack_run(
     ``records`` are folders of the steps before the run (build, split), whose records are packed too.
     """
     _require_made_from(run, calibrated)
-    labels, plan = _plan_of(run)
     points = tomllib.loads((calibrated / POINTS).read_text(encoding="utf-8")).get("outputs", {})
-    keys = {label: key_of(label) for label in labels}
+    curves = dict(calibration_from_json((calibrated / CALIBRATION).read_bytes()).curves)
+    packed = plan_of(run, frozenset(curves))
     outputs = [
-        _output(keys[label], label, points.get(label, {}).get("operating_points", []), wanted, numbers)
-        for label in labels
+        _output(said, points.get(said.curve, {}).get("operating_points", []), wanted, numbers) for said in packed.said
     ]
     imported = [ImportedOutput(item.key, item.name, item.concept) for item in outputs]
-    with whole_folder(out, LockPlan(records=(*records, run, calibrated))) as folder:
-        write_graph_package(folder, (run / NETWORK).read_bytes(), plan, wanted.about, imported)
-        (folder / MODEL / CALIBRATION).write_text(_curves(calibrated, keys), encoding="utf-8")
-        _write_texts(folder, _card(outputs, plan, wanted, numbers), wanted.about, measured=numbers is not None)
+    stages = (recorded(run / ENVIRONMENT, "fit"), installed_now("pack"))
+    with whole_folder(out, LockPlan(records=(*records, run, calibrated), made_with=stages)) as folder:
+        write_graph_package(folder, (run / NETWORK).read_bytes(), packed.plan, wanted.about, imported)
+        kept = tuple((said.key, curves[said.curve]) for said in packed.said if said.form != OUTLINE)
+        (folder / MODEL / CALIBRATION).write_text(calibration_to_json(Calibration(kept)), encoding="utf-8")
+        _write_texts(folder, _card(outputs, packed, wanted, numbers), wanted.about, measured=numbers is not None)
     return proved(out)
 
 
@@ -108,14 +112,6 @@ def _write_texts(folder: Path, card: ReaderCard, about: Described, *, measured: 
     )
 
 
-def key_of(label: str) -> str:
-    """Return a label as the key of an output: lower case, words joined by underscores."""
-    key = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
-    if not key:
-        raise BadImport(f"the label {label!r} gives no key: name it with letters")
-    return key
-
-
 def _require_made_from(run: Path, calibrated: Path) -> None:
     made, fitted = read_record(run), read_record(calibrated)
     if made.digest not in fitted.parents:
@@ -124,39 +120,17 @@ def _require_made_from(run: Path, calibrated: Path) -> None:
         raise BadImport(f"{run} has no {NETWORK} among its outputs: train it to its end first")
 
 
-def _plan_of(run: Path) -> tuple[list[str], PlanarPlan]:
-    body: dict[str, Any] = json.loads((run / PLAN).read_text(encoding="utf-8"))
-    heads = [entry["head"] | {"task": entry["task"]} for entry in body["heads"]]
-    side = body["images"]["side"]
-    if len(heads) != 1 or heads[0]["task"] != "MultiLabel" or len(side) != 2 or body.get("covariates"):
-        raise BadImport(
-            "only a run with one MultiLabel head over flat images can be packed without code; for anything else write "
-            "a reader (docs/how-to/write-a-reader.md)"
-        )
-    if body["images"]["window"] is not None:
-        raise BadImport("a run with images.window reads stored values, a planned reader reads display values")
-    labels = [str(name) for name in heads[0]["classes"]]
-    if len({key_of(label) for label in labels}) < len(labels):
-        raise BadImport(f"two of the labels {labels} have the same key")
-    planned = tuple(PlannedOutput(key_of(name), heads[0]["name"], k) for k, name in enumerate(labels))
-    channels = 3 if body["images"]["colour"] else 1
-    return labels, PlanarPlan(planned, rows=int(side[0]), columns=int(side[1]), channels=channels)
-
-
-def _curves(calibrated: Path, keys: Mapping[str, str]) -> str:
-    curves = dict(calibration_from_json((calibrated / CALIBRATION).read_bytes()).curves)
-    if missing := sorted(set(keys) - set(curves)):
-        raise BadImport(f"{calibrated} has no curve for {missing[0]!r}")
-    return calibration_to_json(Calibration(tuple((keys[label], curves[label]) for label in keys)))
-
-
 def _output(
-    key: str, label: str, points: Sequence[Mapping[str, Any]], wanted: Wanted, numbers: MeasuredNumbers | None
+    said: Said, points: Sequence[Mapping[str, Any]], wanted: Wanted, numbers: MeasuredNumbers | None
 ) -> OutputSpec:
-    if not points:
+    key, label = said.key, said.label
+    if said.form == OUTLINE:
+        made: tuple[OperatingPoint, ...] = (OperatingPoint(OUTLINE, 0.5, _HALF, None, None, _NOT_MEASURED),)
+    elif points:
+        made = tuple(_point(key, point, numbers) for point in points)
+    else:
         raise BadImport(f"the calibration found no operating point for {label!r}: give it a rule that can be kept")
-    made = tuple(_point(key, point, numbers) for point in points)
-    default = wanted.default_point or made[0].name
+    default = made[0].name if said.form == OUTLINE else wanted.default_point or made[0].name
     if default not in {point.name for point in made}:
         raise BadImport(f"{label!r} has no operating point {default!r}; it has {', '.join(p.name for p in made)}")
     code = (wanted.codes or {}).get(key) or Code(key.upper()[:16], COREAD_SCHEME, label[:64])
@@ -186,9 +160,9 @@ def _point(key: str, body: Mapping[str, Any], numbers: MeasuredNumbers | None) -
 
 
 def _card(
-    outputs: Sequence[OutputSpec], plan: PlanarPlan, wanted: Wanted, numbers: MeasuredNumbers | None
+    outputs: Sequence[OutputSpec], packed: PackedRun, wanted: Wanted, numbers: MeasuredNumbers | None
 ) -> ReaderCard:
-    about = wanted.about
+    about, plan = wanted.about, packed.plan
     contract = InputContract(
         modalities=(about.modality,),
         sop_class_uids=(),
@@ -216,6 +190,21 @@ def _card(
         training_data=(about.training_data,),
         training_licence=about.licence,
         validation=numbers.validation if numbers else _NOT_MEASURED,
-        limits=(*unproven, "Says whether, not where: it marks nothing in the image.", *about.limits),
+        limits=(*unproven, *_limits_of(plan), *packed.limits, *about.limits),
         resources=Resources(memory_mb=2048, seconds=60.0),
     )
+
+
+def _limits_of(plan: PlanarPlan) -> tuple[str, ...]:
+    """Return what a plan itself limits, in words."""
+    limits = [f"The network sees {plan.rows} x {plan.columns} pixels: what is smaller than one of them is lost."]
+    if not any(item.form in PLACES for item in plan.outputs):
+        limits.append("Says whether, not where: it marks nothing in the image.")
+    if any(item.form == OUTLINE for item in plan.outputs):
+        limits.append("What is only outlined has no probability: every case that it could be calibrated on shows it.")
+    if plan.covariates:
+        limits.append(
+            f"It reads {', '.join(plan.covariates)} out of the header; where the header does not tell, it reads the "
+            "image alone, which may be less sure."
+        )
+    return tuple(limits)

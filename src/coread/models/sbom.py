@@ -23,6 +23,9 @@ COMPONENTS = (
 )  # fmt: skip
 """What can change the numbers of a package; only what is installed is listed."""
 UNKNOWN = "not recorded"
+NOT_INSTALLED = "not installed"
+ENVIRONMENT = "environment.json"
+"""What a fit leaves in its folder."""
 _PLATFORMS = ("python",)
 
 
@@ -48,6 +51,15 @@ def installed_now(stage: str = "lock") -> MadeWith:
         except importlib.metadata.PackageNotFoundError:
             continue
     return MadeWith(stage, versions, f"installed where the {stage} was done")
+
+
+def recorded(path: Path, stage: str) -> MadeWith:
+    """Return the versions in the ``environment.json`` of a fit; what a run did not leave is not known."""
+    if not path.is_file():
+        return MadeWith(stage, {}, f"the {stage} left no versions", ("python", "coread", *COMPONENTS))
+    body = json.loads(path.read_text(encoding="utf-8"))
+    versions = {name: str(value) for name, value in body["packages"].items() if value != NOT_INSTALLED}
+    return MadeWith(stage, versions | {"python": str(body["python"])}, f"written when the {stage} began")
 
 
 def write_sbom(model_folder: Path, reader_id: str, version: str, stages: Sequence[MadeWith] = ()) -> Path:

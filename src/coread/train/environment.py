@@ -1,6 +1,5 @@
 """Versions and machine of a fit, kept beside what it makes: a package later says with what it was made."""
 
-import json
 import os
 import platform
 import sys
@@ -12,12 +11,11 @@ from typing import Any
 import torch
 
 import coread
-from coread.models.sbom import COMPONENTS, MadeWith
+from coread.models.sbom import COMPONENTS, ENVIRONMENT, NOT_INSTALLED, MadeWith, recorded
 from coread.models.writing import write_json
 from coread.train.distributed import is_first_process
 
-ENVIRONMENT = "environment.json"
-_NOT_INSTALLED = "not installed"
+__all__ = ["ENVIRONMENT", "environment", "fits_below", "keep_environment"]
 
 
 def environment() -> dict[str, Any]:
@@ -27,7 +25,7 @@ def environment() -> dict[str, Any]:
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
-            packages[name] = _NOT_INSTALLED
+            packages[name] = NOT_INSTALLED
     graphics = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
     return {
         "coread": coread.__version__, "python": sys.version.split()[0], "platform": platform.platform(),
@@ -42,18 +40,11 @@ def keep_environment(folder: Path) -> None:
         write_json(folder / ENVIRONMENT, environment())
 
 
-def made_with(path: Path, stage: str) -> MadeWith:
-    """Return the versions in one ``environment.json``."""
-    body = json.loads(path.read_text(encoding="utf-8"))
-    versions = {name: str(value) for name, value in body["packages"].items() if value != _NOT_INSTALLED}
-    return MadeWith(stage, versions | {"python": str(body["python"])}, f"written when the {stage} began")
-
-
 def fits_below(folder: Path) -> Iterator[MadeWith]:
     """Yield the versions that the fits somewhere below a folder left, each once."""
     seen: list[MadeWith] = []
     for path in sorted(folder.rglob(ENVIRONMENT)):
-        found = made_with(path, "fit")
+        found = recorded(path, "fit")
         if found not in seen:
             seen.append(found)
             yield found

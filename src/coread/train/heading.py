@@ -25,6 +25,7 @@ from coread.train.corpus import FACTS as CORPUS_FACTS
 from coread.train.corpus import PICTURES, build_corpus, fitted_square
 from coread.train.datasets import ImageIndex, read_index
 from coread.train.decoded import display_values
+from coread.train.environment import ENVIRONMENT, keep_environment
 from coread.train.errors import BadPlan, CorruptImage, DataMissing, DatasetExists
 from coread.train.fit import write_json
 from coread.train.frozen_heads import FrozenHead, crossed_logits, embed, export_heads, fit_head
@@ -130,6 +131,7 @@ def make_head(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     difference = export_heads(taught, [head], part / NETWORK)
+    keep_environment(part)
     crossed = crossed_logits(features, truth, groups, head.strength)
     write_predictions(
         part / PREDICTIONS,
@@ -146,7 +148,7 @@ def make_head(
         part,
         "train",
         inputs={"dataset": index.digest, ENCODER: sha256_of(where / ENCODER)},
-        outputs=[NETWORK, PREDICTIONS, "calibration.json", HEAD],
+        outputs=[NETWORK, PREDICTIONS, "calibration.json", HEAD, ENVIRONMENT],
         parents=[read_record(dataset), *([read_record(where)] if (where / RECORD).is_file() else [])],
         settings={
             "label": label,

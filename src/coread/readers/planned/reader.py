@@ -1,5 +1,6 @@
 """A reader that does what ``preprocessing.json`` in its package says: nothing of it is known to this code by name."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,27 @@ from coread.domain.cards import ReaderCard
 from coread.domain.codes import Code
 from coread.domain.findings import Finding, Measurement, Presence, Region, TrackingId
 from coread.domain.identifiers import derived_uid
-from coread.domain.images import Volume
+from coread.domain.images import PlanarImage, Volume
 from coread.domain.reading import Arrays, ModelSession, Prepared, Reader, ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
-from coread.imaging.plan import BadPlan, PlanarPlan, VolumePlan, plan_from_json, planned_array
+from coread.domain.study import InstanceHeader
+from coread.imaging.plan import (
+    CLASS,
+    COVARIATES,
+    MASK,
+    OUTLINE,
+    PLACES,
+    BadPlan,
+    PlanarPlan,
+    PlannedOutput,
+    VolumePlan,
+    plan_from_json,
+)
+from coread.imaging.planned_pixels import planned_array
 from coread.imaging.windows import labels_by_windows
-from coread.readers.planar import Gathered, call, gather
+from coread.readers.planar import Seen, Skipped, age_years, call, gather, one_against_rest
+from coread.readers.planned.places import Place, boxed, outlined
 
 PLAN_FILE = "preprocessing.json"
 _SURE = 1e-6
@@ -41,33 +56,70 @@ def planned_reader(card: ReaderCard, model_folder: Path) -> Reader:
     return PlannedPlanar(card, plan) if isinstance(plan, PlanarPlan) else PlannedVolume(card, plan)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanarContext:
+    """What ``interpret`` needs from ``prepare``: the images that are read, their shapes, and those that are not."""
+
+    seen: tuple[Seen, ...]
+    shapes: tuple[tuple[int, int], ...]
+    skipped: tuple[Skipped, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedPlanar:
-    """Classifies single images as the plan says; the highest probability over the images counts."""
+    """Reads single images as the plan says: names them, marks boxes, outlines regions."""
 
     card: ReaderCard
     plan: PlanarPlan
 
     def prepare(self, inputs: ReaderInputs) -> Prepared | Refusal:
-        """Check every image against the card and make the network's input."""
-        found = gather(self.card, inputs, lambda image: planned_array(self.plan, image))
-        return found if isinstance(found, Refusal) else Prepared({self.plan.input: found.batch}, found)
+        """Check every image against the card and make the network's input, with the values beside it."""
+        shapes: list[tuple[int, int]] = []
+        beside: list[list[float]] = []
+
+        def made(image: PlanarImage) -> NDArray[np.float32] | Reason:
+            array = planned_array(self.plan, image)
+            if not np.isfinite(array).all():
+                return Reason(ReasonCode.PIXELS_NOT_FINITE)
+            shapes.append((image.pixels.shape[0], image.pixels.shape[1]))
+            beside.append([covariate(name, image.header) for name in self.plan.covariates])
+            return array
+
+        found = gather(self.card, inputs, made)
+        if isinstance(found, Refusal):
+            return found
+        arrays = {self.plan.input: found.batch}
+        if self.plan.covariates:
+            arrays[COVARIATES] = np.array(beside, dtype=np.float32)
+        return Prepared(arrays, PlanarContext(found.seen, tuple(shapes), found.skipped))
 
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
         """Run the graph one image at a time: a graph may have been written for one only."""
-        (name,) = prepared.arrays
-        batch = prepared.arrays[name]
-        each = [session.run(self.plan.graph, {name: batch[k : k + 1]}) for k in range(len(batch))]
+        arrays = prepared.arrays
+        each = [
+            session.run(self.plan.graph, {name: values[k : k + 1] for name, values in arrays.items()})
+            for k in range(len(arrays[self.plan.input]))
+        ]
         return {key: np.concatenate([outputs[key] for outputs in each]) for key in each[0]}
 
     def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
         """Take each output of the card from its place."""
-        gathered: Gathered = prepared.context
-        findings = []
+        context: PlanarContext = prepared.context
+        findings: list[Finding] = []
+        regions: list[Region] = []
         for item in self.plan.outputs:
-            logits = _logits(self.plan, np.asarray(outputs[item.output], dtype=np.float64)[:, item.index])
-            findings.append(call(session, self.card.output(item.key), logits, gathered.seen))
-        return ReadResult(tuple(findings), skipped=gathered.skipped)
+            spec, said = self.card.output(item.key), np.asarray(outputs[item.output], dtype=np.float64)
+            if item.form not in PLACES:
+                findings.append(call(session, spec, _image_logits(self.plan, item, said), context.seen))
+                continue
+            places = [Place(one.reference, context.shapes[one.number], said[one.number]) for one in context.seen]
+            if item.form in (MASK, OUTLINE):
+                finding, outlines = outlined(session, item, spec, places)
+                findings.append(finding)
+                regions += outlines
+            else:
+                findings += boxed(session, self.plan, item, spec, places)
+        return ReadResult(tuple(findings), regions=tuple(regions), skipped=context.skipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +182,27 @@ class PlannedVolume:
         return ReadResult(tuple(findings), tuple(measured), tuple(regions))
 
 
-def _logits(plan: PlanarPlan, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def covariate(name: str, header: InstanceHeader) -> float:
+    """Return one value beside an image out of its header, as training tables have it; NaN where it does not tell.
+
+    ``age`` is in years, ``sex`` 1 for M and 0 for F; ``sex:X`` and ``view:X`` are 1 or 0.
+    """
+    if name == "age":
+        years = age_years(header)
+        return math.nan if years is None else years
+    sex, view = header.patient_sex.strip().upper(), header.view_position.strip().upper()
+    if name == "sex":
+        return {"M": 1.0, "F": 0.0}.get(sex, math.nan)
+    field, _, value = name.partition(":")
+    own = sex if field == "sex" else view
+    return float(own == value) if own else math.nan
+
+
+def _image_logits(plan: PlanarPlan, item: PlannedOutput, said: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return one logit per image (N,) of an output (N, numbers)."""
+    if item.form == CLASS:
+        return one_against_rest(said)[:, item.index]
+    scores = said[:, item.index]
     if plan.scores == "logit":
         return scores
     sure = np.clip(scores, _SURE, 1.0 - _SURE)
