@@ -22,11 +22,11 @@ from coread.imaging.header import scan_header
 from coread.imaging.planar import load_planar
 from coread.models.session import PackageSession, open_session
 from coread.phantoms.chest import ChestRecipe, chest_radiograph
-from coread.readers.chest_xray.checks import age_years
 from coread.readers.chest_xray.outputs import FINDINGS
 from coread.readers.chest_xray.places import frame_heat, interpolated, place_of
 from coread.readers.chest_xray.preprocess import Window, display_of_bytes, network_image
 from coread.readers.chest_xray.reader import ChestReader, reader
+from coread.readers.planar import age_years
 from coread.readers.registry import InstalledReader, installed_readers
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

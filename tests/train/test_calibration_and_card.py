@@ -11,7 +11,6 @@ from coread.domain.codes import Code
 from coread.readers.card_file import read_card
 from coread.statistics.calibration import fit_platt
 from coread.train.card_text import card_toml
-from coread.train.measure import OutOfFold, measure_output
 
 
 def test_platt_scaling_agrees_with_logistic_regression_on_many_cases() -> None:
@@ -34,23 +33,6 @@ def test_a_useless_score_gets_the_base_rate_and_keeps_its_order() -> None:
     fitted = fit_platt(np.where(truth, -1.0, 1.0), truth)
     assert fitted.a > 0
     assert fitted.probabilities(np.array([0.0]))[0] == pytest.approx(0.25, abs=0.02)
-
-
-def test_a_measured_output_judges_thresholds_on_patients_that_did_not_choose_them() -> None:
-    random = np.random.default_rng(1)
-    truth = random.random(400) < 0.3
-    logits = random.normal(size=400) + 1.5 * truth
-    cases = OutOfFold([str(i // 2) for i in range(400)], np.arange(400) // 2 % 4, random.random(400) < 0.5)
-    found = measure_output("effusion", truth, logits, cases, measured_on="made-up cases")
-    assert 0.75 < found.auc.value < 0.95
-    assert found.auc_inside.n == int(cases.inside.sum())
-    assert [point.name for point in found.points] == ["screening", "balanced", "specific"]
-    first, last = found.points[0].sensitivity, found.points[2].specificity
-    assert first is not None
-    assert last is not None
-    assert first.n == int(truth.sum())
-    assert last.value == pytest.approx(0.9, abs=0.06)
-    assert found.calibration_error < 0.1
 
 
 def test_a_written_card_reads_back_equal(tmp_path: Path) -> None:

@@ -1,25 +1,37 @@
-"""The whole recipe runs on a made-up set: every step, in seconds, to a reader that is locked and proves itself."""
+"""The chest recipe runs on a made-up set: every step, to a reader that is locked and proves itself; and its parts."""
 
+import io
 import json
+import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from coread.models.golden import check_golden
 from coread.models.session import open_session
 from coread.readers.card_file import read_card
-from coread.readers.chest_xray.recipe import Settings, fast, run
+from coread.readers.chest_xray import packaging
+from coread.readers.chest_xray.cohort import GateImages, cohort_rows, parts_of, read_cohort, truth_of
+from coread.readers.chest_xray.outputs import FINDINGS
+from coread.readers.chest_xray.recipe import Settings, fast, refused_of, run
+from coread.readers.registry import inspect_reader
 from coread.train.augment import AugmentPlan, expose, warp
-from coread.train.errors import DataMissing, ExportDiffers
+from coread.train.errors import BadPlan, DataMissing, ExportDiffers
 from coread.train.export import export_onnx, fold_and_round, worst_difference
+from coread.train.fitting import FitPlan, fit
 from coread.train.network import FindingNetwork, MirrorEnsemble, NetworkPlan, soft_maximum
 from coread.train.radiographs import read_cxr_nih, read_images
-from coread.train.samples import box_masks
+from coread.train.samples import BatchPlan, Samples, box_masks, samples_of
+from coread.validate.card_numbers import check_record
 
-SMALL = NetworkPlan(findings=2, gate_classes=3, auxiliary=1, widths=(4, 4, 4, 4), depths=(1, 1, 1, 1), map_width=4)
+SMALL = NetworkPlan(findings=2, gate_classes=5, auxiliary=1, map_width=4, head_width=4)
+SHORT = FitPlan(sides=((64, 1), (64, 2)), batch=BatchPlan(main=4, gate=2), seed=3)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,27 +39,165 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+def at_full_size(folder: Path, copied: Path) -> Path:
+    """Copy a set with its images as large as those of the real one: the reader refuses small ones."""
+    copied.mkdir(parents=True)
+    shutil.copyfile(folder / "index.csv", copied / "index.csv")
+    with zipfile.ZipFile(copied / "images.zip", "w") as archive:
+        for name, image in read_images(folder):
+            stored = io.BytesIO()
+            Image.fromarray(image).resize((448, 448), Image.Resampling.NEAREST).save(stored, format="PNG")
+            archive.writestr(name, stored.getvalue())
+    return copied
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_recipe_makes_a_locked_reader_that_reproduces_its_golden_cases(made_up_set: Path, tmp_path: Path) -> None:
-    settings = fast(Settings(made_up_set, tmp_path))
-    reader = run(settings)
-    card = read_card(reader / "card.toml")
-    assert card.outputs[0].key == "pneumothorax"
-    assert all(output.auc is not None and output.auc.n == 84 for output in card.outputs)
-    session = open_session(reader / "model", reader / "card.toml", engine="onnxruntime")
-    check_golden(session, reader / "model").require()
-    measured = json.loads((reader / "measurements.json").read_text())
-    assert measured["patients"] == 42
-    assert "research use" in (reader / "README.md").read_text().lower()
-    before = (reader / "model" / "network.onnx").read_bytes()
-    assert (run(settings) / "model" / "network.onnx").read_bytes() == before, "finished folds are read back"
+    made_up_set = at_full_size(made_up_set, tmp_path / "data" / "cxr_nih")
+    settings = fast(Settings(made_up_set.parent, tmp_path))
+    made = run(settings)
+    card = read_card(made / "card.toml")
+    assert [output.key for output in card.outputs] == list(FINDINGS)
+    held_out = sum(row["expect"] == "read" for row in cohort_rows(read_cohort(made_up_set), ()))
+    assert all(output.auc is not None and output.auc.n == held_out for output in card.outputs)
+    session = open_session(made / "model", made / "card.toml", engine="onnxruntime")
+    check_golden(session, made / "model").require()
+    assert check_record(inspect_reader("chest_xray", made)) == []
+    training = json.loads((made / "training.json").read_text())
+    assert training["cross_fitted"]["effusion"]["images"] == 84 - held_out
+    assert training["view_auc"]["n"] == 84 - held_out
+    page = (made / "README.md").read_text()
+    assert "research use" in page.lower()
+    assert "### Inside the source set" in page
+    before = [(tmp_path / f"member{k}" / "network.pt").stat().st_mtime_ns for k in range(3)]
+    run(settings, only_fit=True)
+    after = [(tmp_path / f"member{k}" / "network.pt").stat().st_mtime_ns for k in range(3)]
+    assert before == after, "finished members are read back"
+
+
+def random_samples(count: int) -> Samples:
+    """Return noise with alternating targets; every fourth image is no chest."""
+    random = np.random.default_rng(1)
+    flags = (np.arange(count) % 2).astype(np.float32)
+    return samples_of(
+        images=random.integers(0, 256, (count, 72, 72), dtype=np.uint8),
+        targets=np.stack([flags, 1 - flags], axis=1),
+        weights=np.ones((count, 2), dtype=np.float32),
+        masks=np.zeros((count, 2, 16, 16), dtype=np.uint8),
+        masks_known=np.stack([flags < 1, flags > 0], axis=1),
+        view=flags,
+        gate=(np.arange(count) % 4 == 3).astype(np.int64),
+        auxiliary=flags[:, None],
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_one_fold_alone_can_be_fitted_first(made_up_set: Path, tmp_path: Path) -> None:
-    run(replace(fast(Settings(made_up_set, tmp_path)), only_fold=1))
-    assert (tmp_path / "fold1" / "network.pt").is_file()
-    assert not (tmp_path / "fold0").exists()
+def test_an_interrupted_fit_goes_on_and_a_finished_one_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, rows = random_samples(16), np.arange(16)
+    epochs: list[int] = []
+
+    def stop(module: Any) -> None:
+        epochs.append(module.current_epoch)
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("coread.train.fitting.FindingModule.on_train_epoch_start", stop)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        fit(samples, rows, rows, shape=SMALL, plan=SHORT, folder=tmp_path)
+    assert not (tmp_path / "network.pt").exists()
+    fitted = fit(samples, rows, rows, shape=SMALL, plan=SHORT, folder=tmp_path)
+    assert epochs == [0, 1, 1, 2], "the second epoch is done again, the first is not"
+    again = fit(samples, rows, rows, shape=SMALL, plan=SHORT, folder=tmp_path)
+    assert epochs == [0, 1, 1, 2]
+    for one, other in zip(fitted.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_beginning_learns_at_the_first_size_and_rests_at_the_next(tmp_path: Path) -> None:
+    samples, rows = random_samples(16), np.arange(16)
+    start = FindingNetwork(SMALL).backbone.encoder.state_dict()
+    fitted = fit(samples, rows, rows, shape=SMALL, plan=SHORT, folder=tmp_path, start=start)
+    moved = {name: not torch.equal(value, start[name]) for name, value in fitted.backbone.encoder.named_parameters()}
+    assert all(moved.values()), "what is shipped was trained here, every layer"
+
+
+def test_what_rests_neither_learns_nor_counts_statistics() -> None:
+    backbone = FindingNetwork(SMALL).train().backbone
+    backbone.rest(2)
+    before = {name: value.clone() for name, value in backbone.encoder.stem.state_dict().items()}
+    middle, deep = backbone(torch.rand(4, 1, 64, 64))
+    (middle.mean() + deep.mean()).backward()
+    assert all(parameter.grad is None for parameter in backbone.encoder.stem.parameters())
+    assert all(parameter.grad is None for parameter in backbone.encoder.stages[1].parameters())
+    assert all(parameter.grad is not None for parameter in backbone.encoder.stages[2].parameters())
+    after = backbone.encoder.stem.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    backbone.rest(0)
+    assert all(module.training for module in backbone.modules())
+    assert all(parameter.requires_grad for parameter in backbone.parameters())
+
+
+def test_brightness_and_contrast_of_an_image_do_not_matter() -> None:
+    network = FindingNetwork(SMALL).eval()
+    image = torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(network(image).view, network(0.3 + 0.4 * image).view, atol=0.02)
+
+
+def test_no_patient_and_no_picture_stands_in_two_parts(made_up_set: Path) -> None:
+    rows = read_cxr_nih(made_up_set)
+    truth = truth_of(rows)
+    digests = [row.image for row in rows]
+    digests[0] = digests[-1]  # the first and the last patient share a picture
+    parts = parts_of(rows, truth, digests)
+    assert np.array_equal(parts, parts_of(rows, truth, digests))
+    assert parts[0] == parts[-1]
+    of_patient: dict[str, set[int]] = {}
+    for row, part in zip(rows, parts, strict=True):
+        of_patient.setdefault(row.patient_id, set()).add(int(part))
+    assert all(len(found) == 1 for found in of_patient.values())
+    assert sorted(set(parts.tolist())) == [-1, 0, 1, 2]
+    assert 0.1 < float((parts == -1).mean()) < 0.3
+    assert all(truth[parts == part].any(axis=0).all() for part in range(-1, 3)), "every part has every finding"
+
+
+def test_held_out_rows_state_truth_boxes_and_source_and_a_child_is_to_be_refused(made_up_set: Path) -> None:
+    cohort = read_cohort(made_up_set)
+    young = replace(cohort, rows=tuple(replace(row, age_years=9.0) for row in cohort.rows))
+    rows, children = cohort_rows(cohort, [("g", "set/images.zip!a.png")]), cohort_rows(young, ())
+    assert len(rows) == int((cohort.parts == -1).sum()) + 1
+    assert rows[-1] == {"case_id": "unfit000", "patient_id": "g", "files": "set/images.zip!a.png", "expect": "refuse"}
+    assert {row["expect"] for row in rows[:-1]} == {"read"}
+    assert {row["expect"] for row in children} == {"refuse"}
+    boxed = next(row for row in rows[:-1] if row["boxes"])
+    assert boxed["boxes"][0][1:] == [100.0, 120.0, 190.0, 200.0]
+    assert boxed["boxes"][0][0] in FINDINGS
+    assert {row["group:source"] for row in rows[:-1]} <= {"boxes", "curated1000"}
+
+
+def test_only_held_out_images_of_other_kinds_are_measured() -> None:
+    groups = tuple(f"set{k % 2}/{k // 4}" for k in range(80))
+    images = np.zeros((80, 4, 4), dtype=np.uint8)
+    gate = GateImages(images, np.ones(80, dtype=np.int64), groups, tuple(f"{g}!{k}" for k, g in enumerate(groups)))
+    chosen = refused_of(gate, 3)
+    assert {group.split("/")[0] for group, _ in chosen} == {"set0", "set1"}
+    assert 4 <= len(chosen) <= 12
+    assert chosen == refused_of(gate, 3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_member_that_still_holds_given_weights_is_not_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = FindingNetwork(replace(SMALL, findings=len(FINDINGS))).eval()
+    monkeypatch.setattr(packaging, "given_to_lite", lambda _taps: member.backbone.encoder.state_dict())
+    with pytest.raises(BadPlan, match="still hold the weights"):
+        packaging.write_graph([member], tmp_path / "network.onnx")
+    assert not (tmp_path / "network.onnx").exists()
 
 
 def test_a_missing_image_is_named(made_up_set: Path) -> None:

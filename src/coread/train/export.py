@@ -17,6 +17,8 @@ from coread.train.network import Network
 OPSET = 17
 _LARGE = 256
 """Weights with at least this many numbers are stored smaller than float32."""
+_FINE = 20_000
+"""Convolutions with fewer numbers than this are rounded finely: the first layers matter most and take little room."""
 _CONVOLUTION = 4
 """Axes of a convolution's weights: outputs, inputs, rows, columns."""
 _STEPS = 127
@@ -26,8 +28,9 @@ _STEPS = 127
 def fold_and_round(network: Network) -> Network:
     """Return a copy with every batch norm folded into the convolution before it and large weights rounded.
 
-    Convolutions are rounded to 255 steps per output channel, other large weights to float16. What is compared, measured
-    and exported is this copy, so storing its weights that small changes nothing.
+    Large convolutions are rounded to 255 steps per output channel; small ones, those of one channel each (depthwise)
+    and other large weights to float16. What is compared, measured and exported is this copy, so storing its weights
+    that small changes nothing.
     """
     copied = copy.deepcopy(network).eval()
     for block in [module for module in copied.modules() if isinstance(module, nn.Sequential)]:
@@ -37,7 +40,7 @@ def fold_and_round(network: Network) -> Network:
                 block[number], block[number + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
     with torch.no_grad():
         for parameter in copied.parameters():
-            if parameter.numel() >= _LARGE and parameter.dim() == _CONVOLUTION:
+            if parameter.dim() == _CONVOLUTION and parameter.numel() >= _FINE and parameter.shape[1] > 1:
                 step = parameter.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12) / _STEPS
                 parameter.copy_(torch.round(parameter / step) * step)
             elif parameter.numel() >= _LARGE:

@@ -1,6 +1,7 @@
 """Fits one finding network with Lightning: losses, moving average of the weights, progressive image size."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from coread.train.augment import AugmentPlan, expose, spoil_for_gate, warp
-from coread.train.network import FindingNetwork, MirrorEnsemble, NetworkOutput, NetworkPlan, channels_last
+from coread.train.environment import keep_environment
+from coread.train.network import FindingNetwork, NetworkOutput, NetworkPlan, channels_last
 from coread.train.samples import GATE_CHEST, BatchIndices, BatchPlan, Samples
 
 log = logging.getLogger("coread.train")
@@ -27,9 +29,13 @@ log = logging.getLogger("coread.train")
 class FitPlan:
     """How long and how to learn; the same record makes the same network on the same machine."""
 
-    sides: tuple[tuple[int, int], ...] = ((128, 12), (192, 12))
+    sides: tuple[tuple[int, int], ...] = ((224, 5), (320, 6))
     """(image side in pixels, epochs), in order."""
+    resting: int = 2
+    """Stages at the beginning of the backbone that learn at the first size only; later ones are costly there."""
     learning_rate: float = 2e-3
+    encoder_learning_rate: float = 5e-4
+    """Of what may start from learnt weights; lower, so that they are not forgotten at once."""
     weight_decay: float = 0.03
     average_decay: float = 0.99
     smoothing: float = 0.03
@@ -52,6 +58,10 @@ class FitPlan:
                 return side
             epoch -= epochs
         return self.sides[-1][0]
+
+    def resting_at(self, epoch: int) -> int:
+        """Return how many stages rest in an epoch."""
+        return 0 if epoch < self.sides[0][1] else self.resting
 
 
 def masked_bce(logits: Tensor, targets: Tensor, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
@@ -118,6 +128,10 @@ class FindingModule(lightning.LightningModule):
             + plan.auxiliary_weight * auxiliary
         )
 
+    def on_train_epoch_start(self) -> None:
+        """Let the beginning of the backbone rest once the images are large."""
+        self.network.backbone.rest(self._plan.resting_at(self.current_epoch))
+
     def on_train_batch_end(self, *_: Any) -> None:
         """Follow the weights with their moving average."""
         self.average.update_parameters(self.network)
@@ -132,12 +146,15 @@ class FindingModule(lightning.LightningModule):
         )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with one rise and one fall of the learning rate."""
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=self._plan.learning_rate, weight_decay=self._plan.weight_decay
-        )
+        """AdamW with one rise and one fall of the learning rates."""
+        encoder = list(self.network.backbone.parameters())
+        own = {id(parameter) for parameter in encoder}
+        heads = [parameter for parameter in self.network.parameters() if id(parameter) not in own]
+        rates = [self._plan.encoder_learning_rate, self._plan.learning_rate]
+        groups = [{"params": encoder, "lr": rates[0]}, {"params": heads, "lr": rates[1]}]
+        optimizer = torch.optim.AdamW(groups, weight_decay=self._plan.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self._plan.learning_rate, total_steps=self._steps + 1, pct_start=0.2
+            optimizer, max_lr=rates, total_steps=self._steps + 1, pct_start=0.2
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -150,13 +167,12 @@ def fit(
     shape: NetworkPlan,
     plan: FitPlan,
     folder: Path,
-    start: dict[str, Tensor] | None = None,
-    continued: FindingNetwork | None = None,
+    start: Mapping[str, Tensor] | None = None,
 ) -> FindingNetwork:
     """Fit one network on ``samples[main]`` (and, for the gate, ``samples[gate]``); return the averaged weights.
 
-    ``start`` are weights of a backbone to begin from, ``continued`` is a whole network to go on with. A finished
-    fit in ``folder`` is read back; an interrupted one goes on from its last checkpoint.
+    ``start`` are weights of the encoder to begin from. A finished fit in ``folder`` is read back; an interrupted one
+    goes on from its last checkpoint.
     """
     done = folder / "network.pt"
     network = FindingNetwork(shape)
@@ -166,13 +182,12 @@ def fit(
     lightning.seed_everything(plan.seed, verbose=False)
     network = FindingNetwork(shape)
     if start is not None:
-        network.backbone.load_state_dict(start)
-    if continued is not None:
-        network.load_state_dict(continued.state_dict())
+        network.backbone.encoder.load_state_dict(start)
     channels_last(network)
     batches = BatchIndices(main, gate, plan.batch, plan.seed)
     module = FindingModule(network, samples, plan, len(batches) * plan.epochs())
     folder.mkdir(parents=True, exist_ok=True)
+    keep_environment(folder)
     _trainer(folder, plan.epochs()).fit(
         module, DataLoader(batches, batch_size=None), ckpt_path="last" if (folder / "last.ckpt").is_file() else None
     )
@@ -185,7 +200,7 @@ def fit(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """What the network as it is shipped says of N images."""
+    """What an exported network says of N images; the first axis of each is the image."""
 
     logits: NDArray[np.float32]
     maps: NDArray[np.float32]
@@ -193,18 +208,13 @@ class Predictions:
     view: NDArray[np.float32]
 
 
-def predict(network: nn.Module, images: NDArray[np.float32], batch: int = 32) -> Predictions:
-    """Run a network that gives (logits, maps, gate, view) over images (N, side, side)."""
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(images), batch):
-            parts.append(network.eval()(torch.from_numpy(images[start : start + batch, None])))
-    return Predictions(*(np.concatenate([part[k].numpy() for part in parts]) for k in range(4)))
+def predict(graph: Path, images: NDArray[np.float32], batch: int = 16) -> Predictions:
+    """Run an exported network that gives (logits, maps, gate, view) over images (N, side, side)."""
+    from coread.models.graphs import load_graph
 
-
-def single(member: nn.Module) -> MirrorEnsemble:
-    """Wrap one network as it is shipped: the mean over an image and its mirror image."""
-    return MirrorEnsemble([member])
+    loaded = load_graph("onnxruntime", graph.read_bytes(), 1)
+    parts = [loaded.run({"image": images[at : at + batch, np.newaxis]}) for at in range(0, len(images), batch)]
+    return Predictions(*(np.concatenate([part[name] for part in parts]) for name in Predictions.__slots__))
 
 
 def use_threads(threads: int) -> None:

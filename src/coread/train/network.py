@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from coread.train.efficientnet_lite import LiteEncoder
+
+_MEAN, _DEVIATION = 0.5, 0.25
+"""Grey level and contrast that every image is brought to: about those of the photographs the encoder may start from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +22,9 @@ class NetworkPlan:
     gate_classes: int
     auxiliary: int
     """Outputs that only help learning (text labels, sex, age) and are not exported."""
-    widths: tuple[int, ...] = (24, 48, 96, 192)
-    depths: tuple[int, ...] = (2, 2, 2, 2)
-    map_width: int = 96
+    map_width: int = 128
+    head_width: int = 256
+    """Channels that are averaged over the image for everything that has no place."""
     sharpness: float = 4.0
     """Of the pooling from map to logit: 0 is the mean, infinity the maximum."""
     dropout: float = 0.3
@@ -37,64 +42,41 @@ class NetworkOutput:
     auxiliary: Tensor
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut that averages before it strides (no aliasing)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-        changes = stride > 1 or inputs != outputs
-        self.shortcut = (
-            nn.Sequential(
-                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
-                nn.Conv2d(inputs, outputs, 1, bias=False),
-                nn.BatchNorm2d(outputs),
-            )
-            if changes
-            else nn.Identity()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output, (N, outputs, rows / stride, columns / stride)."""
-        return functional.relu(self.body(x) + self.shortcut(x))
-
-
 class Backbone(nn.Module):
-    """Grey image to two feature maps, at 1/16 and 1/32 of its side."""
+    """Grey image to two feature maps, at 1/16 and 1/32 of its side: an EfficientNet-Lite0 (Tan and Le 2019)."""
 
-    def __init__(self, widths: Sequence[int], depths: Sequence[int]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, widths[0], 5, 2, 2, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(3, 2, 1),
-        )
-        stages: list[nn.Module] = []
-        before = widths[0]
-        for number, (width, depth) in enumerate(zip(widths, depths, strict=True)):
-            blocks = [ResidualBlock(before, width, 2 if number else 1)]
-            blocks += [ResidualBlock(width, width, 1) for _ in range(depth - 1)]
-            stages.append(nn.Sequential(*blocks))
-            before = width
-        self.stages = nn.ModuleList(stages)
+        self.encoder = LiteEncoder(1, taps=5)
+        self.widths = (self.encoder.widths[-2], self.encoder.widths[-1])
+        self._resting = 0
+
+    def rest(self, stages: int) -> None:
+        """Stop the stem and the first ``stages`` from learning, their batch statistics included; 0 wakes all."""
+        self._resting = stages
+        for part in (self.encoder.stem, *self.encoder.stages):
+            part.requires_grad_(True)
+        for part in self._asleep():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all but the parts that rest, which keep their statistics."""
+        super().train(mode)
+        for part in self._asleep():
+            part.eval()
+        return self
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardise each image by its own mean and deviation, then return (1/16, 1/32) features."""
+        """Bring each image to the same mean and deviation, then return (1/16, 1/32) features."""
         mean = image.mean(dim=(1, 2, 3), keepdim=True)
         centred = image - mean
         deviation = centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        x = self.stem(centred / (deviation + 1e-3))
-        features = [x]
-        for stage in self.stages:
-            features.append(stage(features[-1]))
+        features = self.encoder(centred / (deviation + 1e-3) * _DEVIATION + _MEAN)
         return features[-2], features[-1]
+
+    def _asleep(self) -> list[nn.Module]:
+        return [self.encoder.stem, *self.encoder.stages[: self._resting]] if self._resting else []
 
 
 class FindingNetwork(nn.Module):
@@ -103,8 +85,8 @@ class FindingNetwork(nn.Module):
     def __init__(self, plan: NetworkPlan) -> None:
         super().__init__()
         self.plan = plan
-        self.backbone = Backbone(plan.widths, plan.depths)
-        deep, middle = plan.widths[-1], plan.widths[-2]
+        self.backbone = Backbone()
+        middle, deep = self.backbone.widths
         self.from_middle = nn.Conv2d(middle, plan.map_width, 1, bias=False)
         self.from_deep = nn.Conv2d(deep, plan.map_width, 1, bias=False)
         self.merge = nn.Sequential(
@@ -115,11 +97,13 @@ class FindingNetwork(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.to_maps = nn.Conv2d(plan.map_width, plan.findings, 1)
+        wide = plan.head_width
+        self.widen = nn.Sequential(nn.Conv2d(deep, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU(inplace=True))
         self.dropout = nn.Dropout(plan.dropout)
-        self.whole = nn.Linear(deep, plan.findings)
-        self.gate = nn.Linear(deep, plan.gate_classes)
-        self.view = nn.Linear(deep, 1)
-        self.auxiliary = nn.Linear(deep, plan.auxiliary)
+        self.whole = nn.Linear(wide, plan.findings)
+        self.gate = nn.Linear(wide, plan.gate_classes)
+        self.view = nn.Linear(wide, 1)
+        self.auxiliary = nn.Linear(wide, plan.auxiliary)
         nn.init.constant_(self.to_maps.bias, -3.0)  # type: ignore[arg-type]
         nn.init.zeros_(self.whole.weight)
 
@@ -129,7 +113,7 @@ class FindingNetwork(nn.Module):
         raised = functional.interpolate(self.from_deep(deep), scale_factor=2.0, mode="nearest")
         maps = self.to_maps(self.merge(self.from_middle(middle) + raised))
         pooled = soft_maximum(maps, self.plan.sharpness)
-        seen = self.dropout(deep.mean(dim=(2, 3)))
+        seen = self.dropout(self.widen(deep).mean(dim=(2, 3)))
         return NetworkOutput(
             logits=pooled + self.whole(seen),
             maps=maps,
@@ -140,8 +124,6 @@ class FindingNetwork(nn.Module):
 
 
 Network = TypeVar("Network", bound=nn.Module)
-Member = nn.Module
-"""A network whose forward pass gives a NetworkOutput: a FindingNetwork, or a pair with a plain network."""
 
 
 def channels_last(network: Network) -> Network:

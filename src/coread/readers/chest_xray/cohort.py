@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from coread.readers.chest_xray.outputs import FINDINGS
 from coread.readers.chest_xray.preprocess import display_of_bytes, network_image
 from coread.train.radiographs import Radiograph, image_digest, read_cxr_nih, read_images
 from coread.train.samples import GATE_CHEST, GATE_CHILD, GATE_OTHER, GATE_UNKNOWN, Samples, box_masks, samples_of
+from coread.train.splits import check_no_leak, patient_folds
 
 LABELS_OF = {
     "pneumothorax": ("Pneumothorax",),
@@ -34,8 +36,28 @@ GATE_SETS = {"cxr_guangzhou": GATE_CHILD} | dict.fromkeys(
 )
 """Sets of images that the input gate must refuse, and as what."""
 ADULT_YEARS = 16
-CACHE_SIDE = 256
+CACHE_SIDE = 352
 MASK_GRID = 64
+
+
+SET = "cxr_nih"
+ARCHIVE = "images.zip"
+PICTURE_SIDE = 448
+COHORT = {
+    "name": "NIH ChestX-ray14, held-out patients",
+    "data": "NIH ChestX-ray14 subset",
+    "split": "held-out patients (20 %)",
+    "licence": "no restriction on use",
+    "citation": "Wang et al. 2017",
+    "reference_standard": "labels mined from the radiologists' reports, as published; boxes drawn by radiologists",
+    "wrap": {"modality": "DX", "body_part": "CHEST", "colour": "grey"},
+}
+SEED = 20261123
+HELD_OUT = 5
+"""One of this many parts of the patients is held out: never learnt from, never chosen on."""
+MEMBERS = 3
+INSIDE = "boxes"
+"""The source set in which every image has some finding: there the source tells nothing about normal or not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,23 +68,88 @@ class Cohort:
     digests: tuple[str, ...]
     truth: NDArray[np.bool_]
     """(N, outputs): the text labels as published; what the card's numbers are measured against."""
-    inputs: NDArray[np.float32]
-    """(N, side, side): exactly what the reader gives to the network."""
     samples: Samples
+    parts: NDArray[np.int64]
+    """(N,): -1 is held out, else the fold of the member that does not learn from the image."""
 
 
-def read_cohort(folder: Path, side: int) -> Cohort:
-    """Read cxr_nih: truth from the published labels, network inputs through the reader's own preprocessing."""
+def read_cohort(folder: Path) -> Cohort:
+    """Read cxr_nih: truth from the published labels, training samples, and the fixed parts."""
     rows = read_cxr_nih(folder)
-    truth = np.array([[bool(row.labels & set(LABELS_OF[key])) for key in FINDINGS] for row in rows])
+    truth = truth_of(rows)
     cached = np.empty((len(rows), CACHE_SIDE, CACHE_SIDE), dtype=np.uint8)
-    inputs = np.empty((len(rows), side, side), dtype=np.float32)
     digests = []
     for number, (_, image) in enumerate(read_images(folder, [row.image for row in rows])):
         digests.append(image_digest(image))
         cached[number] = shrunk(image)
+    return Cohort(rows, tuple(digests), truth, _samples(rows, truth, cached), parts_of(rows, truth, digests))
+
+
+def truth_of(rows: Sequence[Radiograph]) -> NDArray[np.bool_]:
+    """Return (N, outputs) from the published labels."""
+    return np.array([[bool(row.labels & set(LABELS_OF[key])) for key in FINDINGS] for row in rows])
+
+
+def parts_of(
+    rows: Sequence[Radiograph], truth: NDArray[np.bool_], digests: Sequence[str], members: int = MEMBERS
+) -> NDArray[np.int64]:
+    """Divide whole patients, with findings, sources and findings inside ``boxes`` spread evenly; checked for leaks.
+
+    Which part an image falls in depends on the index and the seed alone, never on a result.
+    """
+    patients = [row.patient_id for row in rows]
+    inside = np.array([row.source_set == INSIDE for row in rows])[:, None]
+    spread = np.column_stack([truth, inside, truth & inside])
+    aside = patient_folds(patients, spread, folds=HELD_OUT, seed=SEED, images=digests) == 0
+    parts = np.full(len(rows), -1, dtype=np.int64)
+    learnt = np.flatnonzero(~aside)
+    groups, pictures = [patients[i] for i in learnt], [digests[int(i)] for i in learnt]
+    parts[learnt] = patient_folds(groups, spread[learnt], folds=members, seed=SEED, images=pictures)
+    check_no_leak([np.flatnonzero(parts == part) for part in range(-1, members)], patients, digests)
+    return parts
+
+
+def network_inputs(folder: Path, rows: Sequence[Radiograph], side: int) -> NDArray[np.float32]:
+    """Return exactly what the reader gives to the network for these images, (N, side, side)."""
+    inputs = np.empty((len(rows), side, side), dtype=np.float32)
+    for number, (_, image) in enumerate(read_images(folder, [row.image for row in rows])):
         inputs[number] = network_image(display_of_bytes(image), None, side)[0]
-    return Cohort(rows, tuple(digests), truth, inputs, _samples(rows, truth, cached))
+    return inputs
+
+
+def cohort_rows(cohort: Cohort, refused: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the held-out images as rows of a cohort, with ``refused`` (group, file) that are no adult's chest.
+
+    The age stands in the header of the adult set only: what is refused of the others is refused by its look.
+    """
+    rows: list[dict[str, Any]] = []
+    for row, truth, part in zip(cohort.rows, cohort.truth, cohort.parts, strict=True):
+        if part != -1:
+            continue
+        child = row.age_years is not None and row.age_years < ADULT_YEARS
+        rows.append({
+            "case_id": Path(row.image).stem,
+            "patient_id": row.patient_id,
+            "files": f"{SET}/{ARCHIVE}!{row.image}",
+            **{f"truth:{key}": bool(truth[k]) for k, key in enumerate(FINDINGS)},
+            "boxes": _boxes(row) if row.boxes else None,
+            "view": row.view,
+            "age": row.age_years,
+            "sex": row.sex,
+            "group:source": row.source_set,
+            "expect": "refuse" if child else "read",
+        })  # fmt: skip
+    for number, (group, file) in enumerate(refused):
+        rows.append({"case_id": f"unfit{number:03d}", "patient_id": group, "files": file, "expect": "refuse"})
+    return rows
+
+
+def _boxes(row: Radiograph) -> list[list[Any]]:
+    edges = [(box.column_min, box.row_min, box.column_max, box.row_max) for box in row.boxes]
+    return [
+        [BOX_NAMES[box.finding], *(round(edge * PICTURE_SIDE, 1) for edge in four)]
+        for box, four in zip(row.boxes, edges, strict=True)
+    ]
 
 
 def shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -79,6 +166,8 @@ class GateImages:
     classes: NDArray[np.int64]
     groups: tuple[str, ...]
     """The patient, where the set tells, else the image: what must not stand in two folds."""
+    files: tuple[str, ...]
+    """Where each lies below the folder of the sets, as a cohort names it."""
 
     def origins(self) -> NDArray[np.str_]:
         """Return the set that each image comes from."""
@@ -90,6 +179,7 @@ def read_gate_images(data: Path, limit: int) -> GateImages:
     images: list[NDArray[np.uint8]] = []
     classes: list[int] = []
     groups: list[str] = []
+    files: list[str] = []
     for name, gate in GATE_SETS.items():
         if not (data / name).is_dir():
             continue
@@ -98,8 +188,9 @@ def read_gate_images(data: Path, limit: int) -> GateImages:
             images.append(shrunk(image))
             classes.append(gate)
             groups.append(f"{name}/{_group_of(name, file)}")
+            files.append(f"{name}/{ARCHIVE}!{file}")
     stacked = np.stack(images) if images else np.zeros((0, CACHE_SIDE, CACHE_SIDE), dtype=np.uint8)
-    return GateImages(stacked, np.array(classes, dtype=np.int64), tuple(groups))
+    return GateImages(stacked, np.array(classes, dtype=np.int64), tuple(groups), tuple(files))
 
 
 def _group_of(folder: str, file: str) -> str:

@@ -1,64 +1,67 @@
-"""Writes what the reader's folder holds from what was measured: card, package, measurements, the clinicians' page."""
+"""From the fitted members to a locked, measured reader: calibration, thresholds, package, validation, pages."""
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.models.golden import save_golden_case
-from coread.models.package import lock_package
-from coread.models.session import open_session
-from coread.readers.chest_xray.outputs import GRAPH, INPUT, SIDE
-from coread.readers.chest_xray.report import Measured
-from coread.readers.chest_xray.words import HEADING, card_of, readme_of
-from coread.train.card_text import card_toml
+from coread.readers.chest_xray.cohort import COHORT, GATE_SETS, SET, Cohort, cohort_rows
+from coread.readers.chest_xray.outputs import FINDINGS, INPUT, SIDE
+from coread.readers.chest_xray.report import CrossFitted
+from coread.readers.chest_xray.words import CARD, OUTPUT_PLANS, page_with
+from coread.readers.classifying.packaging import Answers, Release, release
 from coread.train.export import export_onnx, fold_and_round, worst_difference
-from coread.train.network import Member, MirrorEnsemble
+from coread.train.network import FindingNetwork, MirrorEnsemble
+from coread.train.own_weights import given_to_lite, require_trained
 
 OUTPUT_NAMES = ("logits", "maps", "gate", "view")
 GOLDEN_CASES = 3
+_TAPS = 5
 
 
-def write_package(out: Path, members: Sequence[Member], measured: Measured) -> Path:
-    """Export, write card, calibration and golden cases, lock; return the folder, which is a whole reader but code."""
-    reader = out / "reader"
-    if reader.exists():
-        shutil.rmtree(reader)
-    model = reader / "model"
+def write_graph(members: Sequence[FindingNetwork], path: Path) -> str:
+    """Write the mean of the members over image and mirror image, weights stored small; proved equal to torch.
+
+    Raises BadPlan when a layer still holds weights of another project, ExportDiffers when the graph computes otherwise.
+    """
+    for member in members:
+        require_trained(member.backbone.encoder.state_dict(), given_to_lite(_TAPS))
     network = MirrorEnsemble([fold_and_round(member) for member in members])
-    images = np.stack([golden_image(seed) for seed in range(GOLDEN_CASES)])[:, None]
-    export_onnx(network, {INPUT: images[:1]}, model / f"{GRAPH}.onnx", output_names=OUTPUT_NAMES)
-    worst_difference(network, model / f"{GRAPH}.onnx", {INPUT: images})
-    curves = {output.key: output.platt for output in measured.outputs} | {"view": measured.view, "gate": measured.gate}
-    calibration = {"schema": 1, "method": "platt", "outputs": {k: {"a": v.a, "b": v.b} for k, v in curves.items()}}
-    (model / "calibration.json").write_text(json.dumps(calibration, indent=2) + "\n", encoding="utf-8")
-    card = reader / "card.toml"
-    card.write_text(card_toml(card_of(measured), HEADING), encoding="utf-8")
-    lock_package(model, card)
-    session = open_session(model, card, engine="onnxruntime")
-    for number, image in enumerate(images):
-        inputs = {INPUT: image[None]}
-        save_golden_case(model, f"generated{number}", inputs, session.run(GRAPH, inputs))
-    lock_package(model, card)
-    (reader / "measurements.json").write_text(json.dumps(measured.as_json(), indent=2) + "\n", encoding="utf-8")
-    (reader / "README.md").write_text(readme_of(measured), encoding="utf-8")
-    return reader
+    images = golden_images()
+    export_onnx(network, {INPUT: images[:1]}, path, output_names=OUTPUT_NAMES)
+    worst = worst_difference(network, path, {INPUT: images})
+    return f"{path.stat().st_size} bytes, off torch by at most {worst:.1e}"
 
 
-def install(finished: Path, folder: Path) -> None:
-    """Copy a finished reader's data files beside the reader's code, replacing what was there."""
-    if (folder / "model").exists():
-        shutil.rmtree(folder / "model")
-    shutil.copytree(finished / "model", folder / "model")
-    for name in ("card.toml", "measurements.json", "README.md"):
-        shutil.copyfile(finished / name, folder / name)
+def release_reader(
+    data: Path, out: Path, members: Sequence[FindingNetwork], cohort: Cohort, found: CrossFitted,
+    refused: Sequence[tuple[str, str]],
+) -> Path:  # fmt: skip
+    """Export, lock, measure on the held-out patients, write card, validation, training and page; return the folder.
+
+    ``refused`` (group, file) are held-out images that are no adult's chest.
+    """
+    logits = found.said.logits.astype(np.float64)
+    learnt_from = [folder for name in (SET, *GATE_SETS) if (folder := data / name).is_dir()]
+    work = Release(
+        code=Path(__file__).parent, card=CARD, outputs=OUTPUT_PLANS,
+        answers={key: Answers(logits[:, k], found.truth[:, k], found.patients) for k, key in enumerate(FINDINGS)},
+        write_graph=lambda path: write_graph(members, path), golden=golden_images(),
+        cohort=COHORT | {"root": str(data.resolve())}, rows=cohort_rows(cohort, refused), page=page_with(found.facts),
+        learnt_from=learnt_from,
+        facts={"members": len(members), **found.facts}, more_curves={"view": found.view, "gate": found.gate},
+    )  # fmt: skip
+    return release(work, out)
+
+
+def golden_images() -> NDArray[np.float32]:
+    """Draw chests for the golden cases; no patient; (cases, 1, side, side)."""
+    return np.stack([golden_image(seed) for seed in range(GOLDEN_CASES)])[:, np.newaxis]
 
 
 def golden_image(seed: int) -> NDArray[np.float32]:
-    """Draw two dark lungs beside a bright middle, no patient; (side, side) in [0, 1]."""
+    """Draw two dark lungs beside a bright middle, (side, side) in [0, 1]."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     image = 0.75 - 0.15 * rows

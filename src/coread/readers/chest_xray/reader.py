@@ -14,10 +14,10 @@ from coread.domain.images import PlanarImage
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
-from coread.readers.chest_xray.checks import reason_against
 from coread.readers.chest_xray.outputs import FINDINGS, GATE, GRAPH, INPUT, MIDLINE, ONE_SIDED, SIDE
 from coread.readers.chest_xray.places import Place, frame_heat, place_of
 from coread.readers.chest_xray.preprocess import Window, network_image
+from coread.readers.planar import Skipped, one_against_rest, reason_against, reference_to, refusal_of
 
 GATE_REASONS = {
     "other": (ReasonCode.NOT_CHEST, ""),
@@ -27,8 +27,6 @@ GATE_REASONS = {
 }
 _SURE = 0.5
 """Probability of ``gate`` (calibrated, so that the wanted share of good images passes) below which is refused."""
-
-Skipped = tuple[ImageReference, Reason]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,16 +63,16 @@ class ChestReader:
         for image in inputs.images:
             reason = reason_against(self.card.input, image)
             if reason is not None:
-                skipped.append((_reference(image), reason))
+                skipped.append((reference_to(image), reason))
                 continue
             pixels, window = network_image(image.pixels, image.valid, SIDE)
             shape = (image.pixels.shape[0], image.pixels.shape[1])
-            seen.append(Seen(len(rows), _reference(image), shape, window, _shown_frontally(image)))
+            seen.append(Seen(len(rows), reference_to(image), shape, window, _shown_frontally(image)))
             rows.append(pixels)
         if len(seen) > self.card.input.max_images:
-            return _refusal(f"{len(seen)} images, at most {self.card.input.max_images} are read", tuple(skipped))
+            return refusal_of(skipped, f"{len(seen)} images, at most {self.card.input.max_images} are read")
         if not seen:
-            return _refusal("the study has no planar image", tuple(skipped))
+            return refusal_of(skipped, "the study has no planar image")
         return Prepared({INPUT: np.stack(rows)[:, None]}, Context(tuple(seen), tuple(skipped)))
 
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
@@ -93,7 +91,7 @@ class ChestReader:
             else:
                 skipped.append((seen.reference, reason))
         if not read:
-            return _refusal("no image passed the input gate", tuple(skipped))
+            return refusal_of(skipped, "no image passed the input gate")
         findings = tuple(self._finding(session, spec, read, outputs) for spec in self.card.outputs)
         notes = tuple(_view_note(session, seen, outputs, len(read)) for seen in read)
         return ReadResult(findings, skipped=tuple(skipped), notes=notes)
@@ -136,29 +134,14 @@ def reader(card: ReaderCard) -> ChestReader:
     return ChestReader(card)
 
 
-def _reference(image: PlanarImage) -> ImageReference:
-    header = image.header
-    return ImageReference(header.sop_class_uid, header.sop_instance_uid, header.series_instance_uid, image.frame)
-
-
-def _refusal(detail: str, skipped: tuple[Skipped, ...]) -> Refusal:
-    """Give the one reason that all images share, else that none fits."""
-    reasons = {reason for _, reason in skipped}
-    if len(reasons) == 1:
-        return Refusal(reasons.pop(), skipped)
-    if len({reason.code for reason in reasons}) == 1:
-        return Refusal(Reason(next(iter(reasons)).code), skipped)
-    return Refusal(Reason(ReasonCode.NO_ELIGIBLE, detail), skipped)
-
-
 def _gate_reason(session: ModelSession, logits: NDArray[np.float32]) -> Reason | None:
     """Compare the chest class with all others together; name the likeliest other class when it loses."""
-    wrong = np.delete(logits, GATE.index("frontal_chest")).astype(np.float64)
-    margin = float(logits[GATE.index("frontal_chest")] - (wrong.max() + np.log(np.exp(wrong - wrong.max()).sum())))
-    if session.calibrate("gate", margin) >= _SURE:
+    chest = GATE.index("frontal_chest")
+    if session.calibrate("gate", float(one_against_rest(logits[np.newaxis])[0, chest])) >= _SURE:
         return None
     named = [name for name in GATE if name != "frontal_chest"]
-    code, detail = GATE_REASONS[named[int(np.argmax(wrong))]]
+    likeliest = named[int(np.argmax(np.delete(logits, chest)))]
+    code, detail = GATE_REASONS[likeliest]
     return Reason(code, detail)
 
 

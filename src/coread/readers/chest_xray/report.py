@@ -1,185 +1,155 @@
-"""Measures the chest reader out of fold: findings, places, view and input gate, all as numbers with intervals."""
+"""What the members say of patients that they did not learn from: logits to calibrate on, and facts for the record."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.cards import Estimate
-from coread.readers.chest_xray.cohort import BOX_NAMES, Cohort, GateImages
+from coread.readers.chest_xray.cohort import BOX_NAMES, INSIDE, SET, Cohort, network_inputs
 from coread.readers.chest_xray.outputs import FINDINGS, GATE, SIDE
 from coread.readers.chest_xray.places import Place, place_of
-from coread.readers.chest_xray.preprocess import Window, display_of_bytes, network_image
-from coread.statistics.calibration import Platt, fit_platt
+from coread.readers.chest_xray.preprocess import Window
+from coread.readers.planar import one_against_rest
+from coread.statistics.calibration import Platt
+from coread.statistics.errors import NotEstimable
 from coread.statistics.intervals import clopper_pearson
 from coread.statistics.roc import auc_estimate
-from coread.train.export import fold_and_round
-from coread.train.fitting import Predictions, predict, single
-from coread.train.measure import OutOfFold, OutputMeasurement, measure_output
-from coread.train.network import Member
+from coread.train.crossfit import platt_of
+from coread.train.fitting import Predictions, predict
+from coread.train.radiographs import LabelledBox
+from coread.train.samples import GATE_CHEST
 
-MEASURED_ON = "out-of-fold, NIH ChestX-ray14 subset"
-INSIDE = "boxes"
-"""The source set in which every image has some finding: there the source tells nothing about normal or not."""
 PASS_SHARE = 0.985
-"""Share of good images (adult, upright, frontal) that the gate is set to let through."""
+"""Share of good images (adult, upright, frontal) that the gate lets through at the least."""
+LIKELIER = 0.0
+"""Log odds above which an image is never refused: an adult's frontal chest is likelier than everything else."""
+_SPOILT_EVERY = 3
+"""One of this many learnt images is spoilt to see whether the gate refuses it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceMeasurement:
-    """How well the boxes of one output fit the radiologists' boxes, over images that have one."""
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossFitted:
+    """Answers to the images that are not held out, each by the one member that did not learn from its patient."""
 
-    key: str
-    hit: Estimate
-    """Share of images whose brightest spot lies in a radiologist's box of that finding."""
-    median_overlap: float
-    """Median intersection over union with the best radiologist's box."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Everything that card, README and calibration are written from."""
-
-    images: int
-    patients: int
-    folds: int
-    outputs: tuple[OutputMeasurement, ...]
-    places: tuple[PlaceMeasurement, ...]
-    view_auc: Estimate
-    view_auc_inside: Estimate
+    patients: tuple[str, ...]
+    truth: NDArray[np.bool_]
+    said: Predictions
     view: Platt
     gate: Platt
-    gate_passed: Estimate
-    gate_refused: tuple[tuple[str, Estimate], ...]
-    command: str = "python -m coread.readers.chest_xray.recipe --data FOLDER --out FOLDER"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the record as plain data."""
-        return asdict(self)
+    """Shifts the log odds of a frontal chest so that what passes is at 0 or above."""
+    facts: Mapping[str, Any]
+    """For training.json: inside the one source set, places, view and gate."""
 
 
-def measure_all(
-    cohort: Cohort,
-    gate: GateImages,
-    members: Sequence[Member],
-    folds: NDArray[np.int64],
-    gate_folds: NDArray[np.int64],
-) -> Measured:
-    """Predict every image by the network that did not see its patient, and measure."""
-    networks = [single(fold_and_round(member)) for member in members]
-    said = _out_of_fold(networks, cohort.inputs, folds)
-    inside = np.array([row.source_set == INSIDE for row in cohort.rows])
-    patients = [row.patient_id for row in cohort.rows]
-    cases = OutOfFold(patients, folds, inside)
-    view = cohort.samples.view.numpy()
-    known, anteroposterior = np.flatnonzero(np.isfinite(view)), view == 1
-    known_inside = known[inside[known]]
-    margins = gate_margin(said.gate)
-    good = cohort.samples.gate.numpy() == GATE.index("frontal_chest")
-    limit = float(np.quantile(margins[good], 1 - PASS_SHARE))
-    return Measured(
-        images=len(patients),
-        patients=len(set(patients)),
-        folds=len(members),
-        outputs=tuple(
-            measure_output(key, cohort.truth[:, k], said.logits[:, k], cases, measured_on=MEASURED_ON)
-            for k, key in enumerate(FINDINGS)
-        ),
-        places=tuple(_places(cohort, said.maps, key) for key in FINDINGS),
-        view_auc=auc_estimate(anteroposterior[known], said.view[known, 0], [patients[i] for i in known]),
-        view_auc_inside=auc_estimate(
-            anteroposterior[known_inside], said.view[known_inside, 0], [patients[i] for i in known_inside]
-        ),
-        view=fit_platt(said.view[known, 0], anteroposterior[known]),
-        gate=Platt(1.0, -limit),
-        gate_passed=_passed(margins[good], folds[good], margins[good], folds[good]),
-        gate_refused=_refused(networks, cohort, gate, folds, gate_folds, margins[good], folds[good]),
-    )
+def cross_fitted(data: Path, members: Sequence[Path], cohort: Cohort, pass_share: float = PASS_SHARE) -> CrossFitted:
+    """Let each member answer for its part of ``cohort``, whose set lies below ``data``.
+
+    ``members`` are graphs of one member each, rounded as what is shipped is.
+    """
+    rows = np.flatnonzero(cohort.parts >= 0)
+    parts = cohort.parts[rows]
+    inputs = network_inputs(data / SET, [cohort.rows[i] for i in rows], SIDE)
+    said = _said(members, inputs, parts)
+    margins = chest_margin(said.gate)
+    good = cohort.samples.gate.numpy()[rows] == GATE_CHEST
+    limit = min(float(np.quantile(margins[good], 1 - pass_share)), LIKELIER)
+    view = cohort.samples.view.numpy()[rows]
+    known = np.isfinite(view)
+    patients = tuple(cohort.rows[i].patient_id for i in rows)
+    inside = np.array([cohort.rows[i].source_set == INSIDE for i in rows])
+    truth = cohort.truth[rows]
+    facts = {
+        "inside": {
+            key: _auc(truth[inside, k], said.logits[inside, k], patients, inside) for k, key in enumerate(FINDINGS)
+        },
+        "view_auc": _auc(view[known] == 1, said.view[known, 0], patients, known),
+        "places": {key: _places(cohort, rows, said.maps, key) for key in FINDINGS},
+        "gate": {
+            "passed": _plain(clopper_pearson(int((margins[good] >= limit).sum()), int(good.sum()))),
+            "refused": _refused(members, inputs, parts, limit),
+        },
+    }
+    curve = platt_of(said.view[known, 0], view[known] == 1)
+    return CrossFitted(patients, truth, said, curve, Platt(1.0, -limit), facts)
 
 
-def gate_margin(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+def chest_margin(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the log odds of "frontal chest" against all other classes together, (N,)."""
-    wide = logits.astype(np.float64)
-    others = wide[:, 1:]
-    top = others.max(axis=1)
-    return np.asarray(wide[:, 0] - (top + np.log(np.exp(others - top[:, None]).sum(axis=1))), dtype=np.float64)
+    odds: NDArray[np.float64] = one_against_rest(logits)[:, GATE.index("frontal_chest")]
+    return odds
 
 
-def _out_of_fold(networks: Sequence[Any], images: NDArray[np.float32], folds: NDArray[np.int64]) -> Predictions:
-    said: dict[str, NDArray[np.float32]] = {}
-    for fold, network in enumerate(networks):
-        here = np.flatnonzero(folds == fold)
+def _said(members: Sequence[Path], images: NDArray[np.float32], parts: NDArray[np.int64]) -> Predictions:
+    found: dict[str, NDArray[np.float32]] = {}
+    for number, path in enumerate(members):
+        here = np.flatnonzero(parts == number)
         if not len(here):
             continue
-        part = predict(network, images[here])
+        said = predict(path, images[here])
         for name in Predictions.__slots__:
-            values = getattr(part, name)
-            said.setdefault(name, np.zeros((len(folds), *values.shape[1:]), dtype=np.float32))[here] = values
-    return Predictions(**said)
-
-
-def _passed(
-    margins: NDArray[np.float64],
-    folds: NDArray[np.int64],
-    good: NDArray[np.float64],
-    good_folds: NDArray[np.int64],
-) -> Estimate:
-    """Count who passes when the limit is chosen on the good images of the other folds."""
-    passed = 0
-    for fold in np.unique(folds):
-        limit = float(np.quantile(good[good_folds != fold], 1 - PASS_SHARE))
-        passed += int((margins[folds == fold] >= limit).sum())
-    return clopper_pearson(passed, len(margins))
+            values = getattr(said, name)
+            found.setdefault(name, np.zeros((len(parts), *values.shape[1:]), dtype=np.float32))[here] = values
+    return Predictions(**found)
 
 
 def _refused(
-    networks: Sequence[Any],
-    cohort: Cohort,
-    gate: GateImages,
-    folds: NDArray[np.int64],
-    gate_folds: NDArray[np.int64],
-    good: NDArray[np.float64],
-    good_folds: NDArray[np.int64],
-) -> tuple[tuple[str, Estimate], ...]:
-    turned = np.stack([np.rot90(image, 1 + number % 3) for number, image in enumerate(cohort.inputs)])
-    spoilt = {"negative of an adult chest": 1 - cohort.inputs, "adult chest turned by 90, 180 or 270 degrees": turned}
-    found = []
-    for name, images in spoilt.items():
-        margins = gate_margin(_out_of_fold(networks, images, folds).gate)
-        found.append((name, _complement(_passed(margins, folds, good, good_folds))))
-    origins = gate.origins()
-    for origin in sorted(set(origins)):
-        here = np.flatnonzero(origins == origin)
-        images = np.stack([network_image(display_of_bytes(gate.images[i]), None, SIDE)[0] for i in here])
-        margins = gate_margin(_out_of_fold(networks, images, gate_folds[here]).gate)
-        found.append((str(origin), _complement(_passed(margins, gate_folds[here], good, good_folds))))
-    return tuple(found)
+    members: Sequence[Path], inputs: NDArray[np.float32], parts: NDArray[np.int64], limit: float
+) -> dict[str, Any]:
+    """Spoil some of the images and count how many are refused; the limit is the one that is shipped."""
+    some = np.arange(0, len(inputs), _SPOILT_EVERY)
+    turned = np.stack([np.rot90(image, 1 + number % 3) for number, image in enumerate(inputs[some])])
+    spoilt = {"negatives": 1 - inputs[some], "turned by 90, 180 or 270 degrees": turned}
+    return {
+        name: _share_below(chest_margin(_said(members, images, parts[some]).gate), limit)
+        for name, images in spoilt.items()
+    }
 
 
-def _complement(passed: Estimate) -> Estimate:
-    return Estimate(1 - passed.value, 1 - passed.high, 1 - passed.low, passed.n)
+def _share_below(margins: NDArray[np.float64], limit: float) -> dict[str, Any]:
+    return _plain(clopper_pearson(int((margins < limit).sum()), len(margins)))
 
 
-def _places(cohort: Cohort, maps: NDArray[np.float32], key: str) -> PlaceMeasurement:
-    channel, whole = FINDINGS.index(key), Window(0, 1, 0, 1)
+def _plain(found: Estimate) -> dict[str, Any]:
+    return {
+        "value": round(found.value, 4), "low": round(found.low, 4), "high": round(found.high, 4), "n": found.n,
+    }  # fmt: skip
+
+
+def _auc(
+    truth: NDArray[np.bool_], said: NDArray[np.float32], patients: Sequence[str], chosen: NDArray[np.bool_]
+) -> dict[str, Any]:
+    names = [name for name, taken in zip(patients, chosen, strict=True) if taken]
+    try:
+        found = _plain(auc_estimate(truth, said, names))
+    except NotEstimable as problem:
+        return {"not_estimable": str(problem)}
+    return found | {"positives": int(truth.sum())}
+
+
+def _places(cohort: Cohort, rows: NDArray[np.int64], maps: NDArray[np.float32], key: str) -> dict[str, Any]:
+    """Over images with a radiologist's box: how often the brightest spot lies in one, and how well the boxes agree."""
     overlaps, hits = [], 0
-    for number, row in enumerate(cohort.rows):
-        boxes = [box for box in row.boxes if BOX_NAMES[box.finding] == key]
+    for row, answer in zip(rows, maps[:, FINDINGS.index(key)], strict=True):
+        boxes = [box for box in cohort.rows[row].boxes if BOX_NAMES[box.finding] == key]
         if not boxes:
             continue
-        place = place_of(maps[number, channel], whole)
+        place = place_of(answer, Window(0, 1, 0, 1))
         overlaps.append(max(_overlap(place, box) for box in boxes))
-        row_share, column_share = place.peak
-        hits += any(
-            box.row_min <= row_share <= box.row_max and box.column_min <= column_share <= box.column_max
-            for box in boxes
-        )
-    return PlaceMeasurement(key, clopper_pearson(hits, len(overlaps)), float(np.median(overlaps)))
+        down, across = place.peak
+        hits += any(box.row_min <= down <= box.row_max and box.column_min <= across <= box.column_max for box in boxes)
+    if not overlaps:
+        return {"not_estimable": "no image has a box"}
+    return {
+        "spot_in_box": _plain(clopper_pearson(hits, len(overlaps))),
+        "median_overlap": round(float(np.median(overlaps)), 4),
+    }
 
 
-def _overlap(place: Place, box: Any) -> float:
+def _overlap(place: Place, box: LabelledBox) -> float:
     width = min(place.column_max, box.column_max) - max(place.column_min, box.column_min)
     height = min(place.row_max, box.row_max) - max(place.row_min, box.row_min)
     shared = max(0.0, width) * max(0.0, height)

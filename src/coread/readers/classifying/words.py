@@ -1,6 +1,6 @@
 """The clinicians' page of a classifier, written from its card and its validation report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ class Page:
     """What the reader's answer means, and what it refuses."""
     pixels: str
     """What the network sees of an image."""
+    more: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
+    """More lines of what was measured, from the validation report."""
 
 
 def page_of(card: ReaderCard, report: Mapping[str, Any], page: Page) -> str:
@@ -47,6 +49,7 @@ def page_of(card: ReaderCard, report: Mapping[str, Any], page: Page) -> str:
         f"Of {cases['to_be_read']} images that it should read it read {_share(cases['read_share'])}."
         f"{_turned_away(cases)}{_reasons(report['refusals'])}",
         *_calibration(card.outputs, report),
+        *(page.more(report) if page.more else ()),
         "",
         "## When not to trust it",
         "",
