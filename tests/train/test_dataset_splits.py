@@ -15,7 +15,7 @@ from coread.app.cli.main import app
 from coread.app.cohorts import CohortPlan, cohort_of
 from coread.models.lineage import read_record
 from coread.train.dataset_build import BuildPlan, build_dataset
-from coread.train.dataset_split import duplicates_of, one_class_labels, split_dataset
+from coread.train.dataset_split import dates_of_unknown_kind, duplicates_of, one_class_labels, split_dataset
 from coread.train.datasets import ImageIndex, ImageRow, read_index, write_index
 from coread.train.errors import BadPlan, DataMissing, Leak
 from coread.train.leaks import find_duplicates, find_leaks, fingerprint, require_no_leak
@@ -241,6 +241,20 @@ def test_moved_dates_are_no_order_in_time(tmp_path: Path) -> None:
     write_index(replace(index, folder=tmp_path / "mimic", adapter="mimic_cxr"), step="dataset build")
     with pytest.raises(BadPlan, match="were moved"):
         split_dataset(tmp_path / "mimic", tmp_path / "again", SplitPlan(SplitBy.TIME, folds(2)), images=False)
+
+
+def test_dates_that_were_moved_before_the_build_are_no_order_either(tmp_path: Path) -> None:
+    rows = tuple(row(n, date=f"200{n}-01-01", dates_moved="yes" if n == 2 else "no") for n in range(6))
+    write_index(ImageIndex("archive", tmp_path, rows, tmp_path / "set"), step="dataset build")
+    by_time = SplitPlan(SplitBy.TIME, folds(2))
+    with pytest.raises(BadPlan, match=r"were moved \(1 of 6 images say so themselves\)"):
+        split_dataset(tmp_path / "set", tmp_path / "again", by_time, images=False)
+    true = tuple(replace(item, dates_moved="no") for item in rows)
+    unknown = tuple(replace(item, dates_moved="") for item in rows)
+    for name, kept, count in (("true", true, 0), ("unknown", unknown, 6)):
+        write_index(ImageIndex(name, tmp_path, kept, tmp_path / name), step="dataset build")
+        found = split_dataset(tmp_path / name, tmp_path / f"{name}_split", by_time, images=False).index
+        assert dates_of_unknown_kind(found) == count
 
 
 def test_a_part_with_one_class_is_named(tmp_path: Path) -> None:
