@@ -1,7 +1,7 @@
 """Is a series geometrically complete? One of the signals that a study has settled; explained, never guessed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from coread.domain.study import InstanceHeader
 from coread.imaging.errors import ImagingRefused
@@ -25,22 +25,47 @@ def series_is_complete(headers: Sequence[InstanceHeader]) -> Completeness:
     """
     if not headers:
         return Completeness(False, "no images")
-    slices = [header for header in headers if _is_slice(header)]
+    slices = [header for header in headers if _is_slice(header) and "LOCALIZER" not in header.image_type]
     if not slices:
         return Completeness(True, f"{len(headers)} objects, each complete by itself")
-    if len(slices) < len(headers):
-        return Completeness(False, f"{len(headers) - len(slices)} of {len(headers)} images have no position")
+    nowhere = sum(not _is_slice(header) for header in headers)
+    if nowhere:
+        return Completeness(False, f"{nowhere} of {len(headers)} images have no position")
     missing = _missing_numbers(slices)
     if missing:
         return Completeness(False, f"instance numbers missing: {missing}")
     if len(slices) == 1:
         return Completeness(False, "one slice of a stack")
+    places = _one_of_each_place(slices)
+    times = len(slices) // len(places)
+    if len(slices) % len(places):
+        return Completeness(False, f"{len(slices)} images at {len(places)} positions")
     try:
-        stack = stack_of(slices)
+        stack = stack_of(places)
     except ImagingRefused as problem:
         return Completeness(False, problem.reason.text())
     gap = float((stack.step**2).sum() ** 0.5)
-    return Completeness(True, f"{len(slices)} slices, uniform gap {gap:.2f} mm")
+    each = f", {times} images at each" if times > 1 else ""
+    return Completeness(True, f"{len(places)} slices, uniform gap {gap:.2f} mm{each}")
+
+
+def _one_of_each_place(headers: Sequence[InstanceHeader]) -> list[InstanceHeader]:
+    """Return one header for each plane where every plane comes as often (phases, b-values); else all of them.
+
+    Frames of reference are not compared where each image has one of its own: that is a mishap of de-identification.
+    """
+    by_place: dict[tuple[tuple[float, ...], tuple[float, ...]], list[InstanceHeader]] = {}
+    for header in headers:
+        place = tuple(round(part, 2) for part in header.image_position_patient)
+        by_place.setdefault((place, header.image_orientation_patient), []).append(header)
+    counts = {len(found) for found in by_place.values()}
+    if counts != {1} and len(counts) == 1 and len(by_place) > 1:
+        chosen = [found[0] for found in by_place.values()]
+    else:
+        chosen = list(headers)
+    if len(headers) > 2 and len({header.frame_of_reference_uid for header in headers}) == len(headers):
+        return [replace(header, frame_of_reference_uid=chosen[0].frame_of_reference_uid) for header in chosen]
+    return chosen
 
 
 def _is_slice(header: InstanceHeader) -> bool:

@@ -4,6 +4,7 @@ Deterministic: regular sampling with a fixed seed, one thread. A result says how
 whether that is good enough is for the caller to judge.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,12 +15,15 @@ from numpy.typing import NDArray
 from coread.domain.geometry import Geometry
 from coread.domain.images import Volume
 from coread.imaging.errors import TooFewImages
-from coread.imaging.itk import simple_itk
+from coread.imaging.itk import one_thread, simple_itk
 from coread.imaging.resampling import is_sheared, straightened
 
-_SAMPLED, _SEED = 0.2, 1
+_SAMPLES, _SEED = 60_000, 1
+"""Voxels that the likeness is measured on at each level: all of them where there are fewer."""
 _BINS = 50
 _SHRINK, _SIGMAS_MM = (4, 2, 1), (4.0, 2.0, 0.0)
+_LEAST_SIDE = 16
+"""No level is shrunk to fewer voxels along an axis than about this."""
 _LEAST_VOXELS = 8
 
 
@@ -51,6 +55,13 @@ def registered(
     ``start`` (4, 4) as ``Registration.matrix``; default: both centres coincide. ``inside`` is a mask on the grid of
     ``fixed`` of what counts. Raises TooFewImages for volumes below 8 voxels along an axis.
     """
+    with one_thread():
+        return _registered(fixed, moving, motion, start, inside)
+
+
+def _registered(
+    fixed: Volume, moving: Volume, motion: Motion, start: NDArray[np.float64] | None, inside: NDArray[np.bool_] | None
+) -> Registration:
     sitk = simple_itk()
 
     still, moved = itk_image(straightened(fixed)), itk_image(straightened(moving))
@@ -63,7 +74,7 @@ def registered(
         first.SetMatrix(np.asarray(start)[:3, :3].ravel().tolist())
         centre = np.asarray(middle)
         first.SetTranslation((np.asarray(start)[:3, :3] @ centre + np.asarray(start)[:3, 3] - centre).tolist())
-    method = _method(first)
+    method = _method(first, still.GetSize())
     if inside is not None and not is_sheared(fixed.geometry):
         method.SetMetricFixedMask(_with_geometry(inside.astype(np.uint8), fixed.geometry))
     before = -method.MetricEvaluate(still, moved)
@@ -73,20 +84,22 @@ def registered(
     )
 
 
-def _method(transform: Any) -> Any:
+def _method(transform: Any, size: tuple[int, ...]) -> Any:
     sitk = simple_itk()
 
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(_SAMPLED, _SEED)
+    most = max(1, min(size) // _LEAST_SIDE)
+    shrink = [min(factor, most) for factor in _SHRINK]
+    shares = [min(1.0, _SAMPLES * factor**3 / math.prod(size)) for factor in shrink]
+    method.SetMetricSamplingPercentagePerLevel(shares, _SEED)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=1.0, minStep=1e-4, numberOfIterations=200, gradientMagnitudeTolerance=1e-8
     )
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel(list(_SHRINK))
+    method.SetShrinkFactorsPerLevel(shrink)
     method.SetSmoothingSigmasPerLevel(list(_SIGMAS_MM))
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetInitialTransform(transform, inPlace=True)
@@ -106,11 +119,11 @@ def deformation(
     still, moved = itk_image(fixed), itk_image(moving)
     moved = sitk.Resample(moved, still, sitk.Transform(), sitk.sitkLinear, float(moving.voxels.min()))
     demons = sitk.DiffeomorphicDemonsRegistrationFilter()
-    demons.SetNumberOfThreads(1)
     demons.SetNumberOfIterations(iterations)
     demons.SetSmoothDisplacementField(True)
     demons.SetStandardDeviations([max(0.5, smoothing_mm / step) for step in still.GetSpacing()])
-    return np.asarray(sitk.GetArrayFromImage(demons.Execute(still, moved)), dtype=np.float64)
+    with one_thread():
+        return np.asarray(sitk.GetArrayFromImage(demons.Execute(still, moved)), dtype=np.float64)
 
 
 def matrix_of(transform: Any) -> NDArray[np.float64]:

@@ -1,0 +1,115 @@
+"""Which volumes of a series a reader is given, and what is said of the others."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+
+from coread.domain.cards import ReaderCard
+from coread.domain.images import Volume
+from coread.domain.reasons import ReasonCode
+from coread.domain.results import Refusal
+from coread.engine.limits import estimated_bytes
+from coread.engine.loading import Loaded, load_inputs
+from coread.phantoms.ct import with_orientation
+from coread.readers.card_file import read_card
+from tests.engine.inputs import study_of
+from tests.imaging.made_series import SMALL, mr_slices, saved, slices
+from tests.models.tiny_reader import CARD
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> ReaderCard:
+    (tmp_path / "card.toml").write_text(CARD)
+    made = read_card(tmp_path / "card.toml")
+    return replace(made, input=replace(made.input, presentation="volume"))
+
+
+def loaded(card: ReaderCard, folder: Path, datasets: list[Dataset], **contract: str) -> Loaded | Refusal:
+    located = saved(folder / "series", datasets)
+    study, sources = study_of([path for path, _ in located])
+    return load_inputs(replace(card, input=replace(card.input, **contract)), study, sources)  # type: ignore[arg-type]
+
+
+def volumes_of(ending: Loaded | Refusal) -> tuple[Volume, ...]:
+    assert isinstance(ending, Loaded), ending
+    return ending.inputs.volumes
+
+
+def refusal_of(ending: Loaded | Refusal) -> ReasonCode:
+    assert isinstance(ending, Refusal)
+    return ending.reason.code
+
+
+def two_phases() -> list[Dataset]:
+    made = []
+    for phase in (1, 2):
+
+        def edit(dataset: Dataset, _: int, phase: int = phase) -> None:
+            dataset.TemporalPositionIdentifier = str(phase)
+
+        made += mr_slices(edit, copy=str(phase))
+    return made
+
+
+def test_the_stack_is_read_and_the_localizer_is_named(card: ReaderCard, tmp_path: Path) -> None:
+    def scout(dataset: Dataset, _: int) -> None:
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+
+    ending = loaded(card, tmp_path, slices() + slices(edit=scout, copy="scout")[:1])
+    (volume,) = volumes_of(ending)
+    assert volume.voxels.shape == (7, 12, 10)
+    assert isinstance(ending, Loaded)
+    ((reference, reason),) = ending.skipped
+    assert reason.code is ReasonCode.LOCALIZER
+    assert reference.sop_instance_uid not in {header.sop_instance_uid for header in volume.headers}
+
+
+def test_a_small_other_plane_is_skipped_and_named_image_by_image(card: ReaderCard, tmp_path: Path) -> None:
+    ending = loaded(card, tmp_path, slices() + _same_frame(slices(replace(with_orientation(SMALL, 40), slices=3))))
+    (volume,) = volumes_of(ending)
+    assert len(volume.voxels) == 7
+    assert isinstance(ending, Loaded)
+    assert [reason.code for _, reason in ending.skipped] == [ReasonCode.SEVERAL_VOLUMES] * 3
+
+
+def test_phases_are_refused_by_a_reader_of_one_volume_and_given_to_a_reader_of_all(
+    card: ReaderCard, tmp_path: Path
+) -> None:
+    ending = loaded(card, tmp_path / "one", two_phases())
+    assert refusal_of(ending) is ReasonCode.SEVERAL_VOLUMES
+    assert isinstance(ending, Refusal)
+    assert "2 that differ in temporal position" in ending.reason.text()
+    assert len(ending.skipped) == 14
+    both = volumes_of(loaded(card, tmp_path / "all", two_phases(), volumes="all"))
+    assert [dict(volume.key)["temporal_position"] for volume in both] == ["1", "2"]
+
+
+def test_a_broken_stack_never_hides_behind_a_smaller_whole_one(card: ReaderCard, tmp_path: Path) -> None:
+    broken = slices(replace(SMALL, missing=(3,)))
+    other = _same_frame(slices(replace(with_orientation(SMALL, 40), slices=5)))
+    assert refusal_of(loaded(card, tmp_path / "one", broken + other)) is ReasonCode.MISSING_SLICE
+    assert refusal_of(loaded(card, tmp_path / "all", broken + other, volumes="all")) is ReasonCode.MISSING_SLICE
+
+
+def test_gaps_are_resampled_only_for_a_card_that_says_so(card: ReaderCard, tmp_path: Path) -> None:
+    made = slices(replace(SMALL, missing=(3,)))
+    assert refusal_of(loaded(card, tmp_path / "refuse", made)) is ReasonCode.MISSING_SLICE
+    (volume,) = volumes_of(loaded(card, tmp_path / "resample", made, gaps="resample"))
+    assert volume.voxels.shape[0] == 7
+    assert "interpolated" in volume.changes[0]
+
+
+def test_memory_of_a_multi_frame_object_counts_one_decoded_frame(tmp_path: Path) -> None:
+    (_, header), *_ = saved(tmp_path, slices()[:1])
+    whole = replace(header, number_of_frames=100)
+    assert estimated_bytes([whole]) == 120 * (100 * 5 + 16)
+
+
+def _same_frame(made: list[Dataset]) -> list[Dataset]:
+    for dataset in made:
+        dataset.FrameOfReferenceUID = slices()[0].FrameOfReferenceUID
+        dataset.SeriesInstanceUID = slices()[0].SeriesInstanceUID
+        dataset.StudyInstanceUID = slices()[0].StudyInstanceUID
+    return made
