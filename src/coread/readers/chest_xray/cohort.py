@@ -35,6 +35,8 @@ GATE_SETS = {"cxr_guangzhou": GATE_CHILD} | dict.fromkeys(
     ("body_part_mednist", "ct_head_hemorrhage", "mammo_mias", "breast_us_busi", "fundus_idrid"), GATE_OTHER
 )
 """Sets of images that the input gate must refuse, and as what."""
+SMALL_SETS = frozenset({"cxr_guangzhou", "body_part_mednist"})
+"""Sets whose images are smaller than the card allows: the reader refuses them before it looks at them."""
 ADULT_YEARS = 16
 CACHE_SIDE = 352
 MASK_GRID = 64

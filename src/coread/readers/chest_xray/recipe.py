@@ -20,6 +20,7 @@ from coread.readers.chest_xray.cohort import (
     MEMBERS,
     SEED,
     SET,
+    SMALL_SETS,
     Cohort,
     GateImages,
     read_cohort,
@@ -27,7 +28,7 @@ from coread.readers.chest_xray.cohort import (
 )
 from coread.readers.chest_xray.outputs import FINDINGS, GATE
 from coread.readers.chest_xray.packaging import release_reader, write_graph
-from coread.readers.chest_xray.report import PASS_SHARE, cross_fitted
+from coread.readers.chest_xray.report import PASS_SHARE, Unfit, cross_fitted
 from coread.train.efficientnet_lite import imagenet_weights
 from coread.train.fitting import FitPlan, fit, use_threads
 from coread.train.network import FindingNetwork, NetworkPlan
@@ -84,15 +85,15 @@ def run(settings: Settings, *, only_fit: bool = False) -> Path:
     graphs = [settings.out / f"member{number}" / "network.onnx" for number in range(len(members))]
     for member, path in zip(members, graphs, strict=True):
         log.info("graph of one member: %s", write_graph([member], path))
-    found = cross_fitted(settings.data, graphs, cohort, settings.pass_share)
+    found = cross_fitted(settings.data, graphs, cohort, Unfit(gate, gate_parts_of(gate)), settings.pass_share)
     return release_reader(settings.data, settings.out, members, cohort, found, refused_of(gate, settings.refused_each))
 
 
 def refused_of(gate: GateImages, each: int) -> list[tuple[str, str]]:
-    """Return (group, file) of about ``each`` held-out images of every set that the gate must refuse."""
+    """Return (group, file) of about ``each`` held-out images of every set that is refused, and not for its size."""
     aside, origins = gate_parts_of(gate) == -1, gate.origins()
     chosen: list[int] = []
-    for origin in np.unique(origins):
+    for origin in sorted(set(origins.tolist()) - SMALL_SETS):
         here = np.flatnonzero(aside & (origins == origin))
         chosen += here[:: max(1, len(here) // each)].tolist()
     return [(gate.groups[number], gate.files[number]) for number in chosen]

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.cards import Estimate
-from coread.readers.chest_xray.cohort import BOX_NAMES, INSIDE, SET, Cohort, network_inputs
+from coread.readers.chest_xray.cohort import BOX_NAMES, INSIDE, SET, Cohort, GateImages, network_inputs
 from coread.readers.chest_xray.outputs import FINDINGS, GATE, SIDE
 from coread.readers.chest_xray.places import Place, place_of
-from coread.readers.chest_xray.preprocess import Window
+from coread.readers.chest_xray.preprocess import Window, display_of_bytes, network_image
 from coread.readers.planar import one_against_rest
 from coread.statistics.calibration import Platt
 from coread.statistics.errors import NotEstimable
@@ -28,7 +28,15 @@ PASS_SHARE = 0.985
 LIKELIER = 0.0
 """Log odds above which an image is never refused: an adult's frontal chest is likelier than everything else."""
 _SPOILT_EVERY = 3
-"""One of this many learnt images is spoilt to see whether the gate refuses it."""
+"""One of this many images is spoilt, or taken of what is to be refused, to see whether the gate refuses it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unfit:
+    """Images that are no adult's chest, and the part of each: -1 is held out, else the member that did not see it."""
+
+    images: GateImages
+    parts: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +53,10 @@ class CrossFitted:
     """For training.json: inside the one source set, places, view and gate."""
 
 
-def cross_fitted(data: Path, members: Sequence[Path], cohort: Cohort, pass_share: float = PASS_SHARE) -> CrossFitted:
-    """Let each member answer for its part of ``cohort``, whose set lies below ``data``.
+def cross_fitted(
+    data: Path, members: Sequence[Path], cohort: Cohort, unfit: Unfit, pass_share: float = PASS_SHARE
+) -> CrossFitted:
+    """Let each member answer for its part of ``cohort``, whose set lies below ``data``, and of what is to be refused.
 
     ``members`` are graphs of one member each, rounded as what is shipped is.
     """
@@ -70,7 +80,7 @@ def cross_fitted(data: Path, members: Sequence[Path], cohort: Cohort, pass_share
         "places": {key: _places(cohort, rows, said.maps, key) for key in FINDINGS},
         "gate": {
             "passed": _plain(clopper_pearson(int((margins[good] >= limit).sum()), int(good.sum()))),
-            "refused": _refused(members, inputs, parts, limit),
+            "refused": _spoilt(members, inputs, parts, limit) | _others(members, unfit, limit),
         },
     }
     curve = platt_of(said.view[known, 0], view[known] == 1)
@@ -96,7 +106,7 @@ def _said(members: Sequence[Path], images: NDArray[np.float32], parts: NDArray[n
     return Predictions(**found)
 
 
-def _refused(
+def _spoilt(
     members: Sequence[Path], inputs: NDArray[np.float32], parts: NDArray[np.int64], limit: float
 ) -> dict[str, Any]:
     """Spoil some of the images and count how many are refused; the limit is the one that is shipped."""
@@ -107,6 +117,19 @@ def _refused(
         name: _share_below(chest_margin(_said(members, images, parts[some]).gate), limit)
         for name, images in spoilt.items()
     }
+
+
+def _others(members: Sequence[Path], unfit: Unfit, limit: float) -> dict[str, Any]:
+    found = {}
+    origins = unfit.images.origins()
+    for origin in np.unique(origins):
+        here = np.flatnonzero((origins == origin) & (unfit.parts >= 0))[::_SPOILT_EVERY]
+        if not len(here):
+            continue
+        shown = [network_image(display_of_bytes(image), None, SIDE)[0] for image in unfit.images.images[here]]
+        margins = chest_margin(_said(members, np.stack(shown), unfit.parts[here]).gate)
+        found[str(origin)] = _share_below(margins, limit)
+    return found
 
 
 def _share_below(margins: NDArray[np.float64], limit: float) -> dict[str, Any]:

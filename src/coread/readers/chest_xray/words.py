@@ -137,7 +137,8 @@ def _more(report: Mapping[str, Any], facts: Mapping[str, Any]) -> Sequence[str]:
         *_places(report, facts["places"]),
         "",
         f"View (AP or PA), cross-fitted: AUC {_shown(facts['view_auc'])}. Gate, cross-fitted: of good images "
-        f"{_shown(gate['passed'])} pass at the limit that was set on them; refused: {refused}.",
+        f"{_shown(gate['passed'])} pass at the limit that was set on them; refused: {refused} (part of the images "
+        "of each set, enlarged where the set's are smaller than the card allows).",
     ]
 
 
