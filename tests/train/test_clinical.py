@@ -1,11 +1,13 @@
 """Clinical data beside the image: only what was known before it, what is missing stays missing, and what each adds."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,6 +23,16 @@ from coread.train.errors import BadPlan, BadTable, DataMissing
 from coread.train.recipes import read_recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 REPORT = "INDICATION: Fever and cough, no trauma. Rule out pneumonia.\n\nFINDINGS: Chest pain protocol. Clear lungs."
 
 

@@ -1,10 +1,12 @@
 """Pictures that look alike to the encoder: resized and re-windowed copies are found, other pictures are not."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -17,6 +19,14 @@ from coread.train.likeness import FEWEST, alike, together, without_accepted, wri
 from coread.train.splits import SplitBy, SplitPlan
 
 COUNT = 90
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def picture(number: int) -> Image.Image:

@@ -13,7 +13,7 @@ from coread.train.errors import BadTarget
 class PickedRows:
     """Some rows of a large array, read when they are asked for; behaves like an array along its first axis."""
 
-    def __init__(self, source: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    def __init__(self, source: "NDArray[Any] | StackedChannels", rows: NDArray[np.int64]) -> None:
         self.source, self.rows = source, rows
 
     @property
@@ -37,11 +37,42 @@ class PickedRows:
         return np.asarray(self.source[self.rows], dtype=dtype)
 
 
-ImageRows = NDArray[Any] | PickedRows
+class StackedChannels:
+    """Cases out of an array of single channels, each case its channels in order; read when they are asked for.
+
+    ``source`` is (M, 1, *side), ``rows`` (N, C) tells where each channel of each case stands.
+    """
+
+    def __init__(self, source: NDArray[Any], rows: NDArray[np.int64]) -> None:
+        self.source, self.rows = source, rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, *side)."""
+        return (*self.rows.shape, *self.source.shape[2:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+        return self.source.dtype
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        chosen = self.rows[index]
+        taken: NDArray[Any] = self.source[chosen]
+        return taken.squeeze(axis=chosen.ndim)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+
+ImageRows = NDArray[Any] | PickedRows | StackedChannels
 """(N, C, rows, columns) or (N, C, slices, rows, columns); uint8 (255 = 1.0) or float32 in [0, 1]."""
 Boxes = NDArray[np.float32]
 """(M, 5): class number, x0, y0, x1, y1 in pixels of the image; x runs along columns."""
-Targets = NDArray[Any] | PickedRows | Sequence[Boxes | None]
+Targets = NDArray[Any] | PickedRows | StackedChannels | Sequence[Boxes | None]
 """One row per image. Boxes are a sequence of (M, 5), ``None`` where nobody looked for any."""
 
 
@@ -106,6 +137,8 @@ class ArraySet:
 def _taken(values: Targets, rows: NDArray[np.int64]) -> Targets:
     if isinstance(values, PickedRows):
         return PickedRows(values.source, values.rows[rows])
+    if isinstance(values, StackedChannels):
+        return StackedChannels(values.source, values.rows[rows])
     if isinstance(values, np.ndarray):
         return PickedRows(values, rows) if isinstance(values, np.memmap) else values[rows]
     return tuple(values[int(i)] for i in rows)

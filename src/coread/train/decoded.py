@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from coread.domain.errors import CoreadError
 from coread.imaging.stretch import stretched
+from coread.train.arrays import PickedRows, StackedChannels
 from coread.train.datasets import ImageIndex, ImageRow
 from coread.train.errors import CorruptImage, DataMissing
 from coread.train.pictures import PictureStore, Place, digested_whole
@@ -25,7 +26,7 @@ from coread.train.targets import UNKNOWN_MASK, mask_labels, nothing_to_find
 from coread.train.tasks import Segmentation
 
 ABOUT = "about.json"
-SCHEMA = 1
+SCHEMA = 2
 """Raised whenever a stored image would be decoded to other numbers."""
 Progress = Callable[[int, int], None]
 _SHOWN = 3
@@ -35,9 +36,9 @@ _SHOWN = 3
 class Decoded:
     """Images and masks of an index as arrays on disk, row by row of the index."""
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | StackedChannels
     """(N, C, *side) memory-mapped."""
-    masks: dict[str, NDArray[np.uint8]]
+    masks: dict[str, NDArray[np.uint8] | PickedRows]
     """By head, (N, *side) memory-mapped, 255 where nobody looked."""
     shapes: NDArray[np.int64]
     """(N, 2) rows and columns as stored."""
@@ -74,7 +75,7 @@ def cache_key(index: ImageIndex, plan: ImagePlan, masks: Sequence[HeadSource]) -
         ],
         "root": str(index.root),
         "digest": index.digest,
-        "plan": asdict(plan),
+        "plan": {name: value for name, value in asdict(plan).items() if name != "channels"},
         "masks": [[s.head.name, list(getattr(s.head, "classes", ())), s.complete, list(s.empty_when)] for s in masks],
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:24]
@@ -219,7 +220,7 @@ def _scaled(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.flo
 def _mask(store: PictureStore, row: ImageRow, source: HeadSource, plan: ImagePlan) -> NDArray[np.uint8]:
     if not row.mask:
         return np.full(plan.side, 0 if nothing_to_find(source, row) else UNKNOWN_MASK, dtype=np.uint8)
-    labels = mask_labels(source, store.pixels(row.mask))
+    labels = mask_labels(source, store.pixels(row.mask), row.covariates.get("classes"))
     if labels.ndim != len(plan.side):
         raise CorruptImage(f"{row.mask} has axes {labels.shape}; the image has {len(plan.side)} of space")
     # The middle of each cell of the network's image, looked up in the stored mask.

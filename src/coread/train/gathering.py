@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from coread.models.lineage import StepRecord, read_record
 from coread.train.arrays import ArraySet, ImageRows, PickedRows, Targets
+from coread.train.cases import stacked_cases
 from coread.train.datasets import ImageIndex, ImageRow, read_index
 from coread.train.decoded import Decoded, decode_index, raise_damaged
 from coread.train.errors import BadPlan, DataMissing
@@ -123,6 +124,8 @@ def _one_set(recipe: Recipe, index: ImageIndex, cache: Path, progress: Progress)
         progress(f"decoding {index.name}", done, total)
 
     decoded = decode_index(index, recipe.images, recipe.heads, cache, told)
+    if recipe.images.channels:
+        index, decoded = stacked_cases(index, decoded, recipe.images.channels)
     skip = set(recipe.skip)
     wanted = {*recipe.train, *recipe.tune, *recipe.test}
     damaged = {row: why for row, why in decoded.damaged.items() if index.rows[row].image_id not in skip}

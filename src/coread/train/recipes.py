@@ -33,6 +33,9 @@ class ImagePlan:
     window: tuple[float, float] | None = None
     """Stored values that become black and white; ``None``: 8-bit and DICOM images as they are shown, others by their
     own 0.5 and 99.5 percentile."""
+    channels: tuple[str, ...] = ()
+    """Views of one study that are the channels of one image, in this order (``flair``, ``t1``, ...); empty: each image
+    by itself."""
 
     def __post_init__(self) -> None:
         if len(self.side) not in (2, 3) or min(self.side) < 8:
@@ -41,6 +44,8 @@ class ImagePlan:
             raise BadPlan(f"images.window is [black, white] with black below white, not {list(self.window)}")
         if self.colour and len(self.side) == 3:
             raise BadPlan("images.colour is for two-dimensional images")
+        if self.channels and (self.colour or len(set(self.channels)) != len(self.channels)):
+            raise BadPlan(f"images.channels are different views of grey images, not {list(self.channels)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,8 @@ def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     body["encoder"] = None if recipe.encoder is None else str(recipe.encoder)
     if not recipe.unlabelled:  # as runs were written before there was the key
         del body["unlabelled"], body["unlabelled_plan"]
+    if not recipe.images.channels:
+        del body["images"]["channels"]
     for entry, source in zip(body["heads"], recipe.heads, strict=True):
         entry["task"] = type(source.head).__name__
     return body

@@ -137,6 +137,10 @@ def _stride(encoder: Any, network: NetworkPlan) -> int:
     return -(-network.shape[-1] // int(side))
 
 
+_RISE = 0.1
+"""Share of the steps in which the learning rate rises."""
+
+
 class SelfModule(lightning.LightningModule):
     """One run of teaching without labels."""
 
@@ -200,8 +204,10 @@ class SelfModule(lightning.LightningModule):
         optimizer = torch.optim.AdamW(
             self.student.parameters(), lr=self._plan.learning_rate, weight_decay=self._plan.weight_decay
         )
+        total = self._steps + 1
+        rise = _RISE if total * _RISE != 1 else 1.5 / total  # a rise of exactly one step divides by zero in torch
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self._plan.learning_rate, total_steps=self._steps + 1, pct_start=0.1
+            optimizer, max_lr=self._plan.learning_rate, total_steps=total, pct_start=rise
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -1,6 +1,6 @@
 """Rows of an index to the targets of heads; what the index does not tell stays unknown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,18 +67,35 @@ def nothing_to_find(source: HeadSource, row: ImageRow) -> bool:
     return source.complete or any(row.labels.get(label) == 1 for label in source.empty_when)
 
 
-def mask_labels(source: HeadSource, mask: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return a stored mask as labels: any value above 0 is the one class, or the value is the number of the class."""
+def mask_labels(source: HeadSource, mask: NDArray[Any], named: Mapping[str, str] | None = None) -> NDArray[np.uint8]:
+    """Return a stored mask as labels: any value above 0 is the one class, or the value is the number of the class.
+
+    ``named`` is what the set calls each value: where it has all classes of the head, they are found by name, whatever
+    their numbers (BraTS leaves out 3), and its other classes are background.
+    """
     head = source.head
     if not isinstance(head, Segmentation):
         raise BadPlan(f"head {head.name} holds no mask")
     flat = mask.max(axis=-1) if mask.ndim == 3 and mask.shape[-1] in (3, 4) else mask
     if len(head.classes) == 1:
         return (flat > 0).astype(np.uint8)
+    if named and set(head.classes) <= set(named.values()):
+        return _by_name(head.name, head.classes, flat, named)
     highest = int(flat.max()) if flat.size else 0
     if highest > len(head.classes):
         raise BadTarget(f"{head.name}: a mask holds the value {highest}, the list ends at {len(head.classes)}")
     return flat.astype(np.uint8)
+
+
+def _by_name(head: str, classes: Sequence[str], mask: NDArray[Any], named: Mapping[str, str]) -> NDArray[np.uint8]:
+    labels = np.zeros(mask.shape, dtype=np.uint8)
+    for value in np.unique(mask):
+        name = named.get(str(int(value)), "" if value else "background")
+        if not name:
+            raise BadTarget(f"{head}: a mask holds the value {value:g}; the set names {', '.join(named)}")
+        if name in classes:
+            labels[mask == value] = classes.index(name) + 1
+    return labels
 
 
 def covariate_table(names: Sequence[str], rows: Sequence[ImageRow]) -> NDArray[np.float32] | None:

@@ -97,8 +97,10 @@ def test_mimic_cxr_joins_labels_split_and_report(tmp_path: Path, ending: str, pl
     image = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
     table(
         source / "mimic-cxr-2.0.0-metadata.csv.gz",
-        "dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows,Columns,StudyDate,StudyTime",
-        f"{image},10000032,50414267,CHEST (PA AND LAT),PA,3056,2544,21800506,213014.531",
+        "dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows,Columns,StudyDate,StudyTime,"
+        "ProcedureCodeSequence_CodeMeaning,ViewCodeSequence_CodeMeaning,PatientOrientationCodeSequence_CodeMeaning",
+        f"{image},10000032,50414267,CHEST (PA AND LAT),PA,3056,2544,21800506,213014.531,"
+        "CHEST (PA AND LAT),postero-anterior,Erect",
     )
     table(
         source / "mimic-cxr-2.0.0-chexpert.csv.gz",
@@ -126,6 +128,27 @@ def test_mimic_cxr_joins_labels_split_and_report(tmp_path: Path, ending: str, pl
     assert row.labels["Edema"] is None
     assert "no acute" in row.text
     assert row.covariates["official_split"] == "validate"
+
+
+def test_mimic_cxr_takes_the_labels_of_negbio_where_those_of_chexpert_are_absent(tmp_path: Path) -> None:
+    source, image = tmp_path / "mimic", "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
+    table(
+        source / "mimic-cxr-2.0.0-metadata.csv.gz",
+        "dicom_id,subject_id,study_id,ViewPosition,StudyDate,StudyTime",
+        f"{image},10000032,50414267,LATERAL,21800506,213014.531",
+    )
+    stated = {"Edema": "-1.0", "Fracture": "0.0", "Pneumonia": "1.0"}
+    table(
+        source / "mimic-cxr-2.0.0-negbio.csv.gz",
+        ["subject_id", "study_id", *sorted(CHEXPERT_FINDINGS)],
+        ["10000032", "50414267", *[stated.get(name, "") for name in sorted(CHEXPERT_FINDINGS)]],
+    )
+    picture(source / "files" / "p10" / "p10000032" / "s50414267" / f"{image}.jpg")
+    row = built("mimic_cxr", source, tmp_path)[image]
+    assert (row.labels["Edema"], row.labels["Fracture"], row.labels["Pneumonia"]) == (None, 0.0, 1.0)
+    assert row.label_uncertainty == {"Edema": 0.5}
+    assert row.labels["Atelectasis"] is None
+    assert row.label_source == "report text (NegBio labeler)"
 
 
 def test_vindr_keeps_the_share_of_raters_and_their_boxes(tmp_path: Path) -> None:

@@ -24,19 +24,24 @@ def _names(table: str) -> tuple[str, ...]:
 def read_mimic_cxr(source: Path, _options: ReadOptions) -> Iterator[Draft]:
     """Join the tables by study and image; reports are read where they are present, unpacked or not."""
     metadata = first_file(source, *_names("metadata"))
-    studies = _studies(source)
+    labeler, studies = _studies(source)
     splits = _splits(source)
     base = metadata.parent.relative_to(source).as_posix()
     with closing(_Reports(source, metadata.parent)) as reports:
         for row in read_table(metadata, ("dicom_id", "subject_id", "study_id", "ViewPosition")):
             study, split = studies.get(row.needed("study_id")), splits.get(row.needed("dicom_id"), "")
             known = _row(row, metadata.parent, reports, study=study, split=split)
+            known = replace(known, label_source=f"report text ({labeler} labeler)" if study is not None else "")
             yield Draft(known if base == "." else replace(known, path=f"{base}/{known.path}"))
 
 
-def _studies(source: Path) -> dict[str, TableRow]:
-    table = optional_file(source, *_names("chexpert")) or optional_file(source, *_names("negbio"))
-    return {row.needed("study_id"): row for row in read_table(table, ("subject_id", "study_id"))} if table else {}
+def _studies(source: Path) -> tuple[str, dict[str, TableRow]]:
+    """Return which labeler read the reports, and what it says by study: CheXpert's where both tables are there."""
+    for labeler in ("CheXpert", "NegBio"):
+        table = optional_file(source, *_names(labeler.lower()))
+        if table is not None:
+            return labeler, {row.needed("study_id"): row for row in read_table(table, ("subject_id", "study_id"))}
+    return "", {}
 
 
 def _splits(source: Path) -> dict[str, str]:
@@ -91,7 +96,6 @@ def _row(row: TableRow, source: Path, reports: _Reports, *, study: TableRow | No
         dates_moved="yes",
         source="mimic_cxr",
         labels=labels,
-        label_source="report text (CheXpert labeler)" if study is not None else "",
         label_uncertainty=uncertainty,
         text=reports.text(f"{folder}.txt"),
         covariates={"official_split": split} if split else {},
