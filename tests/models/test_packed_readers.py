@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from coread.app.settings import Settings, SignatureRule
+from coread.app.settings import Settings
 from coread.domain.findings import Box, Presence
 from coread.domain.images import PlanarImage
 from coread.domain.reading import ReaderInputs
@@ -34,6 +34,7 @@ from coread.models.package import verify_package
 from coread.models.packing import Wanted, pack_run
 from coread.models.predictions import read_predictions
 from coread.models.sbom import read_sbom
+from coread.models.trust import SignatureRule
 from coread.phantoms.dx import Identity
 from coread.phantoms.wrap import radiograph_from_image
 from coread.readers.planned.reader import covariate
@@ -288,7 +289,7 @@ def test_what_the_clinic_cannot_give_or_call_is_refused(
 @pytest.mark.slow
 def test_a_few_shot_head_reads_a_dicom_file_in_the_clinic(head: Made, tmp_path: Path) -> None:
     """Installed and switched on like any version, from a run and without a line of code."""
-    site = Settings(folder=tmp_path / "site", require_signature=SignatureRule.OFF)
+    site = Settings.model_validate({"folder": tmp_path / "site", "require_signature": SignatureRule.OFF})
     nothing = tmp_path / "nothing"
     nothing.mkdir()
     assert command(nothing, site, "models", "install", head.release).code == 0

@@ -156,6 +156,7 @@ def test_a_run_that_does_not_come_from_the_records_named_leaves_nothing_to_insta
         ({"images": {"side": [8, 8, 8], "colour": False, "window": None}}, "over volumes"),
         ({"images": {"side": [100000, 8], "colour": False, "window": None}}, "rows and columns"),
         ({"images": {}}, "KeyError"),
+        ({"images": {"side": [8, 8], "colour": False, "window": None, "channels": ["t1", "t2"]}}, "several views"),
         ({"images": {"side": [8, 8], "colour": False, "window": [0, 100]}}, "display values"),
         ({"heads": [{"task": "MultiLabel", "head": {"name": "f", "classes": ["A b", "a-B"]}}]}, "same key"),
     ],

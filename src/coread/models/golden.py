@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,8 +95,11 @@ def golden_cases(package_folder: Path) -> Iterator[GoldenCase]:
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 arrays = {key: stored[key] for key in stored.files}
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, TypeError, EOFError, BadZipFile) as problem:
             raise GoldenMismatch(f"{path} cannot be read: {problem}") from problem
+        # A member that is no array comes back as its bytes.
+        if wrong := [key for key, value in arrays.items() if not isinstance(value, np.ndarray)]:
+            raise GoldenMismatch(f"{path} holds {wrong[0]!r}, which is no array of numbers")
         inputs = {key.removeprefix("in_"): value for key, value in arrays.items() if key.startswith("in_")}
         outputs = {key.removeprefix("out_"): value for key, value in arrays.items() if key.startswith("out_")}
         yield GoldenCase(graph, path.stem, inputs, outputs)

@@ -14,7 +14,7 @@ from coread.models.errors import BrokenLineage, DamagedPackage
 from coread.models.golden import check_golden
 from coread.models.lineage import RECORD, StepRecord, read_record, write_record
 from coread.models.package import MANIFEST, PROCESS, ModelPackage, identity_of, lock_package, verify_package
-from coread.models.sbom import MadeWith, write_sbom
+from coread.models.sbom import ENVIRONMENT, MadeWith, installed_now, recorded, write_sbom
 from coread.models.signing import SIGNATURE, Signature, sign_package
 from coread.models.writing import write_whole
 
@@ -36,7 +36,7 @@ class LockPlan:
     data_statement: Path | None = None
     list_versions: bool = True
     made_with: tuple[MadeWith, ...] = ()
-    """Versions of each stage; without any, what is installed now."""
+    """Versions of each stage; without any, what the steps under ``records`` left, and what is installed now."""
     prove: bool = True
     """Replay the golden cases before signing: a package without them, or that differs here, is of no use."""
     key: Path | None = None
@@ -69,7 +69,7 @@ def lock_release(folder: Path, plan: LockPlan | None = None) -> Locked:
     _copy(plan.data_statement, model / DATA_STATEMENT)
     _pack_records(model / RECORDS, plan.records, steps)
     if plan.list_versions:
-        write_sbom(model, draft.reader_id, draft.version, plan.made_with)
+        write_sbom(model, draft.reader_id, draft.version, plan.made_with or (*_left_by(plan.records), installed_now()))
     lock_package(model, card)
     package = verify_package(model, card)
     (folder / SIGNATURE).unlink(missing_ok=True)
@@ -85,6 +85,11 @@ def lock_release(folder: Path, plan: LockPlan | None = None) -> Locked:
     settings = {"reader_id": package.reader_id, "version": package.version}
     record = write_record(folder, "lock", inputs=made, outputs=names, parents=parents, settings=settings)
     return Locked(package, signature, record)
+
+
+def _left_by(steps: Sequence[Path]) -> tuple[MadeWith, ...]:
+    """Return the versions that the steps kept of their own."""
+    return tuple(recorded(step / ENVIRONMENT, "fit") for step in steps if (step / ENVIRONMENT).is_file())
 
 
 def packed_records(model_folder: Path) -> tuple[StepRecord, ...]:

@@ -27,6 +27,11 @@ MAX_PACKAGE_BYTES = 4 << 30
 _READER_ID = re.compile(r"[a-z][a-z0-9_]{1,39}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CODE = (
+    ".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".bat", ".exe", ".js", ".jar",
+    ".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib", ".dill", ".ts", ".mar",
+)  # fmt: skip
+"""Endings of what runs when it is opened, or is unpickled: a package holds graphs and plain data."""
 _MEND = "Install the reader again, or lock the package anew after a new validation."
 
 
@@ -182,6 +187,11 @@ def _listing(folder: Path) -> tuple[str, ...]:
 
 
 def _listed_name(path: Path, folder: Path) -> str:
+    if path.suffix.lower() in _CODE:
+        raise DamagedPackage(
+            f"{path} is code or a pickle: a package holds ONNX graphs and plain data only. Take it out, or import the "
+            "weights with `coread models import`."
+        )
     try:
         return _checked_name(path.relative_to(folder).as_posix())
     except ValueError as problem:

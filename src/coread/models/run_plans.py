@@ -101,6 +101,8 @@ def _recipe_plan(body: Mapping[str, Any], curves: Collection[str]) -> PackedRun:
         raise BadImport(f"a run over volumes cannot be packed without code: {_CODE}")
     if images["window"] is not None:
         raise BadImport("a run with images.window reads stored values, a planned reader reads display values")
+    if images.get("channels"):
+        raise BadImport(f"a run over several views as channels of one image cannot be packed without code: {_CODE}")
     parts = list(_parts(body["heads"]))
     said = _said(parts, curves)
     outputs = tuple(

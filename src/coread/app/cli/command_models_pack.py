@@ -46,7 +46,7 @@ def register(models: typer.Typer) -> None:
 
 
 def pack(_: typer.Context, flags: Flags) -> None:
-    """Make a release of a run with one MultiLabel head: graph, plan, curves, golden cases, card; locked."""
+    """Make a locked release of a run over flat images: findings, boxes, regions, or a few-shot head; no code."""
     from coread.models.packing import pack_run
 
     numbers = _numbers(flags.numbers) if flags.numbers is not None else None
