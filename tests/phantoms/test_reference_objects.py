@@ -21,13 +21,24 @@ from coread.phantoms.reference.registry import PHANTOMS, made, phantom
 from coread.phantoms.reference.scan import Setup
 from coread.phantoms.reference.truth import described, parsed
 
-COARSE: dict[str, tuple[float, float, float]] = {"ct-spine": (6.0, 4.0, 4.0), "ct-lesions": (8.0, 5.0, 5.0)}
+COARSE: dict[str, tuple[float, float, float]] = {"ct-spine": (6.0, 4.0, 4.0), "ct-lesions": (8.0, 5.0, 5.0),
+    "ct-head": (8.0, 4.0, 4.0), "mr-brain": (8.0, 5.0, 5.0),
+    "ct-nodules": (8.0, 5.0, 5.0), "mr-cine": (14.0, 6.0, 6.0)}  # fmt: skip
 """A spacing that makes each phantom of a volume in a moment."""
+
+
+STATED = {
+    "mr-cine": ("phases=8",), "us-echo": ("frame_time_ms=60",), "chest-device": ("rows=256",),
+}  # fmt: skip
+
+
+def setup_of(name: str, seed: int = 3) -> Setup:
+    return Setup(seed=seed, spacing_mm=COARSE.get(name))
 
 
 @cache
 def small(name: str) -> Made:
-    return made(name, (), Setup(seed=3, spacing_mm=COARSE[name]))
+    return made(name, STATED.get(name, ()), setup_of(name))
 
 
 @cache
@@ -102,14 +113,14 @@ def test_the_truth_file_lists_what_was_written(name: str, folder: Path) -> None:
             assert header.study_instance_uid == visit["study_instance_uid"]
 
 
-@pytest.mark.parametrize("name", COARSE)
+@pytest.mark.parametrize("name", PHANTOMS)
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_patient(name: str) -> None:
-    again = made(name, (), Setup(seed=3, spacing_mm=COARSE[name]))
+    again = made(name, STATED.get(name, ()), setup_of(name))
     for visit, other in zip(small(name).visits, again.visits, strict=True):
         for series, twin in zip(visit.series, other.series, strict=True):
             first, second = next(iter(series.datasets())), next(iter(twin.datasets()))
             assert first == second
-    other_seed = made(name, (), Setup(seed=4, spacing_mm=COARSE[name])).visits[0]
+    other_seed = made(name, STATED.get(name, ()), setup_of(name, 4)).visits[0]
     assert other_seed.examination.identity.patient_id != small(name).visits[0].examination.identity.patient_id
 
 

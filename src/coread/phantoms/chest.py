@@ -83,7 +83,7 @@ def chest_radiograph(recipe: ChestRecipe) -> ChestPhantom:
     identity = recipe.identity or _identity(recipe)
     taken = Acquisition(
         view_position=recipe.view, view_code=VIEW_CODES[recipe.view], bits=recipe.bits, photometric=recipe.photometric,
-        modality=recipe.modality, spacing_mm=round(10 * 2 * _build(recipe).half_field / recipe.rows, 4),
+        modality=recipe.modality, spacing_mm=round(10 * 2 * build_of(recipe).half_field / recipe.rows, 4),
     )  # fmt: skip
     dataset = radiograph(stored.astype(np.uint8 if recipe.bits == 8 else np.uint16), identity, taken)
     image = ImageReference(dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SeriesInstanceUID)
@@ -94,7 +94,7 @@ def chest_radiograph(recipe: ChestRecipe) -> ChestPhantom:
 def chest_pixels(recipe: ChestRecipe) -> tuple[Field, tuple[tuple[str, str, NDArray[np.bool_]], ...]]:
     """Return display levels (rows, columns) in [0, 1], bright = absorbed, and (finding, side, mask) of each finding."""
     random = np.random.default_rng(recipe.seed)
-    build = _build(recipe)
+    build = build_of(recipe)
     thorax = make_thorax(build, min(_WORKING_SIZE, recipe.rows), random)
     masks = []
     for key in recipe.findings:
@@ -108,7 +108,7 @@ def chest_pixels(recipe: ChestRecipe) -> tuple[Field, tuple[tuple[str, str, NDAr
     exposure = Exposure(half_field_cm=build.half_field, scatter_fraction=0.32 if recipe.view == "PA" else 0.42)
     level = expose(integral, recipe.rows, exposure, random)
     shape = (recipe.rows, recipe.rows)
-    return _with_marker(level), tuple((key, side, resized_mask(mask, shape)) for key, side, mask in masks)
+    return with_marker(level), tuple((key, side, resized_mask(mask, shape)) for key, side, mask in masks)
 
 
 def box_of(mask: NDArray[np.bool_], image: ImageReference) -> Box:
@@ -119,7 +119,7 @@ def box_of(mask: NDArray[np.bool_], image: ImageReference) -> Box:
     return Box(image, float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
 
 
-def _build(recipe: ChestRecipe) -> Build:
+def build_of(recipe: ChestRecipe) -> Build:
     """Draw the proportions of one person from the seed."""
     random = np.random.default_rng([recipe.seed, 7])
     ratio = random.uniform(0.40, 0.46) + (0.04 if recipe.view == "AP" else 0.0)
@@ -159,7 +159,7 @@ def _identity(recipe: ChestRecipe) -> Identity:
     )  # fmt: skip
 
 
-def _with_marker(level: Field) -> Field:
+def with_marker(level: Field) -> Field:
     """Lay the usual lead letter at the patient's left shoulder."""
     size = level.shape[0]
     image = Image.new("L", (size, size), 0)

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coread.phantoms.reference.errors import BadTruth
 from coread.phantoms.reference.finishing import ct_image
 from coread.phantoms.reference.made import Made, Visit, digest_for, rounded_rows
-from coread.phantoms.reference.measures import axial_diameters
+from coread.phantoms.reference.measures import axial_diameters, surface_points
 from coread.phantoms.reference.objects import Examination, ReferenceSeries, examination
 from coread.phantoms.reference.scan import FIRST_DATE, Setup, day_of, grid_over
 from coread.phantoms.reference.scene import Part, Pose, Scene, exact_or_measured, render
@@ -152,15 +151,6 @@ def _lesion(name: str, place: str, volume_ml: float, irregularity: float, seed: 
     shape = Blob(site.center_mm, (stretch[0], stretch[1], stretch[2]), irregularity, seed).with_volume(volume_ml * 1000)
     _check_inside(name, shape, site, volume_ml)
     return Lesion(name, shape, place, site.hounsfield)
-
-
-def surface_points(lump: Blob) -> NDArray[np.float32]:
-    """Return (3, 600) points on the surface of a lump, evenly spread over directions (Fibonacci)."""
-    k = np.arange(600) + 0.5
-    polar, azimuth = np.arccos(1 - 2 * k / 600), np.pi * (1 + 5**0.5) * k
-    unit = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)])
-    reach = unit * lump.radius_share(unit) * np.asarray(lump.half_axes_mm)[:, np.newaxis]
-    return np.asarray(reach + np.asarray(lump.center_mm)[:, np.newaxis], dtype=np.float32)
 
 
 def _check_inside(name: str, lump: Blob, site: Site, volume_ml: float) -> None:

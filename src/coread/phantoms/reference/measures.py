@@ -42,3 +42,12 @@ def axial_diameters(lump: Blob, pose: NDArray[np.float64]) -> AxialDiameters:
     direction, where = (int(i) for i in np.unravel_index(int(widths.argmax()), widths.shape))
     across = (direction + _DIRECTIONS // 2) % _DIRECTIONS
     return AxialDiameters(float(widths[direction, where]), float(widths[across, where]))
+
+
+def surface_points(lump: Blob) -> NDArray[np.float32]:
+    """Return (3, 600) points on the surface of a lump, evenly spread over directions (Fibonacci)."""
+    k = np.arange(600) + 0.5
+    polar, azimuth = np.arccos(1 - 2 * k / 600), np.pi * (1 + 5**0.5) * k
+    unit = np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)])
+    reach = unit * lump.radius_share(unit) * np.asarray(lump.half_axes_mm)[:, np.newaxis]
+    return np.asarray(reach + np.asarray(lump.center_mm)[:, np.newaxis], dtype=np.float32)

@@ -129,7 +129,9 @@ def place(dataset: Dataset, grid: Grid, k: int) -> None:
     dataset.ImagePositionPatient = [ds(v) for v in matrix[:3, 0] * k + matrix[:3, 3]]
     dataset.ImageOrientationPatient = [ds(v) for v in (*(matrix[:3, 2] / across), *(matrix[:3, 1] / down))]
     dataset.PixelSpacing = [ds(down), ds(across)]
-    dataset.SliceThickness = ds(gap)
+    dataset.SliceThickness = ds(gap * grid.thickness_share)
+    if dataset.Modality == "MR":
+        dataset.SpacingBetweenSlices = ds(gap)
 
 
 def ds(value: float) -> str:

@@ -4,7 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from coread.phantoms.reference import ct_lesions, ct_spine
+from coread.phantoms.reference import (
+    chest_device,
+    ct_head,
+    ct_lesions,
+    ct_nodules,
+    ct_spine,
+    mr_brain,
+    mr_cine,
+    us_echo,
+)
 from coread.phantoms.reference.errors import BadTruth
 from coread.phantoms.reference.made import Made
 from coread.phantoms.reference.scan import Setup
@@ -31,6 +40,30 @@ PHANTOMS = {
         Phantom(
             ct_lesions.NAME, "CT of the abdomen on two dates, lesions that grow, appear and vanish, patient moved",
             ct_lesions.LesionsTruth, ct_lesions.make,
+        ),
+        Phantom(
+            ct_head.NAME, "CT of the head with blood of each kind, or without; midline shift",
+            ct_head.HeadTruth, ct_head.make,
+        ),
+        Phantom(
+            ct_nodules.NAME, "CT of the chest with nodules of known volume, kind and lobe among vessels",
+            ct_nodules.NodulesTruth, ct_nodules.make,
+        ),
+        Phantom(
+            mr_cine.NAME, "cardiac MR, cine short axis: ventricle of known volume in every phase",
+            mr_cine.CineTruth, mr_cine.make,
+        ),
+        Phantom(
+            us_echo.NAME, "echocardiography: apical four- and two-chamber loops, volumes known in every frame",
+            us_echo.EchoTruth, us_echo.make,
+        ),
+        Phantom(
+            chest_device.NAME, "chest radiograph with tubes, lines and a pacemaker of known tips",
+            chest_device.DeviceTruth, chest_device.make,
+        ),
+        Phantom(
+            mr_brain.NAME, "brain MR on two dates: T1 and FLAIR, tissue volumes, loss, lesions, head moved",
+            mr_brain.BrainTruth, mr_brain.make,
         ),
     )
 }  # fmt: skip

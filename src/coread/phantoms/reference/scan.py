@@ -1,7 +1,7 @@
 """How a reference object is scanned: spacing, orientation, tilt, noise, kernel, dates; and the grid that follows."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -89,6 +89,15 @@ class Grid:
     geometry: Geometry
     orientation: tuple[Axis, Axis, Axis]
     tilt_degrees: float
+    thickness_share: float = 1.0
+    """Slice thickness as a share of the slice distance."""
+
+    def turned(self, rotation: NDArray[np.float64]) -> "Grid":
+        """Return the same grid turned about the origin of the patient: an oblique series."""
+        matrix = self.geometry.matrix()
+        matrix[:3] = rotation @ matrix[:3]
+        found = Geometry(self.geometry.shape, affine_of(_rounded(matrix)), self.geometry.frame_of_reference_uid)
+        return replace(self, geometry=found)
 
 
 def grid_over(field: Bounds, setup: Setup, default_mm: Triple, frame_of_reference_uid: str) -> Grid:

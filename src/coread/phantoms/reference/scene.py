@@ -106,11 +106,18 @@ class _Slab:
 
 
 def render(
-    scene: Scene, geometry: Geometry, *, samples: int = 3, measure: Sequence[str] = (), keep: Sequence[str] = ()
+    scene: Scene,
+    geometry: Geometry,
+    *,
+    samples: int = 3,
+    measure: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    thickness_share: float = 1.0,
 ) -> Rendering:
     """Return the voxels of a scene.
 
     ``measure`` names parts whose extent on this grid is wanted, ``keep`` those whose share of every voxel is.
+    ``thickness_share`` is the slice thickness as a share of the slice distance: below 1 there are gaps.
     """
     out = Rendering(np.empty(geometry.shape, np.float32), np.empty(geometry.shape, np.uint8))
     numbers = {part.name: k for k, part in enumerate(scene.parts, start=1)}
@@ -131,7 +138,8 @@ def render(
         shares = {
             name: (slab.labels == numbers[name]).astype(np.float32) for name in wanted if numbers[name] in present
         }
-        _sample_mixed(slab, matrix, samples, table, out.values[span], {numbers[n]: v for n, v in shares.items()})
+        within = (matrix[:3, :3] @ (_spread(samples**3) * [[thickness_share], [1.0], [1.0]])).astype(np.float32)
+        _sample_mixed(slab, within, table, out.values[span], {numbers[n]: v for n, v in shares.items()})
         for part in scene.parts:
             if part.texture is not None and part.name in shares:
                 _add_texture(out.values[span], slab.points, shares[part.name], part.texture)
@@ -210,8 +218,7 @@ def _window(
 
 def _sample_mixed(
     slab: _Slab,
-    matrix: NDArray[np.float64],
-    samples: int,
+    within: NDArray[np.float32],
     table: NDArray[np.float32],
     values: NDArray[np.float32],
     shares: dict[int, NDArray[np.float32]],
@@ -222,8 +229,7 @@ def _sample_mixed(
         mixed[seen.window()] |= seen.code == 2
     row_of = np.full(mixed.shape, -1, dtype=np.int32)
     row_of[mixed] = np.arange(int(mixed.sum()))
-    within = (matrix[:3, :3] @ _spread(samples**3)).astype(np.float32)
-    labels = np.zeros((int(mixed.sum()), samples**3), dtype=np.uint8)
+    labels = np.zeros((int(mixed.sum()), within.shape[1]), dtype=np.uint8)
     for seen in slab.seen:
         rows = row_of[seen.window()]
         labels[rows[(seen.code == 1) & (rows >= 0)]] = seen.number
@@ -305,7 +311,9 @@ def _sampled_volumes(scene: Scene, names: Sequence[str], step: float, shift: flo
     count = np.maximum(1, np.ceil((high - low) / step)).astype(int)
     matrix = np.diag([step, step, step, 1.0])
     matrix[:3, 3] = low
-    at_rest = Scene(scene.background, tuple(Part(p.name, p.shape, p.value) for p in scene.parts))
+    # What was painted before the first of the named parts hides none of them.
+    first = min(k for k, part in enumerate(scene.parts) if part.name in names)
+    at_rest = Scene(scene.background, tuple(Part(p.name, p.shape, p.value) for p in scene.parts[first:]))
     totals = dict.fromkeys(names, 0.0)
     depth = max(1, 2 * _SLAB_VOXELS // int(count[1] * count[2]))
     # Axis 0 of the fine grid is x: any order will do, and slabs keep the memory bounded.

@@ -22,6 +22,7 @@ Values = NDArray[np.float32]
 Triple = tuple[float, float, float]
 Bounds = tuple[Triple, Triple]
 _TINY = np.float32(1e-9)
+_ENDLESS_MM = 1e6
 
 
 class Shape(Protocol):
@@ -258,8 +259,14 @@ class HalfSpace:
         return np.asarray(height - self.offset_mm, dtype=np.float32)
 
     def bounds(self) -> Bounds:
-        """Return no bound at all."""
-        return (-1e6, -1e6, -1e6), (1e6, 1e6, 1e6)
+        """Return no bound at all, but on the side of a plane that stands across an axis."""
+        low, high = np.full(3, -_ENDLESS_MM), np.full(3, _ENDLESS_MM)
+        across = np.flatnonzero(self.normal)
+        if across.size == 1:
+            axis = int(across[0])
+            sign = float(np.sign(self.normal[axis]))
+            (high if sign > 0 else low)[axis] = sign * self.offset_mm
+        return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
     def volume_mm3(self) -> float | None:
         """Return nothing: it is endless."""
