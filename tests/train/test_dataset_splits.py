@@ -1,11 +1,12 @@
 """Splits of data sets: whole units, even labels, the future apart, and every kind of leak found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,6 +24,14 @@ from coread.train.pictures import PictureStore
 from coread.train.splits import SplitBy, SplitPlan, folds, split_rows
 
 SHARES = {"train": 70.0, "tune": 15.0, "test": 15.0}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def row(number: int, **known: object) -> ImageRow:

@@ -7,6 +7,7 @@ not count; pairs are compared in blocks.
 
 import csv
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +63,17 @@ def standardised_features(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def together(found: Sequence[Duplicate], more: Sequence[Duplicate]) -> tuple[Duplicate, ...]:
-    """Join two lists of pairs; a pair that both know is taken from the first."""
-    known = {(pair.one, pair.other) for pair in found}
-    return tuple(
-        sorted(
-            [*found, *(pair for pair in more if (pair.one, pair.other) not in known)],
-            key=lambda pair: (pair.one, pair.other),
-        )
-    )
+    """Join two lists of pairs; a pair that both know is taken from the first.
+
+    Identical images are each paired with the first of them in ``found``, and only that one with other pictures.
+    """
+    first = {pair.other: pair.one for pair in found if pair.exact}
+    pairs = {(pair.one, pair.other): pair for pair in found}
+    for pair in more:
+        ends = sorted((first.get(pair.one, pair.one), first.get(pair.other, pair.other)))
+        if ends[0] != ends[1]:
+            pairs.setdefault((ends[0], ends[1]), replace(pair, one=ends[0], other=ends[1]))
+    return tuple(pairs[ends] for ends in sorted(pairs))
 
 
 def without_accepted(pairs: Sequence[Duplicate], index: ImageIndex, accepted: Path) -> tuple[Duplicate, ...]:
