@@ -84,7 +84,7 @@ def test_blood_that_does_not_fit_is_refused(values: dict[str, float], message: s
 
 def test_the_brain_loses_exactly_what_is_stated() -> None:
     """The deformation is measured again, on both dates, without using the stated loss."""
-    truth = BrainTruth(loss_percent=2.0, ventricle_growth_percent=10.0, hippocampus_loss_percent=6.0, flair=False)
+    truth = BrainTruth(loss_percent=2.0, ventricle_growth_ratio=5.0, hippocampus_loss_ratio=3.0, flair=False)
     made = make_brain(truth, Setup(spacing_mm=(4.0, 3.0, 3.0)))
     before, after = made.visits
     tissue = [
@@ -104,7 +104,7 @@ def test_the_brain_loses_exactly_what_is_stated() -> None:
 
 
 def test_no_loss_is_no_change_of_shape() -> None:
-    truth = BrainTruth(loss_percent=0.0, ventricle_growth_percent=0.0, hippocampus_loss_percent=0.0)
+    truth = BrainTruth(loss_percent=0.0)
     before, after = forms(truth)
     assert after.brain_scale == pytest.approx(1.0, abs=1e-6)
     assert after.ventricle_scale == pytest.approx(before.ventricle_scale, abs=1e-6)
@@ -112,9 +112,11 @@ def test_no_loss_is_no_change_of_shape() -> None:
 
 def test_a_loss_smaller_than_that_of_its_parts_is_refused() -> None:
     with pytest.raises(BadTruth, match="less than"):
-        forms(BrainTruth(loss_percent=0.05, ventricle_growth_percent=80.0, hippocampus_loss_percent=20.0))
-    with pytest.raises(BadTruth, match="as much as"):
-        forms(BrainTruth(loss_percent=3.0, hippocampus_loss_percent=0.0))
+        forms(BrainTruth(loss_percent=1.0, ventricle_growth_ratio=40.0, ventricle_scale=1.5))
+    with pytest.raises(BadTruth, match="at most 60"):
+        BrainTruth(loss_percent=8.0, hippocampus_loss_ratio=20.0)
+    with pytest.raises(BadTruth, match="hippocampus_loss_ratio"):
+        BrainTruth(hippocampus_loss_ratio=0.5)
 
 
 def test_white_matter_lesions_have_their_volumes_and_new_ones_come_on_the_second_date() -> None:

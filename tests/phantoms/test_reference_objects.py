@@ -16,9 +16,11 @@ from coread.imaging.header import scan_header
 from coread.imaging.volume import load_volume
 from coread.phantoms.reference.errors import BadTruth
 from coread.phantoms.reference.made import Made
-from coread.phantoms.reference.objects import ReferenceSeries
+from coread.phantoms.reference.objects import ReferenceSeries, examination
 from coread.phantoms.reference.registry import PHANTOMS, made, phantom
-from coread.phantoms.reference.scan import Setup
+from coread.phantoms.reference.scan import Setup, grid_over
+from coread.phantoms.reference.scene import Part, Scene, render
+from coread.phantoms.reference.shapes import ball
 from coread.phantoms.reference.truth import described, parsed
 
 COARSE: dict[str, tuple[float, float, float]] = {"ct-spine": (6.0, 4.0, 4.0), "ct-lesions": (8.0, 5.0, 5.0),
@@ -165,3 +167,21 @@ def test_unknown_phantoms_and_values_stated_twice_are_refused() -> None:
         made("ct-lesions", ("vanished=1.5",))
     with pytest.raises(BadTruth, match="1 examination"):
         made("ct-spine", (), Setup(dates=("20260101", "20260201")))
+
+
+@pytest.mark.parametrize("number", range(48))
+def test_every_orientation_is_loaded_back_into_the_same_place_of_the_patient(number: int, tmp_path: Path) -> None:
+    """From the continuous solid through files and the loader to a centre of mass in the patient."""
+    place = (11.0, -7.0, 9.0)
+    setup = Setup(orientation=str(number), tilt_degrees=12.0 if number % 3 == 0 else 0.0)
+    who = examination("ct-ball", f"ball-{number}", "20260102")
+    grid = grid_over(((-30, -30, -30), (30, 30, 30)), setup, (5.0, 3.0, 3.0), who.frame_of_reference_uid)
+    drawn = render(Scene(0.0, (Part("ball", ball(place, 13.0), 1000.0),)), grid.geometry)
+    series = ReferenceSeries(who, "CT", 2, "SYNTHETIC ball", "CHEST", grid, drawn.values)
+    for count, dataset in enumerate(series.datasets()):
+        dataset.save_as(tmp_path / f"{count:03d}.dcm", enforce_file_format=True)
+    volume = loaded(tmp_path)
+    weights = volume.voxels.astype(np.float64)
+    index = [np.tensordot(weights.sum(axis=other), np.arange(n), 1) / weights.sum()
+             for n, other in zip(weights.shape, ((1, 2), (0, 2), (0, 1)), strict=True)]  # fmt: skip
+    assert volume.geometry.to_patient(np.asarray([index]))[0] == pytest.approx(place, abs=0.15)

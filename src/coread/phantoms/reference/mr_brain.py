@@ -66,8 +66,12 @@ class BrainTruth:
     """What is known of the brain and of its change."""
 
     loss_percent: float = stated(1.0, "loss of brain tissue (grey and white) by the second date", low=0, high=8)
-    ventricle_growth_percent: float = stated(5.0, "growth of the ventricles by the second date", low=0, high=80)
-    hippocampus_loss_percent: float = stated(3.0, "loss of both hippocampi by the second date", low=0, high=40)
+    ventricle_growth_ratio: float = stated(
+        5.0, "growth of the ventricles by the second date, per cent for each per cent of loss", low=0, high=40
+    )
+    hippocampus_loss_ratio: float = stated(
+        3.0, "loss of both hippocampi by the second date, per cent for each per cent of loss", low=1, high=20
+    )
     ventricle_scale: float = stated(1.0, "width of the ventricles on the first date, 1 is usual", low=0.8, high=1.5)
     lesions_ml: tuple[float, ...] = stated(
         (0.6, 0.35, 0.2), "white-matter lesions on the first date, up to 6; leave empty for none", low=0.02, high=6
@@ -88,6 +92,21 @@ class BrainTruth:
             raise BadTruth("lesions_ml has up to 6 values, new_lesions_ml up to 2")
         if len(self.move_mm) != 3 or len(self.turn_degrees) != 3:
             raise BadTruth("move_mm and turn_degrees have three values each")
+        if self.hippocampus_loss_percent > 60 or self.ventricle_growth_percent > 120:
+            raise BadTruth(
+                f"hippocampi lose {self.hippocampus_loss_percent:g} and ventricles grow by "
+                f"{self.ventricle_growth_percent:g} per cent: at most 60 and 120"
+            )
+
+    @property
+    def ventricle_growth_percent(self) -> float:
+        """Return the growth of the ventricles by the second date."""
+        return self.ventricle_growth_ratio * self.loss_percent
+
+    @property
+    def hippocampus_loss_percent(self) -> float:
+        """Return the loss of both hippocampi by the second date."""
+        return self.hippocampus_loss_ratio * self.loss_percent
 
     def pose(self, date: int) -> Pose:
         """Return the rigid map from anatomy to patient on date 0 or 1."""
@@ -109,8 +128,6 @@ def forms(truth: BrainTruth) -> tuple[head.BrainForm, head.BrainForm]:
     for _ in range(2):  # ventricles and hippocampi shrink with the brain: their own scales make up for it
         wider = truth.ventricle_scale * (1 + truth.ventricle_growth_percent / 100) ** (1 / 3) / scale
         smaller = (1 - truth.hippocampus_loss_percent / 100) ** (1 / 3) / scale
-        if smaller > 1:
-            raise BadTruth("hippocampus_loss_percent: hippocampi lose at least as much as the whole brain here")
         gained = _fluid_mm3(head.BrainForm(1.0, wider, smaller)) - fluid
         scale = (tissue * (1 - truth.loss_percent / 100) / (tissue - gained)) ** (1 / 3)
     if scale > 1:
@@ -252,6 +269,8 @@ def make(truth: BrainTruth, setup: Setup) -> Made:
         "first_to_second_mm": rounded_rows(second @ np.linalg.inv(first)),
         "brain_volume_change_percent": -truth.loss_percent,
         "brain_volume_change_from_voxels_percent": 100 * (voxels[1] / voxels[0] - 1),
+        "ventricle_growth_percent": truth.ventricle_growth_percent,
+        "hippocampus_loss_percent": truth.hippocampus_loss_percent,
         "brain_scale": both[1].brain_scale,
         "new_lesions_ml": list(truth.new_lesions_ml),
     }
