@@ -12,6 +12,7 @@ MEASUREMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("receiving", ("bench/receive.py",)),
     ("header indexing", ("bench/headers.py",)),
     ("decoding", ("bench/decode.py",)),
+    ("volumes", ("bench/volumes.py",)),
     ("index search", ("bench/qido.py",)),
     ("DICOMweb", ("bench/web.py",)),
     ("inference", ("bench/inference.py",)),

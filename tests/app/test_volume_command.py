@@ -86,7 +86,7 @@ def test_export_straightens_and_resamples(tmp_path: Path) -> None:
     )
     assert code is ExitCode.OK
     values, affine = read_nifti(tmp_path / "a.nii.gz")
-    geometry = Geometry(values.shape, affine_of(affine), "")  # type: ignore[arg-type]
+    geometry = Geometry(values.shape, affine_of(affine), "")
     assert not is_sheared(geometry)
     assert geometry.spacing_mm() == pytest.approx((2, 2, 2), abs=1e-5)
 

@@ -104,10 +104,14 @@ def motion(degrees: float, move: tuple[float, float, float]) -> NDArray[np.float
     return matrix
 
 
+def inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
 def test_a_motion_that_was_put_in_is_found_again_and_twice_the_same() -> None:
     fixed = head()
     there = motion(6.0, (4.0, -3.0, 5.0))
-    moved = resampled_array(fixed.voxels, fixed.geometry, fixed.geometry, transform=np.linalg.inv(there))
+    moved = resampled_array(fixed.voxels, fixed.geometry, fixed.geometry, transform=inverse(there))
     moving = Volume(moved.astype(np.float32), Quantity.ARBITRARY, fixed.geometry, ())
     found = registered(fixed, moving)
     corners = np.array([[x, y, z, 1] for x in (-50, 50) for y in (-45, 45) for z in (-35, 35)], dtype=float)
@@ -130,7 +134,7 @@ def test_a_displacement_field_leads_from_fixed_to_moving() -> None:
     fixed = head()
     places = fixed.geometry.to_patient(np.argwhere(np.ones(fixed.voxels.shape)))
     grown = motion(0.0, (0.0, 0.0, 0.0)) @ np.diag([1.04, 1.04, 1.04, 1.0])
-    larger = resampled_array(fixed.voxels, fixed.geometry, fixed.geometry, transform=np.linalg.inv(grown))
+    larger = resampled_array(fixed.voxels, fixed.geometry, fixed.geometry, transform=inverse(grown))
     moving = Volume(larger.astype(np.float32), Quantity.ARBITRARY, fixed.geometry, ())
     field = deformation(fixed, moving).reshape(-1, 3)
     edge = np.abs(np.linalg.norm(places / [60, 55, 42], axis=1) - 1) < 0.1

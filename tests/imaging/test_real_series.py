@@ -16,9 +16,8 @@ from coread.imaging.header import scan_header
 from coread.imaging.nifti import UnreadableNifti, nifti_volume, on_grid, read_nifti_series, write_volume
 from coread.imaging.resampling import is_sheared, straightened
 from coread.imaging.series import Choices, Gaps, load, open_series
-from coread.imaging.slices import Located
 from coread.phantoms.ct import ct_series, with_orientation
-from tests.imaging.made_series import SMALL, mr_slices, saved
+from tests.imaging.made_series import SMALL, Located, mr_slices, saved
 
 pytestmark = pytest.mark.shared
 SERIES = {
