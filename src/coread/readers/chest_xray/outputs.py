@@ -6,7 +6,7 @@ FINDINGS = ("pneumothorax", "effusion", "cardiomegaly", "opacity", "nodule_mass"
 GATE = ("frontal_chest", "other", "inverted", "child", "turned")
 """Order of the channels of ``gate`` (softmax)."""
 
-SIDE = 160
+SIDE = 320
 """Rows and columns of the network's input."""
 
 GRAPH = "network"
