@@ -175,13 +175,12 @@ class EchoSeries:
         patient_and_study(dataset, self.examination.identity)
         series_and_equipment(dataset, self, 1)
         dataset.SOPClassUID = US_MULTI_FRAME
-        dataset.ImageType = ["ORIGINAL", "PRIMARY", "", "0001"]
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "TTE", "0001"]
         dataset.PatientOrientation = ""
         dataset.LossyImageCompression = "00"
         dataset.UltrasoundColorDataPresent = 0
         dataset.TransducerType = "SECTOR_PHASED"
         dataset.ViewCodeSequence = Sequence([code_item(_VIEW_CODES[self.view][0], "SCT", _VIEW_CODES[self.view][1])])
-        dataset.ViewCodeSequence[0].ViewModifierCodeSequence = Sequence([])
         self._cine(dataset)
         dataset.SequenceOfUltrasoundRegions = Sequence([self._region()])
         dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
