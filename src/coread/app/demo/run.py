@@ -227,7 +227,7 @@ def _show(run: DemoRun, seconds: float) -> None:
     show_table(("accession", "what was sent", "reader", "outcome", "what it said"), rows, "Findings")
     say("")
     say("The generated chests are computed drawings; the reader learned from real radiographs and marks some falsely.")
-    say("DEMO-005 was chosen because the reader marks it: of 28 such drawings of a pneumothorax it marked 7.")
+    say("It marks drawn effusions and large hearts; of 28 drawings of a pneumothorax, like DEMO-005, it marked none.")
     if any(study.real for study in run.studies):
         say("The real radiographs come from the public set that the reader was developed on: a show, not a test.")
     say(f"{len(run.studies)} studies in {seconds:.0f} s. {RESEARCH_USE}")
