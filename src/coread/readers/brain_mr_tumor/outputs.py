@@ -2,6 +2,8 @@
 
 SIDE = 144
 """Rows and columns of the network's input."""
+VIEWS = 2
+"""Of each slice the network sees the head, then the whole."""
 
 GRAPH = "network"
 INPUT = "image"

@@ -11,18 +11,18 @@ from coread.domain.images import FloatPixels, PlanarImage
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
 from coread.domain.results import ReadResult, Refusal
 from coread.imaging.stretch import Part
-from coread.readers.brain_mr_tumor.outputs import BOX, GRAPH, INPUT, SIDE, TUMOUR, TYPE, TYPES
+from coread.readers.brain_mr_tumor.outputs import BOX, GRAPH, INPUT, TUMOUR, TYPE, TYPES, VIEWS
 from coread.readers.brain_mr_tumor.places import mark_of
-from coread.readers.brain_mr_tumor.preprocess import network_image
+from coread.readers.brain_mr_tumor.preprocess import View, network_views
 from coread.readers.planar import Seen, Skipped, gather, one_against_rest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Context:
-    """What ``interpret`` needs from ``prepare``: of each row of the batch its image and the part it shows."""
+    """What ``interpret`` needs from ``prepare``: of each row of the batch its image and the parts its views show."""
 
     seen: tuple[Seen, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[tuple[Part, ...], ...]
     skipped: tuple[Skipped, ...]
 
 
@@ -43,21 +43,25 @@ class BrainTumorReader:
 
     def prepare(self, inputs: ReaderInputs) -> Prepared | Refusal:
         """Check every slice against the card; refuse only when none is left."""
-        parts: list[Part] = []
+        views: list[tuple[View, View]] = []
 
         def made(image: PlanarImage) -> FloatPixels:
-            pixels, part = network_image(image)
-            parts.append(part)
-            return pixels
+            views.append(network_views(image))
+            return views[-1][0].pixels
 
         gathered = gather(self.card, inputs, made)
         if isinstance(gathered, Refusal):
             return gathered
-        return Prepared({INPUT: gathered.batch}, Context(gathered.seen, tuple(parts), gathered.skipped))
+        wholes = np.stack([whole.pixels for _, whole in views])
+        parts = tuple((head.part, whole.part) for head, whole in views)
+        batch = np.concatenate([gathered.batch, wholes])
+        return Prepared({INPUT: batch}, Context(gathered.seen, parts, gathered.skipped))
 
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
-        """Run the network over the slices of the study."""
-        return session.run(GRAPH, prepared.arrays)
+        """Run the network over the heads of the study, then over its whole slices: half the memory of both at once."""
+        halves = np.split(prepared.arrays[INPUT], VIEWS)
+        said = [session.run(GRAPH, {INPUT: half}) for half in halves]
+        return {name: np.concatenate([one[name] for one in said]) for name in said[0]}
 
     def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
         """Mark every slice above the threshold; the type is that of the marked slices together."""
@@ -67,7 +71,8 @@ class BrainTumorReader:
         threshold = spec.operating_point().threshold
         shown = [item for item in slices if item.probability >= threshold and item.box is not None]
         weights = np.array([item.probability for item in slices])
-        mean = np.average(outputs[TYPE].astype(np.float64), axis=0, weights=weights + 1e-6)
+        types = outputs[TYPE].astype(np.float64).reshape(VIEWS, len(slices), -1).mean(axis=0)
+        mean = np.average(types, axis=0, weights=weights + 1e-6)
         logits = one_against_rest(mean[np.newaxis])[0]
         findings = [_tumour(session, spec, slices, shown)]
         findings += [
@@ -77,10 +82,11 @@ class BrainTumorReader:
         return ReadResult(tuple(findings), skipped=context.skipped, notes=_notes(bool(shown)))
 
     def _marked(self, session: ModelSession, context: Context, number: int, outputs: Arrays) -> Marked:
-        mark = mark_of(outputs[BOX][number])
-        place = context.parts[number].box(mark.box, SIDE)
+        maps = outputs[BOX][number :: len(context.seen)]
+        mark = mark_of(list(zip(maps, context.parts[number], strict=True)))
         reference = context.seen[number].reference
-        return Marked(reference, session.calibrate(TUMOUR, mark.logit), Box(reference, *place) if place else None)
+        box = Box(reference, *mark.box) if mark.box else None
+        return Marked(reference, session.calibrate(TUMOUR, mark.logit), box)
 
 
 def reader(card: ReaderCard) -> BrainTumorReader:

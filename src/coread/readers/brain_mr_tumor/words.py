@@ -8,8 +8,7 @@ from coread.domain.codes import Code
 from coread.readers.brain_mr_tumor.outputs import TUMOUR, TYPES
 from coread.readers.pages import clinicians_page, row_of
 
-HEADING = "Written by recipe.py; change the recipe, not this file. Research use only."
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 MARKING, NAMING = "marking", "likeliest"
 MARK_RULE = "highest threshold at which at least 97 % of the cross-fitted slices get a mark"
 TYPE_RULE = "one half: the type is more likely than the two others together"
@@ -40,7 +39,8 @@ _LIMITS = (
     "One box for each slice: a second tumour in the same slice is not marked.",
     "The probability is that of the box overlapping the radiologist's by half or more; it is not the probability of a "
     "tumour.",
-    "The network sees 144 x 144 pixels, stretched to a square: tumours below about 4 mm are lost.",
+    "The network sees 144 x 144 pixels, once of the whole slice and once of the head, which is cut out by its "
+    "brightness; both are stretched to a square. Tumours below about 4 mm are lost.",
 )
 Points = Mapping[str, tuple[Estimate | None, Estimate | None]]
 """Sensitivity and specificity by output, at its one operating point."""
