@@ -20,6 +20,8 @@ from coread.readers.chest_xray import packaging
 from coread.readers.chest_xray.cohort import GateImages, cohort_rows, parts_of, read_cohort, truth_of
 from coread.readers.chest_xray.outputs import FINDINGS
 from coread.readers.chest_xray.recipe import Settings, fast, refused_of, run
+from coread.readers.chest_xray.words import page_with
+from coread.readers.classifying.words import page_of
 from coread.readers.registry import inspect_reader
 from coread.train.augment import AugmentPlan, expose, warp
 from coread.train.errors import BadPlan, DataMissing, ExportDiffers
@@ -74,6 +76,17 @@ def test_the_recipe_makes_a_locked_reader_that_reproduces_its_golden_cases(made_
     run(settings, only_fit=True)
     after = [(tmp_path / f"member{k}" / "network.pt").stat().st_mtime_ns for k in range(3)]
     assert before == after, "finished members are read back"
+
+
+def test_the_page_says_what_card_validation_and_training_say() -> None:
+    folder = Path(packaging.__file__).parent
+    report = json.loads((folder / "validation.json").read_text())
+    training = json.loads((folder / "training.json").read_text())
+    page = page_of(read_card(folder / "card.toml"), report, page_with(training))
+    assert page == (folder / "README.md").read_text()
+    rows = report["outputs"]["pneumothorax"]["subgroups"]["rows"]
+    inside = next(row for row in rows if (row["grouping"], row["level"]) == ("source", "boxes"))
+    assert f"| Pneumothorax | {inside['n']}, {inside['positives']} | {inside['auc']['value']:.3f} (" in page
 
 
 def random_samples(count: int) -> Samples:

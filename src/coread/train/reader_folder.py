@@ -29,7 +29,7 @@ GRAPH = "network"
 INPUT = "image"
 CARD = "card.toml"
 CALIBRATION = "calibration.json"
-DATA_FILES = (CARD, "README.md", "validation.json", "training.json", "measurements.json", RECORD)
+DATA_FILES = (CARD, "README.md", "validation.json", "training.json", RECORD)
 STEP = "recipe"
 _CODE = ("__init__.py", "reader.py")
 
