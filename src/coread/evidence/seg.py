@@ -89,8 +89,19 @@ def _segmentation(writing: Writing, regions: Sequence[Region], index: int) -> Da
 
 def _stack(regions: Sequence[Region]) -> NDArray[np.bool_]:
     """Return (frames, rows, columns, segments); every mask keeps its own segment, overlap is allowed."""
-    slices = [region.mask.reshape(len(region.images), *region.mask.shape[-2:]) for region in regions]
+    order = _written_order(regions[0].images)
+    slices = [region.mask.reshape(len(region.images), *region.mask.shape[-2:])[order] for region in regions]
     return np.stack(slices, axis=-1)
+
+
+def _written_order(images: Sequence[ImageReference]) -> list[int]:
+    """Return the slices as they are written: frames of one object in the order of the object, others as they are.
+
+    A volume has its slices sorted along the patient; the frames of its source may go the other way.
+    """
+    if len({image.sop_instance_uid for image in images}) > 1:
+        return list(range(len(images)))
+    return sorted(range(len(images)), key=lambda k: images[k].frame)
 
 
 def _description(writing: Writing, region: Region, number: int) -> Any:
