@@ -11,7 +11,7 @@ from coread.app.cli.command_dataset_label import label
 from coread.app.cli.command_pretrain import suggest
 from coread.app.cli.exit_codes import ExitCode
 from coread.app.cli.output import answer_json, complain, say, show_table
-from coread.app.cli.progress_bar import progress_bar
+from coread.app.cli.shown_progress import shown_progress
 
 if TYPE_CHECKING:
     from coread.train.adapters.contract import ReadOptions
@@ -80,7 +80,7 @@ def build(
     name, options = _options(setting or [])
     rules = read_rules(deidentify) if deidentify is not None else None
     plan = BuildPlan(adapter, source, out, name=name, options=options, leave_out=leave_out, deidentify=rules)
-    with progress_bar(f"{adapter}: opening images", quiet=json) as step:
+    with shown_progress(f"{adapter}: opening images", quiet=json) as step:
         index = build_dataset(plan, step)
     _answer(index, json=json)
 
@@ -103,7 +103,7 @@ def split(
     if by not in set(SplitBy):
         raise typer.BadParameter(f"{by!r} is none of {', '.join(SplitBy)}", param_hint="--by")
     plan = SplitPlan(SplitBy(by), _shares(parts) or equal_parts(folds), seed, tuple(label or ()))
-    with progress_bar("comparing images", quiet=json) as step:
+    with shown_progress("comparing images", quiet=json) as step:
         result = split_dataset(folder, out, plan, progress=step)
     document = _document(result.index) | {
         "duplicate_pairs": result.duplicates,
@@ -139,7 +139,7 @@ def check(
     from coread.train.likeness import write_pairs
 
     index = read_index(folder)
-    with progress_bar("comparing images", quiet=json) as step:
+    with shown_progress("comparing images", quiet=json) as step:
         duplicates = duplicates_of(index, step, accept)
     if pairs is not None:
         write_pairs(pairs, duplicates, index)

@@ -33,7 +33,7 @@ def label(
     json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
 ) -> None:
     """Join reports to images and add what they say as labels, with the words behind each. Human labels stay."""
-    from coread.app.cli.progress_bar import progress_bar
+    from coread.app.cli.shown_progress import shown_progress
     from coread.app.report_texts import report_texts
     from coread.train.report_labels import SignedReport, label_from_reports, summary
 
@@ -44,7 +44,7 @@ def label(
         if source.problem:
             problems.append(f"{source.name}: {source.problem}")
         given.append(SignedReport(source.name, source.text, *source.of))
-    with progress_bar("labelling images", quiet=json) as step:
+    with shown_progress("labelling images", quiet=json) as step:
         join = label_from_reports(folder, given, out, plan, step)
     if json:
         answer_json({"folder": str(out), "images": len(join.index.rows), "reports": len(given), **summary(join)})

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def shown_progress(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Yield a function (done, total) that moves a bar on standard error."""
     from rich.console import Console
     from rich.progress import Progress
