@@ -168,7 +168,7 @@ def export_volumes(found: Sequence[FoundSeries], to: Path, choices: Choices, cha
 def changed(volume: Volume, stack: SliceStack, changes: Changes) -> Volume:
     """Apply what was asked for: SUV, straightening, then another spacing."""
     if changes.suv:
-        volume = to_suv(volume, common_factor(stack))
+        volume = to_suv(volume, factor_of_all(stack))
     if changes.straighten:
         volume = straightened(volume)
     if changes.spacing_mm is not None:
@@ -176,7 +176,7 @@ def changed(volume: Volume, stack: SliceStack, changes: Changes) -> Volume:
     return volume
 
 
-def common_factor(stack: SliceStack) -> SuvFactor:
+def factor_of_all(stack: SliceStack) -> SuvFactor:
     """Return the SUV factor of all slices; raises PixelMeaning where it is not decidable or they differ."""
     from coread.imaging.errors import PixelMeaning
 
