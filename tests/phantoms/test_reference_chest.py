@@ -1,9 +1,13 @@
 """Chests with nodules and beating hearts: volumes, lobes and phases are what the truth says."""
 
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
 
+from coread.imaging.header import scan_header
+from coread.imaging.volume import load_volume
 from coread.phantoms.reference import thorax_anatomy as chest
 from coread.phantoms.reference.ct_nodules import NodulesTruth, nodules_of
 from coread.phantoms.reference.ct_nodules import make as make_nodules
@@ -127,6 +131,22 @@ def test_every_slice_comes_in_every_phase_with_its_time() -> None:
     first: pydicom.Dataset = images[0]
     assert float(first.SpacingBetweenSlices) == pytest.approx(14.0)
     assert float(first.SliceThickness) == pytest.approx(11.2)
+
+
+def test_one_phase_is_a_volume_in_the_oblique_planes_of_the_heart(tmp_path: Path) -> None:
+    made = make_cine(CineTruth(phases=8), Setup(spacing_mm=(14.0, 6.0, 6.0), noise=0.0))
+    series = made.visits[0].series[0]
+    assert isinstance(series, ReferenceSeries)
+    files: list[Path] = []
+    for image in series.datasets():
+        if int(image.TemporalPositionIdentifier) == 3:
+            files.append(tmp_path / f"{len(files):03d}.dcm")
+            image.save_as(files[-1], enforce_file_format=True)
+    volume = load_volume([(path, scan_header(path)) for path in files])
+    corners = np.asarray([[0, 0, 0], [1, 5, 9], [volume.geometry.shape[0] - 1, 20, 3]], dtype=np.float64)
+    place = np.rint(series.grid.geometry.to_index(volume.geometry.to_patient(corners))).astype(int)
+    assert np.abs(series.grid.geometry.to_patient(place) - volume.geometry.to_patient(corners)).max() < 1e-3
+    assert volume.voxels[tuple(corners.astype(int).T)] == pytest.approx(series.voxels[2][tuple(place.T)], abs=0.51)
 
 
 def test_hearts_that_cannot_be_are_refused() -> None:

@@ -14,10 +14,10 @@ from coread.phantoms.reference.scene import Part, Scene, measured, render
 from coread.phantoms.reference.shapes import (
     Blob,
     Bounds,
-    Common,
     Cylinder,
     Formula,
     HalfSpace,
+    Overlap,
     Shape,
     Superellipsoid,
     Tube,
@@ -85,7 +85,7 @@ def test_the_box_holds_the_whole_solid(name: str) -> None:
 
 
 def test_sampling_measures_what_has_no_closed_form() -> None:
-    lens = Common((ball((0.0, 0.0, 0.0), 15.0), ball((12.0, 0.0, 0.0), 15.0)))
+    lens = Overlap((ball((0.0, 0.0, 0.0), 15.0), ball((12.0, 0.0, 0.0), 15.0)))
     cap = 15.0 - 6.0
     exact = 2 * np.pi * cap**2 * (3 * 15.0 - cap) / 3
     found = measured(Scene(0.0, (Part("lens", lens, 1.0),)), ["lens"], 0.8)["lens"]
@@ -102,7 +102,7 @@ def test_what_is_painted_over_does_not_count() -> None:
 
 def test_a_voxel_is_the_mean_over_its_own_volume() -> None:
     """Half-filled voxels are half bright, and all voxels together hold the integral of the scene."""
-    scene = Scene(-1000.0, (Part("half", Common((Cylinder((0, 0, 0), 30, 30), HalfSpace((1, 0, 0), 0.25))), 200.0),))
+    scene = Scene(-1000.0, (Part("half", Overlap((Cylinder((0, 0, 0), 30, 30), HalfSpace((1, 0, 0), 0.25))), 200.0),))
     drawn = render(scene, Geometry((1, 1, 2), affine_of(np.eye(4)), "1.2"), samples=5)
     assert drawn.values[0, 0, 0] == pytest.approx(-1000 + 1200 * 0.75, abs=15)
     solid = Scene(2.0, (Part("it", SOLIDS["lump"], 7.0),))

@@ -17,8 +17,8 @@ from coread.phantoms.reference.scene import Measured, Part, Pose, Scene, measure
 from coread.phantoms.reference.shapes import (
     Blob,
     Bounds,
-    Common,
     HalfSpace,
+    Overlap,
     Shape,
     Superellipsoid,
     Triple,
@@ -128,14 +128,14 @@ def _lump(truth: HeadTruth, kind: str, seed: int) -> Shape:
             # A sphere whose near side lies in the skull: its cap inside is a lens of this depth.
             radius = 38.0
             x, y, z = (float(v) for v in surface + outward * (radius - depth))
-            return Common((head.INTRACRANIAL, ball((x, y, z), radius)))
+            return Overlap((head.INTRACRANIAL, ball((x, y, z), radius)))
 
         return solved(lens, volume, 0.5, 60.0, kind)
 
     def crescent(thickness: float) -> Shape:
         inner = Superellipsoid((-sign * thickness, 0.0, -0.12 * thickness), head.INTRACRANIAL.half_axes_mm, 2.2, 2.2)
         above_base, one_side = HalfSpace((0.0, 0.0, -1.0), 22.0), HalfSpace((-sign, 0.0, 0.0), 0.0)
-        return Common((Without(head.INTRACRANIAL, inner), above_base, one_side))
+        return Overlap((Without(head.INTRACRANIAL, inner), above_base, one_side))
 
     return solved(crescent, volume, 0.3, 60.0, kind)
 
@@ -143,7 +143,7 @@ def _lump(truth: HeadTruth, kind: str, seed: int) -> Shape:
 def _fluid(truth: HeadTruth, kind: str, form: head.BrainForm, others: tuple[Shape, ...]) -> Shape:
     sign, volume = truth.sign(kind), truth.volume_ml(kind) * 1000
     if kind == "subarachnoid":
-        space: Shape = Common((subarachnoid_space(form), HalfSpace((-sign, 0.0, 0.0), 6.0)))
+        space: Shape = Overlap((subarachnoid_space(form), HalfSpace((-sign, 0.0, 0.0), 6.0)))
     else:
         space = form.placed(head.ventricles(form.ventricle_scale))
     if others:
@@ -151,9 +151,9 @@ def _fluid(truth: HeadTruth, kind: str, form: head.BrainForm, others: tuple[Shap
 
     def filled(reach: float) -> Shape:
         if kind == "subarachnoid":
-            return Common((space, ball((sign * 42.0, -14.0, -8.0), reach)))
+            return Overlap((space, ball((sign * 42.0, -14.0, -8.0), reach)))
         # The patient lies on the back: blood settles behind, up to a level.
-        return Common((space, HalfSpace((0.0, -1.0, 0.0), reach)))
+        return Overlap((space, HalfSpace((0.0, -1.0, 0.0), reach)))
 
     low, high = (2.0, 75.0) if kind == "subarachnoid" else (-60.0, 60.0)
     return solved(filled, volume, low, high, kind)
@@ -209,7 +209,7 @@ def _outside() -> list[Part]:
 def _inside(form: head.BrainForm, seed: int) -> list[Part]:
     placed = form.placed
     plexus = head.both_sides(ball((19.0, 28.0, 11.0), 2.4))
-    falx = Common((head.fissure(), Superellipsoid((0, 0, 0), (0.9, 79.0, 68.0))))
+    falx = Overlap((head.fissure(), Superellipsoid((0, 0, 0), (0.9, 79.0, 68.0))))
     return [
         Part("cerebrospinal fluid", head.INTRACRANIAL, 9),
         Part("grey matter", placed(head.cerebrum()), 38, Waves(seed + 1, 1.2, 9.0)),

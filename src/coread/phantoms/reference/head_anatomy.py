@@ -9,8 +9,8 @@ import numpy as np
 
 from coread.phantoms.reference.shapes import (
     Bounds,
-    Common,
     HalfSpace,
+    Overlap,
     Points,
     Shape,
     Superellipsoid,
@@ -139,7 +139,7 @@ def cerebral_white() -> Shape:
 def fissure(wider_mm: float = 0.0) -> Shape:
     """Return the gap between the hemispheres, above and around the corpus callosum."""
     joined = Superellipsoid((0.0, 4.0, 3.0), (40.0, 40.0, 26.0))
-    slab = Common((HalfSpace((1, 0, 0), 0.9 + wider_mm), HalfSpace((-1, 0, 0), 0.9 + wider_mm), _PIAL))
+    slab = Overlap((HalfSpace((1, 0, 0), 0.9 + wider_mm), HalfSpace((-1, 0, 0), 0.9 + wider_mm), _PIAL))
     return Without(slab, joined)
 
 
@@ -193,13 +193,13 @@ def cerebellum(inset_mm: float = 0.0) -> Shape:
     inner = Superellipsoid((0.0, 0.0, 0.0), (60.0, 78.0, 67.0), 2.2, 2.2)
     if inset_mm:
         return Folded(Superellipsoid((0.0, 45.0, -41.0), (40.0, 20.0, 13.5), 2.2, 2.2), 11.0, 6.0, 0.6)
-    return Common((whole, inner))
+    return Overlap((whole, inner))
 
 
 def cerebellar_cistern() -> Shape:
     """Return the space around the cerebellum (and the tentorium above it)."""
     around = Superellipsoid((0.0, 45.0, -41.0), (49.0, 30.0, 22.5), 2.2, 2.2)
-    return Common((around, INTRACRANIAL))
+    return Overlap((around, INTRACRANIAL))
 
 
 def brainstem() -> Tube:

@@ -25,8 +25,8 @@ from coread.phantoms.reference.scene import Extent, Measured, Part, Pose, Scene,
 from coread.phantoms.reference.shapes import (
     Blob,
     Bounds,
-    Common,
     HalfSpace,
+    Overlap,
     Superellipsoid,
     Triple,
     Tube,
@@ -163,7 +163,7 @@ def _brain(form: head.BrainForm) -> list[Part]:
     """Return everything inside the skull; the values are T1."""
     placed, t1 = form.placed, {name: value[0] for name, value in _SIGNAL.items()}
     cleft, part = head.hippocampus(), head.hippocampus(form.hippocampus_scale)
-    stem = Common((head.brainstem(), HalfSpace((0.0, 0.0, -1.0), 62.0)))
+    stem = Overlap((head.brainstem(), HalfSpace((0.0, 0.0, -1.0), 62.0)))
     gaps = Union((head.fissure(), head.cisterns()))
     return [
         Part("cerebrospinal fluid", head.INTRACRANIAL, t1["fluid"]),
@@ -314,12 +314,12 @@ def _visit(truth: BrainTruth, setup: Setup, scene: Scene, date: _Date) -> Visit:
 _T1: dict[str, Any] = {
     "ScanningSequence": ["GR", "IR"], "SequenceVariant": ["SP", "MP"], "ScanOptions": "", "MRAcquisitionType": "3D",
     "RepetitionTime": 2300, "EchoTime": 2.9, "InversionTime": 900, "FlipAngle": 9, "EchoTrainLength": 1,
-    "MagneticFieldStrength": 3, "ImageType": ["ORIGINAL", "PRIMARY", "M"], "SequenceName": "SYNTHETIC",
+    "MagneticFieldStrength": 3, "ImageType": ["ORIGINAL", "PRIMARY", "OTHER"], "SequenceName": "SYNTHETIC",
 }  # fmt: skip
 _FLAIR: dict[str, Any] = {
     "ScanningSequence": ["SE", "IR"], "SequenceVariant": "SK", "ScanOptions": "", "MRAcquisitionType": "2D",
     "RepetitionTime": 9000, "EchoTime": 120, "InversionTime": 2500, "FlipAngle": 150, "EchoTrainLength": 16,
-    "MagneticFieldStrength": 3, "ImageType": ["ORIGINAL", "PRIMARY", "M"], "SequenceName": "SYNTHETIC",
+    "MagneticFieldStrength": 3, "ImageType": ["ORIGINAL", "PRIMARY", "OTHER"], "SequenceName": "SYNTHETIC",
 }  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from coread.phantoms.reference.objects import ReferenceSeries, examination
 from coread.phantoms.reference.scan import FIRST_DATE, Grid, Setup, grid_over
 from coread.phantoms.reference.scene import Measured, Part, Rendering, Scene, render
 from coread.phantoms.reference.shapes import (
-    Common,
     HalfSpace,
+    Overlap,
     Shape,
     Superellipsoid,
     Triple,
@@ -88,7 +88,7 @@ class Ventricle:
     def solid(self) -> Shape:
         """Return the cavity, or the whole heart muscle with its cavity."""
         whole = Superellipsoid((0.0, 0.0, self.middle_mm), (self.radius_mm, self.radius_mm, self.half_length_mm))
-        return Common((whole, HalfSpace((0.0, 0.0, 1.0), self.base_mm)))
+        return Overlap((whole, HalfSpace((0.0, 0.0, 1.0), self.base_mm)))
 
 
 def ventricle(truth: CineTruth, phase: int) -> tuple[Ventricle, Ventricle]:
@@ -135,10 +135,10 @@ def heart_scene(truth: CineTruth, phase: int, seed: int) -> Scene:
         ),
         Part("liver", Superellipsoid((-75.0, 75.0, -60.0), (80.0, 55.0, 75.0)), 380, grain),
         Part("epicardial fat", fat, _FAT * 0.85, grain),
-        Part("right wall", Without(Common((wall, below_base)), muscle), _MUSCLE),
+        Part("right wall", Without(Overlap((wall, below_base)), muscle), _MUSCLE),
         Part(
             "right ventricle",
-            Without(Common((squeezed, below_base)), muscle),
+            Without(Overlap((squeezed, below_base)), muscle),
             _BLOOD * 0.94,
             Waves(seed + 3, 25.0, 12.0),
         ),
@@ -160,7 +160,7 @@ def _papillary(inner: Ventricle) -> Shape:
     for angle in (0.9, 2.6):
         x, y = 0.62 * inner.radius_mm * np.cos(angle), 0.62 * inner.radius_mm * np.sin(angle)
         columns.append(Tube(((x, y, low), (0.9 * x, 0.9 * y, high)), (0.15 * inner.radius_mm,)))
-    return Common((Union(tuple(columns)), inner.solid()))
+    return Overlap((Union(tuple(columns)), inner.solid()))
 
 
 def _pose() -> tuple[tuple[float, float, float, float], ...]:

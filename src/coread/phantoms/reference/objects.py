@@ -151,7 +151,7 @@ def _ct(dataset: Dataset, pixels: NDArray[np.float32], grid: Grid) -> None:
 
 def _mr(dataset: Dataset, pixels: NDArray[np.float32]) -> None:
     dataset.SOPClassUID = MR_IMAGE
-    dataset.ImageType = ["ORIGINAL", "PRIMARY", "M"]
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
     dataset.WindowCenter, dataset.WindowWidth = 500, 1000
     stored_pixels(dataset, np.clip(np.rint(pixels), 0, _MOST_STORED).astype(np.uint16))
 

@@ -295,7 +295,7 @@ class Union:
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
+class Overlap:
     """What lies in all of several solids."""
 
     shapes: tuple[Shape, ...]

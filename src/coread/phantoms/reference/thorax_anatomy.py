@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.phantoms.reference.shapes import (
-    Common,
     Cylinder,
     HalfSpace,
+    Overlap,
     Points,
     Shape,
     Superellipsoid,
@@ -46,11 +46,11 @@ def lobe_solid(lobe: str) -> Shape:
     below = HalfSpace(_OBLIQUE, _OBLIQUE_MM)
     above = HalfSpace((0.0, 0.7071, -0.7071), -_OBLIQUE_MM)
     if lobe in ("RLL", "LLL"):
-        return Common((lung(side), below))
+        return Overlap((lung(side), below))
     if lobe == "LUL":
-        return Common((lung(side), above))
+        return Overlap((lung(side), above))
     up, down = HalfSpace((0.0, 0.0, -1.0), -_HORIZONTAL_MM), HalfSpace((0.0, 0.0, 1.0), _HORIZONTAL_MM)
-    return Common((lung(side), above, up if lobe == "RUL" else down))
+    return Overlap((lung(side), above, up if lobe == "RUL" else down))
 
 
 def lobe_at(place: Triple) -> str:
@@ -66,8 +66,8 @@ def fissures() -> Shape:
     """Return the fissures as thin sheets."""
     lungs = Union((lung(-1.0), lung(1.0)))
     other_way = HalfSpace((0, 0.7071, -0.7071), 0.4 - _OBLIQUE_MM)
-    oblique = Common((HalfSpace(_OBLIQUE, _OBLIQUE_MM + 0.4), other_way, lungs))
-    flat = Common((
+    oblique = Overlap((HalfSpace(_OBLIQUE, _OBLIQUE_MM + 0.4), other_way, lungs))
+    flat = Overlap((
         lung(-1.0), HalfSpace((0, 0, 1), _HORIZONTAL_MM + 0.4), HalfSpace((0, 0, -1), 0.4 - _HORIZONTAL_MM),
         HalfSpace((0.0, 0.7071, -0.7071), -_OBLIQUE_MM),
     ))  # fmt: skip

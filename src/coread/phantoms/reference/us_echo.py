@@ -277,7 +277,7 @@ def loop(truth: EchoTruth, setup: Setup, who: Examination, view: str, number: in
     count = truth.frames_per_beat * truth.beats
     frames = np.empty((count, sector.rows, sector.columns), dtype=np.uint8)
     labels = np.empty_like(frames)
-    noise = (0.004 if setup.noise is None else setup.noise / 1000) * (2.0 - truth.quality)
+    noise = (0.0015 if setup.noise is None else setup.noise / 1000) * (2.0 - truth.quality)
     pixels = plane.local(*sector.pixel_places())
     inside = sector.shown(np.ones((sector.samples, sector.beams), dtype=np.float32)) > 0
     for frame in range(count):
