@@ -69,7 +69,7 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.MIXED_GEOMETRY: "Slices do not form one regular grid",
     ReasonCode.LOCALIZER: "Localizer, not part of a volume",
     ReasonCode.SEVERAL_VOLUMES: "Series holds several volumes, the reader takes one",
-    ReasonCode.NOT_ALIGNED: "the scans of two dates cannot be laid over one another",
+    ReasonCode.NOT_ALIGNED: "Scans of two dates cannot be laid over one another",
     ReasonCode.IMAGE_TOO_SMALL: "Image matrix is too small",
     ReasonCode.IMAGE_TOO_LARGE: "Image matrix is larger than the reader takes",
     ReasonCode.NO_PIXELS: "Object has no pixels",
