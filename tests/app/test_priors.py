@@ -95,6 +95,8 @@ def test_the_newest_earlier_studies_come_first_and_no_later_or_older_one(
         {"Modality": "US"},
         {"StudyDate": ""},
         {"StudyDate": "20260504"},
+        {"StudyDate": "20260504", "StudyTime": ""},
+        {"PatientBirthDate": "", "PatientName": "Another^Person"},
     ],
 )
 def test_what_is_another_persons_or_does_not_fit_is_no_prior(
@@ -184,7 +186,33 @@ def test_the_worker_finds_them_by_itself(tmp_path: Path, store: Store, comparing
 
 @given(st.text(max_size=8), st.text(max_size=8), st.sampled_from(["", "F", "M"]), st.sampled_from(["", "F", "M"]))
 def test_who_is_the_same_person_does_not_depend_on_the_order(one: str, two: str, sex: str, other: str) -> None:
-    plain = indexed([header()])
+    plain = replace(indexed([header()]), patient_birth_date="19600102")
     first, second = replace(plain, patient_id=one, patient_sex=sex), replace(plain, patient_id=two, patient_sex=other)
     assert same_person(first, second) == same_person(second, first)
     assert same_person(first, second) == (one == two and (not sex or not other or sex == other))
+
+
+@pytest.mark.parametrize(
+    ("issuer", "birth", "name", "same"),
+    [
+        ("", "", "", False),
+        ("", "19600102", "", True),
+        ("", "", "Doe^Jane", True),
+        ("HOSPITAL", "", "", True),
+    ],
+)
+def test_a_bare_number_joins_nobody(issuer: str, birth: str, name: str, same: bool) -> None:
+    plain = replace(indexed([header()]), patient_id="77", patient_sex="")
+    said = replace(plain, issuer_of_patient_id=issuer, patient_birth_date=birth, patient_name=name)
+    assert same_person(said, replace(said, patient_name=name.upper().replace("^", "^ "))) is same
+    bare = replace(said, patient_birth_date="", patient_name="")
+    assert same_person(said, bare) is bool(issuer)
+
+
+@pytest.mark.parametrize(("earlier", "now", "found"), [("0800", "0930", 1), ("0930", "0800", 0), ("", "0930", 0)])
+def test_a_study_of_the_same_day_is_earlier_only_where_both_times_say_so(
+    store: Store, tmp_path: Path, comparing: InstalledReader, earlier: str, now: str, found: int
+) -> None:
+    paths = [study(tmp_path, 1, "20260504", StudyTime=now), study(tmp_path, 2, "20260504", StudyTime=earlier)]
+    current = settled(store, *paths)[0]
+    assert dates_found(store, current, comparing.card) == ["20260504"] * found

@@ -22,8 +22,8 @@ def prior_finder(store: Store) -> FindPriors:
 def find_priors(store: Store, study: Study, card: ReaderCard) -> tuple[PriorSources, ...]:
     """Return at most ``card.input.max_priors`` earlier studies, newest first, with the instances that fit the card.
 
-    The same person means the same Patient ID from the same issuer, and no birth date or sex that differs: a number
-    that two hospitals gave to two people must never join their images. A study without a date is no prior.
+    Who is the same person is ``same_person``'s to say: a number that two hospitals gave to two people must never join
+    their images. A study without a date is no prior, nor is one of the same day where a time of the two is missing.
     """
     taken = date_of(study.study_date)
     if taken is None or not study.patient_id or card.input.max_priors < 1:
@@ -46,11 +46,23 @@ def find_priors(store: Store, study: Study, card: ReaderCard) -> tuple[PriorSour
 
 
 def same_person(study: Study, other: Study) -> bool:
-    """Compare what the two studies state of the patient; what one of them leaves out contradicts nothing."""
+    """Say whether two studies are surely of one person.
+
+    Patient ID and its issuer are the same, no birth date or sex differs, and something beside the number agrees: the
+    issuer is stated, or both have the same birth date or name. A bare number may have been given twice.
+    """
     if (study.patient_id, study.issuer_of_patient_id) != (other.patient_id, other.issuer_of_patient_id):
         return False
-    pairs = ((study.patient_birth_date, other.patient_birth_date), (study.patient_sex, other.patient_sex))
-    return all(not one or not two or one == two for one, two in pairs)
+    births = (study.patient_birth_date, other.patient_birth_date)
+    names = (_name(study), _name(other))
+    if any(one and two and one != two for one, two in (births, (study.patient_sex, other.patient_sex))):
+        return False
+    return bool(study.issuer_of_patient_id) or any(one == two != "" for one, two in (births, names))
+
+
+def _name(study: Study) -> str:
+    """Return the words of Patient's Name, whatever separates them and however they are capitalised."""
+    return " ".join(study.patient_name.replace("^", " ").replace("=", " ").casefold().split())
 
 
 def _candidates(store: Store, study: Study, taken: date, years: float) -> list[Study]:
@@ -61,14 +73,19 @@ def _candidates(store: Store, study: Study, taken: date, years: float) -> list[S
         study_date=f"{_written(first)}-{_written(taken)}",
         limit=_MOST_LOOKED_AT,
     )
-    now = (study.study_date, study.study_time)
     return [
         item
         for item in store.find_studies(query).items
-        if item.study_instance_uid != study.study_instance_uid
-        and same_person(study, item)
-        and (item.study_date, item.study_time) < now
+        if item.study_instance_uid != study.study_instance_uid and same_person(study, item) and _is_earlier(item, study)
     ]
+
+
+def _is_earlier(one: Study, other: Study) -> bool:
+    """Compare days, and times within a day where both are known; a day without a time tells no order."""
+    day, later = date_of(one.study_date), date_of(other.study_date)
+    if day is None or later is None or day != later:
+        return day is not None and later is not None and day < later
+    return bool(one.study_time and other.study_time) and one.study_time < other.study_time
 
 
 def _written(day: date) -> str:
