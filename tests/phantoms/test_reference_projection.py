@@ -106,6 +106,8 @@ def test_pictures_without_planes_take_no_geometry(setup: Setup) -> None:
         make_echo(QUICK, setup)
     with pytest.raises(BadTruth, match="no planes"):
         make_device(DeviceTruth(), setup)
+    with pytest.raises(BadTruth, match="noise"):
+        make_device(DeviceTruth(), Setup(noise=2.0))
 
 
 @pytest.mark.parametrize("name", KINDS)

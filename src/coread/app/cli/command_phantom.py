@@ -28,7 +28,9 @@ class PhantomFlags:
     spacing: Annotated[str, typer.Option(help="mm: one value, or SLICE,ROW,COLUMN; empty: the phantom's own")] = ""
     orientation: Annotated[str, typer.Option(help="axial, coronal, sagittal, or 0 to 47")] = "axial"
     tilt: Annotated[float, typer.Option(help="gantry tilt, degrees")] = 0.0
-    noise: Annotated[float | None, typer.Option(help="standard deviation: HU (CT), per cent (MR, US)")] = None
+    noise: Annotated[float | None, typer.Option(help="standard deviation: HU (CT), per cent (MR), per mille (US)")] = (
+        None
+    )
     kernel: Annotated[float | None, typer.Option(help="in-plane blur, mm full width at half maximum")] = None
     dates: Annotated[str, typer.Option(help="YYYYMMDD of each examination, divided by commas")] = ""
     json: Annotated[bool, typer.Option("--json", help="answer with one JSON document")] = False

@@ -179,8 +179,9 @@ class RadiographSeries:
 
 def make(truth: DeviceTruth, setup: Setup) -> Made:
     """Compute the radiograph and where every tip lies."""
-    if setup.spacing_mm is not None or setup.tilt_degrees or setup.orientation != "axial" or setup.kernel_mm:
-        raise BadTruth("a radiograph has no planes: no spacing, orientation, tilt or kernel; state rows")
+    stated_geometry = setup.spacing_mm is not None or setup.tilt_degrees or setup.orientation != "axial"
+    if stated_geometry or setup.kernel_mm is not None or setup.noise is not None:
+        raise BadTruth("a radiograph has no planes: no spacing, orientation, tilt, kernel or noise; state rows")
     digest = digest_for(NAME, truth, setup)
     who = examination(NAME, digest, setup.dates_or((FIRST_DATE,))[0])
     build = build_of(ChestRecipe(seed=setup.seed, view=truth.view))

@@ -43,7 +43,7 @@ class Setup:
     tilt_degrees: float = 0.0
     """Gantry tilt: the planes turn about their rows while the table moves as before."""
     noise: float | None = None
-    """Standard deviation: HU for CT, per cent of the brightest tissue for MR."""
+    """Standard deviation: HU for CT, per cent of the brightest tissue for MR, per mille of full echo for ultrasound."""
     kernel_mm: float | None = None
     """Full width at half maximum of the in-plane blur."""
     dates: tuple[str, ...] = ()
