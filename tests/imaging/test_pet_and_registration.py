@@ -1,6 +1,7 @@
 """SUV where the header decides it; motions found again that were put in."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,35 @@ def test_a_dose_corrected_to_administration_does_not_decay_and_suv_stays_suv(tmp
     located = saved(tmp_path / "s", slices(edit=suv))
     assert suv_factor(located[0][0]).factor == 1.0
     assert load_volume(located).quantity is Quantity.SUV_BODY_WEIGHT
+
+
+@pytest.mark.parametrize(
+    ("started", "zone", "minutes"),
+    [
+        ("20260504100000", "", 60.0),
+        ("20260504100000.0", "+0200", 60.0),
+        ("20260504100000+0200", "+0200", 60.0),
+        ("20260504080000+0000", "+0200", 60.0),
+        ("20260504160000.00+0530", "+0000", 30.0),
+        ("20260504043000-0500", "-0530", 420.0),
+        ("20260504080000+0000", "", None),
+    ],
+)
+def test_a_dose_is_timed_on_the_clock_of_the_series(
+    tmp_path: Path, started: str, zone: str, minutes: float | None
+) -> None:
+    def edit(dataset: Dataset, k: int) -> None:
+        pet(dataset, k)
+        dataset.RadiopharmaceuticalInformationSequence[0].RadiopharmaceuticalStartDateTime = started
+        if zone:
+            dataset.TimezoneOffsetFromUTC = zone
+
+    path = saved(tmp_path, slices(edit=edit))[0][0]
+    if minutes is None:
+        with pytest.raises(PixelMeaning, match="time zone"):
+            suv_factor(path)
+    else:
+        assert f"{minutes:.1f} min" in suv_factor(path).basis
 
 
 @pytest.mark.parametrize(
@@ -122,6 +152,17 @@ def test_a_motion_that_was_put_in_is_found_again_and_twice_the_same() -> None:
     back = resampled_array(moving.voxels, moving.geometry, fixed.geometry, transform=found.matrix)
     inner = (slice(4, -4), slice(6, -6), slice(6, -6))
     assert np.corrcoef(back[inner].ravel(), fixed.voxels[inner].ravel())[0, 1] > 0.99
+
+
+def test_what_counts_is_heeded_in_a_tilted_volume_too() -> None:
+    upright = head()
+    matrix = upright.geometry.matrix()
+    matrix[1, 0] += 0.4
+    tilted = replace(upright, geometry=replace(upright.geometry, affine=affine_of(matrix)))
+    inside = np.zeros(tilted.geometry.shape, dtype=np.bool_)
+    inside[4:12, 8:24, 8:20] = True
+    part = registered(tilted, tilted, inside=inside)
+    assert part.mutual_information_before != pytest.approx(registered(tilted, tilted).mutual_information_before)
 
 
 def test_an_affine_start_is_kept_where_it_is_right() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from coread.domain.geometry import Geometry, affine_of
 from coread.domain.images import Quantity, Volume
+from coread.domain.study import InstanceHeader
 from coread.imaging.nifti import nifti_volume, on_grid, read_nifti, write_volume
 from coread.imaging.resampling import (
     Interpolation,
@@ -111,6 +112,15 @@ def test_resampling_keeps_a_linear_function_of_the_place(
     assert inside.any()
     assert moved.voxels.ravel()[inside] == pytest.approx(truth[inside], abs=0.02)
     assert moved.changes
+
+
+def test_slices_of_another_grid_name_the_frames_they_came_from() -> None:
+    geometry = Geometry((6, 8, 8), affine_of(np.diag([2.0, 1.0, 1.0, 1.0])[[2, 1, 0, 3]]), "1.2")
+    header = InstanceHeader("1.1", "1.2", "1.3", "1.4", "1.5", number_of_frames=6)
+    volume = Volume(np.zeros((6, 8, 8), np.float32), Quantity.ARBITRARY, geometry, (header,))
+    assert [one.frame for one in volume.references()] == [1, 2, 3, 4, 5, 6]
+    coarser = resampled(volume, grid_with_spacing(geometry, (6.0, 1.0, 1.0)))
+    assert [one.frame for one in coarser.references()] == [2, 5]
 
 
 @given(geometry=geometries())

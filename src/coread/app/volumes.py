@@ -124,7 +124,7 @@ def _suv_text(stack: SliceStack) -> str | None:
     if stack.slices[0].header.modality != "PT":
         return None
     try:
-        found = suv_factor(stack.slices[0].path)
+        found = factor_of_all(stack)
     except Refused as problem:
         return f"not decidable: {problem}"
     return f"times {found.factor:.6g}: {found.basis}"

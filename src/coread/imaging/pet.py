@@ -4,6 +4,7 @@ The rules are those of the QIBA vendor-neutral pseudo-code (RSNA QIBA wiki, Stan
 for attenuation and decay, dose decayed to the moment to which the images are. Anything unclear is refused by name.
 """
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,8 @@ from coread.imaging.geometry import numbers
 
 _PHILIPS, _PHILIPS_GROUP, _PHILIPS_FACTOR = "Philips PET Private Group", 0x7053, 0x00
 _LONGEST = timedelta(days=1)
+_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})$")
+"""Of a DT value, or of Timezone Offset From UTC (0008,0201)."""
 _SUV_UNIT = "g/ml{SUVbw}"
 
 
@@ -82,7 +85,7 @@ def _from_dose(dataset: Dataset) -> SuvFactor:
         raise PixelMeaning(f"Decay Correction is {correction or 'not stated'}")
     half_life = _positive(items[0], "RadionuclideHalfLife", "Radionuclide Half Life")
     scanned = _scan_start(dataset)
-    elapsed = scanned - _administered(items[0], scanned)
+    elapsed = scanned - _administered(items[0], scanned, str(dataset.get("TimezoneOffsetFromUTC", "") or "").strip())
     if not timedelta(0) <= elapsed <= _LONGEST:
         raise PixelMeaning(f"{elapsed} from administration to scan")
     left = dose * 2.0 ** (-elapsed.total_seconds() / half_life)
@@ -101,16 +104,28 @@ def _scan_start(dataset: Dataset) -> datetime:
     return series
 
 
-def _administered(item: Dataset, scanned: datetime) -> datetime:
+def _administered(item: Dataset, scanned: datetime, zone: str) -> datetime:
+    """Return the start of the radiopharmaceutical on the clock of the series, whose offset from UTC is ``zone``."""
     whole = str(item.get("RadiopharmaceuticalStartDateTime", "") or "").strip()
     if whole:
-        found = _moment(whole[:8], whole[8:].split("+")[0].split("-")[0])
+        own = _OFFSET.search(whole[8:])
+        clock = whole[8:] if own is None else whole[8 : 8 + own.start()]
+        found = _moment(whole[:8], clock)
         if found is not None:
-            return found
+            return found if own is None else found + _east(zone) - _east(own[0])
     found = _moment(scanned.strftime("%Y%m%d"), item.get("RadiopharmaceuticalStartTime"))
     if found is None:
         raise PixelMeaning("no start time of the radiopharmaceutical")
     return found
+
+
+def _east(offset: str) -> timedelta:
+    """Return how far a clock is ahead of UTC; raises PixelMeaning where nobody says it."""
+    found = _OFFSET.fullmatch(offset)
+    if found is None:
+        raise PixelMeaning("the start of the radiopharmaceutical names a time zone, the series does not")
+    ahead = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    return ahead if found[1] == "+" else -ahead
 
 
 def _moment(date: Any, time: Any) -> datetime | None:

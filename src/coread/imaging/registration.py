@@ -16,7 +16,7 @@ from coread.domain.geometry import Geometry
 from coread.domain.images import Volume
 from coread.imaging.errors import TooFewImages
 from coread.imaging.itk import one_thread, simple_itk
-from coread.imaging.resampling import is_sheared, straightened
+from coread.imaging.resampling import is_sheared, rectangular_grid, resampled_mask, straightened
 
 _SAMPLES, _SEED = 60_000, 1
 """Voxels that the likeness is measured on at each level: all of them where there are fewer."""
@@ -75,8 +75,10 @@ def _registered(
         centre = np.asarray(middle)
         first.SetTranslation((np.asarray(start)[:3, :3] @ centre + np.asarray(start)[:3, 3] - centre).tolist())
     method = _method(first, still.GetSize())
-    if inside is not None and not is_sheared(fixed.geometry):
-        method.SetMetricFixedMask(_with_geometry(inside.astype(np.uint8), fixed.geometry))
+    if inside is not None:
+        grid = rectangular_grid(fixed.geometry) if is_sheared(fixed.geometry) else fixed.geometry
+        counts = inside if grid is fixed.geometry else resampled_mask(inside, fixed.geometry, grid)
+        method.SetMetricFixedMask(_with_geometry(counts.astype(np.uint8), grid))
     before = -method.MetricEvaluate(still, moved)
     method.Execute(still, moved)
     return Registration(

@@ -198,7 +198,9 @@ def _shifted(
 def derived(volume: Volume, voxels: NDArray[np.float32], geometry: Geometry, note: str) -> Volume:
     """Return a volume made from another one, with what was done; its slices name the source slice nearest to each."""
     headers, frames = volume.headers, volume.frames
-    if len(headers) > 1 or frames:
+    if len(headers) == 1 and not frames:
+        frames = tuple(range(1, len(volume.voxels) + 1))  # what an empty one means, which holds for no other grid
+    if headers:
         nearest = _nearest_slices(volume.geometry, geometry)
         frames = tuple(frames[k] for k in nearest) if frames else ()
         headers = tuple(headers[k] for k in nearest) if len(headers) > 1 else headers
