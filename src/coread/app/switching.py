@@ -100,7 +100,8 @@ def examine_release(models: SiteModels, release: Release, programs: Sequence[Pat
 def golden_words(report: GoldenReport) -> str:
     """Require the golden cases and say how they went."""
     report.require()
-    return f"{report.cases} cases, largest difference {report.worst_difference:.2g}"
+    left = f"; {report.left_to_reader} left to the reader's code" if report.left_to_reader else ""
+    return f"{report.cases} cases, largest difference {report.worst_difference:.2g}{left}"
 
 
 def code_check(settings: Settings) -> Callable[[Release], None]:

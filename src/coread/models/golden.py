@@ -7,6 +7,7 @@ calculates with its own code is proved by cases in ``golden/reader/``: prepared 
 
 import io
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ READER = "reader"
 """Instead of a graph: the case is replayed by the reader's own ``infer``."""
 DEFAULT_ABSOLUTE = 1e-4
 DEFAULT_RELATIVE = 1e-3
+MOST_RELATIVE = 0.05
+"""A package may not let its own proof be looser than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,16 @@ def golden_tolerance(package_folder: Path) -> Tolerance:
         return Tolerance()
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        return Tolerance(float(body["absolute"]), float(body["relative"]), float(body.get("differing_share", 0.0)))
+        found = Tolerance(float(body["absolute"]), float(body["relative"]), float(body.get("differing_share", 0.0)))
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise GoldenMismatch(f"{path} cannot be read: {problem}") from problem
+    numbers = (found.absolute, found.relative, found.differing_share)
+    if not all(math.isfinite(number) and number >= 0 for number in numbers) or max(numbers[1:]) > MOST_RELATIVE:
+        raise GoldenMismatch(
+            f"{path} lets golden cases differ by {numbers}, so they would prove nothing. Numbers must be finite, the "
+            f"relative one and the share at most {MOST_RELATIVE:g}."
+        )
+    return found
 
 
 def check_golden(
