@@ -80,6 +80,26 @@ def test_a_label_of_a_person_stays_and_the_contradiction_is_listed(dataset: Path
     assert read_record(out).parents
 
 
+def test_an_accession_number_of_two_patients_joins_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    numbers = ("A1", "A1", "A2")
+    rows = tuple(row(n * 2, study_id=f"s{n}", covariates={"accession_number": a}) for n, a in enumerate(numbers))
+    for one in rows:
+        Image.fromarray(np.full((8, 8), 3, np.uint8)).save(folder / one.path)
+    write_index(ImageIndex("own", folder, rows, folder), step="dataset build")
+    reports = [
+        SignedReport("two hospitals", EFFUSION, accession_number="A1", patient_id="p0"),
+        SignedReport("A1.txt", EFFUSION),
+        SignedReport("of a stranger", EFFUSION, accession_number="A2", patient_id="p9"),
+        SignedReport("whose it is", EFFUSION, accession_number="A2", patient_id="p2"),
+    ]
+    join = label_from_reports(folder, reports, tmp_path / "out", ReportPlan())
+    assert join.matched == {"accession number": 1}
+    assert join.ambiguous == ("two hospitals", "A1.txt", "of a stranger")
+    assert [bool(one.labels) for one in join.index.rows] == [False, False, True]
+
+
 def test_it_is_replaced_only_when_asked_for_and_never_by_a_hedge(dataset: Path) -> None:
     text = EFFUSION + " Possible pulmonary edema."
     found = labelled(dataset, SignedReport("r", text, study_id="s0"), overwrite=True)

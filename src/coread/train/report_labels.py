@@ -83,7 +83,7 @@ class ReportJoin:
     unmatched: tuple[str, ...]
     """Reports of no image here."""
     ambiguous: tuple[str, ...]
-    """Reports whose patient and day fit several studies."""
+    """Reports whose patient and day fit several studies, or whose accession number is another patient's too."""
     not_assessed: tuple[tuple[str, str], ...]
     """(report, reason)."""
     without_report: int
@@ -187,7 +187,7 @@ class _Finder:
         if report.study_id in self._studies:
             return "study", self._studies[report.study_id]
         if report.accession_number in self._accessions:
-            return "accession number", self._accessions[report.accession_number]
+            return "accession number", self._by_accession(report.accession_number, report.patient_id)
         if any((report.image_id, report.study_id, report.accession_number)):
             return "", []  # it names its examination, and that is not here: another one of the same day is not meant
         rows = self._days.get((report.patient_id, report.date), [])
@@ -202,7 +202,16 @@ class _Finder:
         for name in (stem, stem.removeprefix("s")):
             if name in self._studies:
                 return "study", self._studies[name]
-        return ("accession number", self._accessions[stem]) if stem in self._accessions else ("", [])
+        return ("accession number", self._by_accession(stem)) if stem in self._accessions else ("", [])
+
+    def _by_accession(self, number: str, patient: str = "") -> Sequence[int]:
+        """Return the rows of an accession number, none where they are of several patients or not of the report's.
+
+        Two hospitals give the same numbers (PS3.3 C.7.3.1: unique only together with who issued it).
+        """
+        rows = self._accessions[number]
+        patients = {self._rows[row].patient_id for row in rows} - {""} | ({patient} - {""})
+        return rows if len(patients) <= 1 else []
 
 
 def _accessions(index: ImageIndex) -> list[str]:

@@ -61,7 +61,7 @@ def _tell(join: "ReportJoin", reports: int) -> None:
     show_table(("label", "images that have it from a report"), [(name, str(n)) for name, n in join.added.items()])
     for what, names in (
         ("belong to no image here", join.unmatched),
-        ("fit several studies of one patient and day, and were not used", join.ambiguous),
+        ("fit several studies or patients, and were not used", join.ambiguous),
         ("were not assessed", [f"{report} ({reason})" for report, reason in join.not_assessed]),
     ):
         if names:
