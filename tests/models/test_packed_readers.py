@@ -181,6 +181,8 @@ def test_values_that_the_header_does_not_tell_are_missing_and_not_zero(shapes: M
     assert np.isnan(beside(bare)).all()
     assert covariate("sex:F", replace(image.header, patient_sex="f")) == 1.0
     assert covariate("view:PA", image.header) == 0.0
+    assert np.isnan([covariate("sex:F", replace(image.header, patient_sex=sex)) for sex in ("U", "N", "")]).all()
+    assert np.isnan(covariate("age", replace(image.header, patient_age="999Y")))
     assert read(shapes.release, replace(image, header=bare)).findings
 
 

@@ -1,6 +1,8 @@
 """Maps of a planned network become boxes and regions on the image: hand-made maps with known places."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from coread import readers
 from coread.domain.cards import OperatingPoint, OutputSpec
 from coread.domain.codes import Code
 from coread.domain.findings import Box, ImageReference, Presence
-from coread.imaging.plan import BOXES, DENSE_BOXES, MASK, OUTLINE, PlanarPlan, PlannedOutput
+from coread.imaging.plan import (
+    BOXES,
+    DENSE_BOXES,
+    MASK,
+    OUTLINE,
+    BadPlan,
+    PlanarPlan,
+    PlannedOutput,
+    PlannedRegion,
+    VolumePlan,
+    plan_to_json,
+)
 from coread.models.calibration import sigmoid
+from coread.readers.card_file import read_card
 from coread.readers.planned.places import Place, boxed, mask_of, outlined
+from coread.readers.planned.reader import PLAN_FILE, planned_reader
 
 POINT = OperatingPoint("balanced", 0.5, "drawn", None, None, "nothing")
 SPEC = OutputSpec("lesion", "Lesion", Code("52988006", "SCT", "Lesion"), None, True, None, (POINT,), "balanced")
@@ -154,3 +170,13 @@ def test_any_maps_give_boxes_and_regions_inside_any_image(rows: int, columns: in
             assert box.column_max <= columns + 1e-3
             assert box.row_max <= rows + 1e-3
     assert mask_of(planned(MASK)[1], place).shape == (rows, columns)
+
+
+def test_a_plan_reads_one_volume_so_its_card_may_not_ask_for_all(tmp_path: Path) -> None:
+    shipped = read_card(Path(readers.__file__).parent / "lung_nodule_segmentation/card.toml")
+    regions = tuple(PlannedRegion(output.key, number) for number, output in enumerate(shipped.outputs, start=1))
+    (tmp_path / PLAN_FILE).write_text(plan_to_json(VolumePlan(regions)))
+    one = replace(shipped, input=replace(shipped.input, presentation="volume"))
+    assert planned_reader(one, tmp_path).card is one
+    with pytest.raises(BadPlan, match="one volume"):
+        planned_reader(replace(one, input=replace(one.input, volumes="all")), tmp_path)

@@ -35,6 +35,10 @@ from coread.readers.planned.places import Place, boxed, outlined
 
 PLAN_FILE = "preprocessing.json"
 _SURE = 1e-6
+_OLDEST = 120.0
+"""Training tables hold no age above it (``train.adapters.tables``)."""
+_SEXES = ("M", "F", "O")
+"""Values of Patient's Sex that say something; others are as if it were not there, as in training."""
 VOLUME = Code("118565006", "SCT", "Volume")
 MILLILITRE = Code("ml", "UCUM", "milliliter")
 _STRUCTURE = Code("91723000", "SCT", "Anatomical structure")
@@ -51,6 +55,8 @@ def planned_reader(card: ReaderCard, model_folder: Path) -> Reader:
     if keys != declared:
         raise BadPlan(f"the plan answers {sorted(keys)}, the card declares {sorted(declared)}.")
     wanted = "planar" if isinstance(plan, PlanarPlan) else "volume"
+    if isinstance(plan, VolumePlan) and card.input.volumes != "one":
+        raise BadPlan(f"a planned reader reads one volume of a series, the card says volumes = {card.input.volumes}.")
     if card.input.presentation != wanted:
         raise BadPlan(f"the plan is for {wanted} input, the card says {card.input.presentation}.")
     return PlannedPlanar(card, plan) if isinstance(plan, PlanarPlan) else PlannedVolume(card, plan)
@@ -189,8 +195,9 @@ def covariate(name: str, header: InstanceHeader) -> float:
     """
     if name == "age":
         years = age_years(header)
-        return math.nan if years is None else years
+        return years if years is not None and 0.0 <= years <= _OLDEST else math.nan
     sex, view = header.patient_sex.strip().upper(), header.view_position.strip().upper()
+    sex = sex if sex in _SEXES else ""
     if name == "sex":
         return {"M": 1.0, "F": 0.0}.get(sex, math.nan)
     field, _, value = name.partition(":")
