@@ -13,7 +13,7 @@ from coread.domain.geometry import Geometry, affine_of
 from coread.domain.images import Quantity, Volume
 from coread.domain.reading import ReaderInputs
 from coread.engine.conformance import CheckStatus, check_reader
-from coread.engine.conformance.volumes import mirror_image, run_other_way
+from coread.engine.conformance.volumes import first_slices, mirror_image, run_other_way
 from coread.engine.samples import sample_inputs, study_of
 from coread.readers.card_file import read_card
 from coread.readers.registry import InstalledReader, inspect_reader
@@ -92,6 +92,14 @@ def test_the_same_anatomy_stays_where_it_is_when_the_axes_run_the_other_way() ->
     moved = volume.geometry.to_patient(np.argwhere(mirrored.voxels > 100)).mean(axis=0)
     assert moved[1:] == pytest.approx(volume.geometry.to_patient(dense).mean(axis=0)[1:])
     assert moved[0] == pytest.approx(-volume.geometry.to_patient(dense).mean(axis=0)[0] + 2 * (-14 + 1.5 * 19 / 2))
+
+
+def test_slices_keep_the_frames_that_they_came_from_when_they_are_turned_or_fewer() -> None:
+    volume = replace(SAMPLES[0].volumes[0], headers=(header(1, modality="CT", rows=16, columns=20),))
+    for known in (volume, replace(volume, frames=tuple(range(12, 0, -1)))):
+        frames = [item.frame for item in known.references()]
+        assert [item.frame for item in run_other_way(known).references()] == frames[::-1]
+        assert [item.frame for item in first_slices(known, 5).references()] == frames[:5]
 
 
 def spine_card(tmp_path: Path, priors: int = 0) -> ReaderCard:

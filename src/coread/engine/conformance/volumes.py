@@ -50,7 +50,7 @@ def too_few_slices(subject: Subject, volume: Volume) -> str:
     count = subject.installed.card.input.min_images - 1
     if count < 1:
         raise NotApplicable("the card accepts volumes of any length")
-    return refused(subject, _first_slices(volume, count), ReasonCode.TOO_FEW_IMAGES)
+    return refused(subject, first_slices(volume, count), ReasonCode.TOO_FEW_IMAGES)
 
 
 def other_quantity(subject: Subject, volume: Volume) -> str:
@@ -104,6 +104,7 @@ def run_other_way(volume: Volume) -> Volume:
         voxels=np.ascontiguousarray(volume.voxels[::-1, ::-1, ::-1]),
         geometry=_geometry(volume, turned),
         headers=headers,
+        frames=_frames(volume)[::-1],
     )
 
 
@@ -127,10 +128,17 @@ def _geometry(volume: Volume, matrix: NDArray[np.float64]) -> Geometry:
     return replace(volume.geometry, affine=affine_of(matrix))
 
 
-def _first_slices(volume: Volume, count: int) -> Volume:
+def first_slices(volume: Volume, count: int) -> Volume:
+    """Return a volume of its first slices only."""
     headers = volume.headers[:count] if len(volume.headers) > 1 else volume.headers
     geometry = replace(volume.geometry, shape=(count, *volume.geometry.shape[1:]))
-    return replace(volume, voxels=volume.voxels[:count].copy(), geometry=geometry, headers=headers)
+    frames = _frames(volume)[:count]
+    return replace(volume, voxels=volume.voxels[:count].copy(), geometry=geometry, headers=headers, frames=frames)
+
+
+def _frames(volume: Volume) -> tuple[int, ...]:
+    """Return the frame of each slice, also where the volume leaves it to be understood."""
+    return tuple(reference.frame for reference in volume.references())
 
 
 def _calls(result: ReadResult) -> list[tuple[str, str]]:
