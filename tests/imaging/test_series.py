@@ -184,6 +184,28 @@ def test_planes_of_different_directions_sizes_and_spacings_are_different_volumes
         assert np.sort(volume.voxels.ravel()) == pytest.approx(np.sort(ct_voxels(recipe).ravel()))
 
 
+@pytest.mark.parametrize("start", [-120.52, -120.5, 0.49, 17.0])
+@pytest.mark.parametrize("drift", [0.004, -0.03, 0.0])
+def test_a_stack_that_drifts_past_a_round_number_stays_whole(tmp_path: Path, start: float, drift: float) -> None:
+    def edit(dataset: Dataset, k: int) -> None:
+        _, y, z = (float(part) for part in dataset.ImagePositionPatient)
+        at(dataset, (start + drift * k + 0.001 * (-1) ** k, y, z))
+
+    (stack,) = open_series(saved(tmp_path, slices(edit=edit))).stacks
+    assert (len(stack.slices), stack.key, stack.refusal) == (SMALL.slices, (), None)
+
+
+def test_a_single_slice_of_unknown_depth_says_what_is_taken_for_it(tmp_path: Path) -> None:
+    def bare(dataset: Dataset, _: int) -> None:
+        del dataset.SliceThickness
+        if "SpacingBetweenSlices" in dataset:
+            del dataset.SpacingBetweenSlices
+
+    for number, edit in enumerate((bare, None)):
+        (stack,) = open_series(saved(tmp_path / str(number), slices(edit=edit)[:1]), Choices(min_slices=1)).stacks
+        assert any("taken as 1 mm" in note for note in stack.notes) is (edit is bare)
+
+
 def test_two_stacks_side_by_side_are_two_volumes(tmp_path: Path) -> None:
     def aside(dataset: Dataset, _: int) -> None:
         x, y, z = (float(part) for part in dataset.ImagePositionPatient)

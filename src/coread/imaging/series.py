@@ -244,6 +244,8 @@ def _examined(group: Group, chosen: Choices, assumed: tuple[str, ...]) -> SliceS
     reason, spacing = _judged(ordered, found, chosen)
     if spacing is not None:
         notes.append(_resampling_note(len(ordered), found, spacing))
+    if len(ordered) == 1 and reason is None and not (ordered[0].step_mm or ordered[0].thickness_mm):
+        notes.append("neither thickness nor spacing of the single slice is stated: taken as 1 mm")
     return SliceStack(ordered, group.key, found, reason, spacing, tuple(notes))
 
 

@@ -249,7 +249,7 @@ def _side_by_side(group: Group) -> list[Group]:
         return [group]
     positions = np.asarray([item.image_position_patient for item in group.slices])
     lateral = np.stack([positions @ along_row, positions @ along_column], axis=1)
-    numbers = np.unique(np.round(lateral / _LATERAL_MM).astype(np.int64), axis=0, return_inverse=True)[1].ravel()
+    numbers = _lines(lateral, most=len(group.slices) // 2)
     counts = np.bincount(numbers)
     if not 1 < len(counts) <= len(group.slices) // 2 or counts.min() < 2:
         return [group]
@@ -257,3 +257,20 @@ def _side_by_side(group: Group) -> list[Group]:
     if spread > _LINE_MM:
         return [group]
     return _by(group, "side", lambda _: [int(number) + 1 for number in numbers])
+
+
+def _lines(lateral: NDArray[np.float64], most: int) -> NDArray[np.int64]:
+    """Number places in the plane (N, 2), mm: each line is what lies within 1 mm of the first place that has no number.
+
+    Never by rounding, which would tear one stack apart where its rounded coordinates flip. More than ``most`` lines
+    are one: then the stack leans.
+    """
+    numbers = np.full(len(lateral), -1, dtype=np.int64)
+    order = np.lexsort(lateral.T)  # so that names do not depend on the order of the files
+    for line in range(most + 1):
+        left = order[numbers[order] < 0]
+        if not len(left):
+            return numbers
+        near = np.abs(lateral[left] - lateral[left[0]]).max(axis=1) <= _LATERAL_MM
+        numbers[left[near]] = line
+    return np.zeros_like(numbers)
