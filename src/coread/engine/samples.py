@@ -271,5 +271,11 @@ VOLUME_MAKERS: tuple[VolumeMaker, ...] = (
     VolumeMaker(
         "CT", ("ABDOMEN",), ("87784001", "10200004"), partial(_reference, "ct-lesions", (), spacing_mm=(4.0, 1.5, 1.5))
     ),
+    VolumeMaker(
+        "CT",
+        ("HEAD",),
+        ("128319008",),
+        partial(_reference, "ct-head", (), ("intraparenchymal_ml=0",), spacing_mm=(5.0, 1.0, 1.0)),
+    ),
 )
 """The first that fits draws."""

@@ -108,7 +108,7 @@ def called(spec: OutputSpec, probabilities: Mapping[int, float], read: Sequence[
 
 def reason_against(contract: InputContract, image: PlanarImage) -> Reason | None:
     """Return why the card excludes this image, or ``None``."""
-    return _header_reason(contract, image.header) or _size_reason(contract, image) or _pixel_reason(image)
+    return header_reason(contract, image.header) or _size_reason(contract, image) or _pixel_reason(image)
 
 
 def one_against_rest(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -133,7 +133,8 @@ def age_years(header: InstanceHeader) -> float | None:
     return (seen - born).days / 365.25
 
 
-def _header_reason(contract: InputContract, header: InstanceHeader) -> Reason | None:
+def header_reason(contract: InputContract, header: InstanceHeader) -> Reason | None:
+    """Return why the card excludes what a header says of modality, kind, body part, view and age, or ``None``."""
     listed = (
         (ReasonCode.WRONG_MODALITY, contract.modalities, header.modality or "none stated"),
         (ReasonCode.WRONG_SOP_CLASS, contract.sop_class_uids, header.sop_class_uid),

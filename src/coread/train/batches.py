@@ -21,7 +21,8 @@ Place = tuple[int, NDArray[np.int64]]
 
 def drawing_weights(data: ArraySet, heads: Sequence[Head], draw: Draw) -> NDArray[np.float64] | None:
     """Return how likely each row is drawn, summing to 1; ``None`` when every row is taken once per epoch."""
-    own = None if data.weights is None else np.asarray(data.weights, dtype=np.float64) / float(np.sum(data.weights))
+    wide = None if data.weights is None else np.asarray(data.weights, dtype=np.float64)
+    own = None if wide is None else wide / wide.sum()  # summed in float32 it would not be 1 for numpy
     if draw == "all":
         return own
     groups = np.unique(np.asarray(data.groups), return_inverse=True)[1]

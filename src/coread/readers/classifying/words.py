@@ -20,6 +20,8 @@ class Page:
     """What the network sees of an image."""
     more: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
     """More lines of what was measured, from the validation report."""
+    unit: str = "images"
+    """What a case is."""
 
 
 def page_of(card: ReaderCard, report: Mapping[str, Any], page: Page) -> str:
@@ -46,8 +48,8 @@ def page_of(card: ReaderCard, report: Mapping[str, Any], page: Page) -> str:
         "|---|---|---|---|---|---|---|",
         *(row for output in card.outputs for row in _rows(output)),
         "",
-        f"Of {cases['to_be_read']} images that it should read it read {_share(cases['read_share'])}."
-        f"{_turned_away(cases)}{_reasons(report['refusals'])}",
+        f"Of {cases['to_be_read']} {page.unit} that it should read it read {_share(cases['read_share'])}."
+        f"{_turned_away(cases, page.unit)}{_reasons(report['refusals'])}",
         *_calibration(card.outputs, report),
         *(page.more(report) if page.more else ()),
         "",
@@ -88,11 +90,11 @@ def _share(body: Mapping[str, Any]) -> str:
     return f"{value} % ({low} to {high})"
 
 
-def _turned_away(cases: Mapping[str, Any]) -> str:
+def _turned_away(cases: Mapping[str, Any], unit: str) -> str:
     if not cases["to_be_refused"]:
         return ""
     share = _share(cases["refused_share_of_unfit"])
-    return f" Of {cases['to_be_refused']} images that it should not read it refused {share}."
+    return f" Of {cases['to_be_refused']} {unit} that it should not read it refused {share}."
 
 
 def _reasons(refusals: Sequence[Mapping[str, Any]]) -> str:

@@ -1,0 +1,1 @@
+"""Intracranial haemorrhage on non-contrast head CT: triage of the worklist."""

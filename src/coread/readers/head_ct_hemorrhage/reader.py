@@ -1,0 +1,138 @@
+"""Reads non-contrast CT of the head for triage: is there blood inside the skull, and which slices are suspect."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coread.domain.cards import OutputSpec, ReaderCard
+from coread.domain.findings import Finding, ImageReference, Presence
+from coread.domain.images import Quantity, Volume
+from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
+from coread.domain.reasons import Reason, ReasonCode
+from coread.domain.results import ReadResult, Refusal
+from coread.readers.head_ct_hemorrhage.axial import AxialSlices, axial_slices
+from coread.readers.head_ct_hemorrhage.contrast import stated_contrast
+from coread.readers.head_ct_hemorrhage.outputs import ANY, GRAPH, HEAD, INPUT, SIDE, TYPE_HEAD, TYPES
+from coread.readers.head_ct_hemorrhage.preprocess import (
+    head_square,
+    network_slices,
+    slices_with_brain,
+    windowed,
+)
+from coread.readers.head_ct_hemorrhage.scores import carrying, study_logit
+from coread.readers.volumes import reason_against
+
+LEAST_BRAIN_SLICES = 5
+_ORIENTATION = "slices counted from the feet"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """What the findings point at."""
+
+    slices: AxialSlices
+    numbers: dict[str, int | None]
+    """Instance Number by SOP Instance UID, for the words of the note."""
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadCtHaemorrhageReader:
+    """The reader of head CT; see README.md for what it looks for and when not to trust it."""
+
+    card: ReaderCard
+
+    def prepare(self, inputs: ReaderInputs) -> Prepared | Refusal:
+        """Check the volume against the card and cut its slices to the head."""
+        if not inputs.volumes:
+            return Refusal(Reason(ReasonCode.NO_ELIGIBLE, "the study has no volume"))
+        volume = inputs.volumes[0]
+        slices = _checked(self.card, volume)
+        if isinstance(slices, Reason):
+            return Refusal(slices)
+        images = windowed(slices.hu)
+        square = head_square(images)
+        if square is None:
+            return Refusal(Reason(ReasonCode.WRONG_BODY_PART, "no head is seen"))
+        batch = network_slices(images, square, SIDE)
+        brain = int(slices_with_brain(batch).sum())
+        if brain < LEAST_BRAIN_SLICES:
+            detail = f"a closed skull around brain is seen in {brain} slices, at least {LEAST_BRAIN_SLICES} are needed"
+            return Refusal(Reason(ReasonCode.WRONG_BODY_PART, detail))
+        numbers = {header.sop_instance_uid: header.instance_number for header in volume.headers}
+        return Prepared({INPUT: batch}, _Read(slices, numbers, volume.changes))
+
+    def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
+        """Run the network over the slices."""
+        return session.run(GRAPH, prepared.arrays)
+
+    def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
+        """Call haemorrhage over the study; name the slices that carry the score, and put no mark on any image."""
+        read: _Read = prepared.context
+        spec = self.card.output(ANY)
+        any_logit = np.asarray(outputs[HEAD], dtype=np.float64)[:, 0]
+        probability = session.calibrate(ANY, study_logit(any_logit))
+        top = carrying(any_logit)
+        finding = _finding(spec, probability, _images(read.slices, top))
+        notes = [*read.changes]
+        if finding.presence is Presence.PRESENT:
+            notes += [_where(read, top), _kind(np.asarray(outputs[TYPE_HEAD], dtype=np.float64)[top])]
+        return ReadResult((finding,), notes=tuple(notes))
+
+
+def reader(card: ReaderCard) -> HeadCtHaemorrhageReader:
+    """Build the reader with its card."""
+    return HeadCtHaemorrhageReader(card)
+
+
+def _checked(card: ReaderCard, volume: Volume) -> AxialSlices | Reason:
+    reason = reason_against(card.input, volume, Quantity.HOUNSFIELD)
+    if reason is not None:
+        return reason
+    if volume.headers and (words := stated_contrast(volume.headers[0])):
+        return Reason(ReasonCode.WRONG_CONTRAST, f"the series is described with {words!r}")
+    return axial_slices(volume)
+
+
+def _finding(spec: OutputSpec, probability: float, images: tuple[ImageReference, ...]) -> Finding:
+    point = spec.operating_point()
+    present = probability >= point.threshold
+    return Finding(
+        key=spec.key,
+        concept=spec.concept,
+        presence=Presence.PRESENT if present else Presence.ABSENT,
+        probability=probability,
+        threshold=point.threshold,
+        operating_point=point.name,
+        site=spec.site,
+        images=images,
+        urgent=present and spec.urgent,
+    )
+
+
+def _images(slices: AxialSlices, rows: Sequence[int]) -> tuple[ImageReference, ...]:
+    return tuple(dict.fromkeys(image for row in rows for image in slices.sources[row]))
+
+
+def _where(read: _Read, top: Sequence[int]) -> str:
+    """Name the slices by Instance Number, or by their place where the objects have none."""
+    words = []
+    for row in top:
+        numbers = [read.numbers.get(image.sop_instance_uid) for image in read.slices.sources[row]]
+        known = [number for number in numbers if number is not None]
+        words.append(_range(known) if known else f"{row + 1} ({_ORIENTATION})")
+    return f"Suspected in images {', '.join(words)}; nothing is marked: look at the whole series."
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _kind(logits: NDArray[Any]) -> str:
+    """Say which type the network finds likeliest in the slices that carry the score, (slices, types)."""
+    likeliest = TYPES[int(np.argmax(logits.mean(axis=0)))]
+    return f"Likeliest type for the network: {likeliest}. Types were learnt from few patients: a hint, not a finding."

@@ -1,0 +1,108 @@
+"""What card and README of the head CT reader say in words; the numbers are put in by the recipe."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from coread.domain.cards import InputContract, ReaderCard, ReaderKind, Resources
+from coread.domain.codes import Code
+from coread.readers.classifying.packaging import OutputPlan
+from coread.readers.classifying.words import Page
+from coread.readers.head_ct_hemorrhage.outputs import ANY, SIDE, TOP
+from coread.statistics.thresholds import Rule
+
+OUTPUT_PLANS = (
+    OutputPlan(
+        key=ANY,
+        name="Intracranial haemorrhage",
+        concept=Code("1386000", "SCT", "Intracranial hemorrhage (disorder)"),
+        site=Code("128319008", "SCT", "Intracranial structure"),
+        rules={"sensitive": Rule.sensitivity(0.95), "balanced": Rule.youden(), "specific": Rule.specificity(0.9)},
+        default_point="balanced",
+        urgent=True,
+    ),
+)
+_CARD = ReaderCard(
+    reader_id="head_ct_hemorrhage",
+    name="Head CT, intracranial haemorrhage (triage)",
+    version="0.1.0",
+    kind=ReaderKind.TRIAGE,
+    intended_use="Worklist triage of non-contrast CT of the head after injury, for research: moves a study up the list "
+    "when intracranial haemorrhage is suspected. It marks nothing on diagnostic images; every study is read in full by "
+    "a radiologist.",
+    not_for="Not a medical device. Not for ruling out haemorrhage, not for diagnosis, not for deciding on treatment, "
+    "not for CT with contrast medium, CT angiography or perfusion, infants under six months, follow-up after surgery, "
+    "or MR.",
+    research_use=True,
+    input=InputContract(
+        modalities=("CT",),
+        sop_class_uids=("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1"),
+        body_parts=("HEAD", "BRAIN", "SKULL"),
+        views=(),
+        min_age_years=0.5,
+        max_age_years=None,
+        min_rows=128,
+        min_columns=128,
+        max_pixels=1_100_000,
+        min_images=12,
+        max_images=1200,
+        presentation="volume",
+        gaps="resample",
+    ),
+    outputs=(),
+    training_data=(
+        "CT-ICH 1.3.0, 2,023 slices of 66 patients after head injury (Hssayeni 2020, Al Hilla, Iraq; PhysioNet, "
+        "CC BY 4.0); four fifths of the patients learnt from",
+        "The same slices of the patients who do not bleed, once more with blood of one type drawn in (simulated)",
+        "ImageNet (ILSVRC 2012): the network began with EfficientNet-Lite0 weights, then all layers learnt (Tan and Le "
+        "2019; Apache-2.0)",
+    ),
+    training_licence="CT-ICH: CC BY 4.0. ImageNet pictures are for non-commercial research and education; the weights "
+    "learnt on them are Apache-2.0",
+    validation="The locked package, run through the engine on the held-out fifth of the patients, fixed before "
+    "anything was learnt (coread validate; see validation.json). The set holds pictures in a brain window, no HU: each "
+    "patient was made a CT series by turning the window (level 40, width 120) back to HU, with slices assumed 5 mm "
+    "apart and pixels of 0.9 mm, which the reader does not use. Three networks, each fitted without one third of the "
+    "other patients, are averaged; calibration and thresholds come from what each said of its third.",
+    limits=(),
+    resources=Resources(memory_mb=3000, seconds=60.0),
+)
+_LIMITS = (
+    "One hospital, 5 mm slices, head injury, young patients (median 26 years): strokes, aneurysms, old people and "
+    "other scanners are hardly or not in the set. Expect less elsewhere.",
+    "Few patients bleed by type: epidural 16, intraparenchymal 12, subarachnoid 5, intraventricular 4, subdural 3. "
+    "Subarachnoid and subdural blood may be missed. The likeliest type is written as a hint, never as a finding.",
+    "Never measured on real HU from a bleeding patient: series for the measurement were made from windowed pictures.",
+    "Volume of blood and midline shift are not measured: the slices have neither HU nor millimetres to learn or to "
+    "check them on.",
+    "Contrast medium is recognised by the words of Series Description and Protocol Name only; where they do not say "
+    "it, an enhanced head is read, and bright vessels may be called blood.",
+    "A skull that is not closed in the slice (after craniectomy, wide open sutures) is taken for no head and refused.",
+    "Slices at uneven distances (blocks of 4 and 7 mm, as for the base and the vault) are interpolated to even ones "
+    "between the real positions; the result says so. Thin slices are averaged to about 5 mm. A tilted gantry is read "
+    "as acquired.",
+    "Calcification, metal, beam hardening at the base, and movement look like blood at times.",
+    "Patients of half a year to 16 years are 18 of the 66; younger ones are refused.",
+    "The probability is that of a set in which 29 of 66 patients bleed; where fewer do, it is too high.",
+)
+_ANSWERS = (
+    "One answer for a study: intracranial haemorrhage suspected or not, with a calibrated probability, from the mean "
+    f"of the {TOP} highest slices. A suspected one is urgent and moves the study up the worklist. A note names the "
+    "images that carry the score and the likeliest type, as text: nothing is drawn on the images. Refused with a coded "
+    "reason: other modalities and body parts, series described as with contrast, fewer than 12 slices, slices more "
+    "than 8 mm apart, slices that are not axial, pixels that are not square, series without HU, series in which no "
+    "closed skull around brain is seen, infants under six months."
+)
+_PIXELS = (
+    "HU in the window level 40, width 120. Slices thinner than about 5 mm are averaged; all are cut to one square "
+    f"around the head and brought to {SIDE} x {SIDE} pixels by area averaging. The network reads each slice and its "
+    "mirror image and gives the mean. Patient coordinates decide which way is up: a series whose rows, columns or "
+    "slices run the other way gives the same answer."
+)
+
+
+def card(measured: Sequence[str]) -> ReaderCard:
+    """Return the card without outputs; ``measured`` are sentences about what was measured beside them."""
+    return replace(_CARD, limits=(*measured, *_LIMITS))
+
+
+PAGE = Page(reader_id="head_ct_hemorrhage", answers=_ANSWERS, pixels=_PIXELS, unit="studies")
