@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from coread.app.cli.main import app
+from coread.imaging.deidentification.rules import METHODS, Option
 from coread.models.lineage import read_record, sha256_of
 from coread.reports.indication import flags_of, indication_flags, indication_of
 from coread.train.ablation import run_ablation, variants
@@ -51,6 +52,19 @@ def table(
 
 def row(number: int, **known: object) -> ImageRow:
     return ImageRow(**({"image_id": f"i{number}", "path": f"{number}.png"} | known))  # type: ignore[arg-type]
+
+
+def test_values_are_not_put_beside_images_whose_dates_were_moved_when_the_set_was_built(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    rows = (row(0, patient_id="p", date="2024-03-05"),)
+    write_index(
+        ImageIndex("own", tmp_path / "images", rows, folder),
+        step="dataset build", settings={"deidentify": {"profile": [f"{METHODS[Option.DATES][0]} (moved)"]}},
+    )  # fmt: skip
+    labs = table(tmp_path / "labs.csv", ("p", "2024-03-04", "crp", 7))
+    with pytest.raises(BadPlan, match="were moved"):
+        add_clinical(folder, tmp_path / "out", ClinicalPlan(labs=labs))
+    assert add_clinical(folder, tmp_path / "out", ClinicalPlan(priors=True)).known == {"prior_count": 1}
 
 
 def test_flags_come_from_the_indication_alone_and_denied_words_do_not_count() -> None:

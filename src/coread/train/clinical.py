@@ -17,6 +17,7 @@ from typing import Any
 
 from coread.models.lineage import read_record, sha256_of
 from coread.reports.indication import flags_of, indication_of
+from coread.train.dataset_split import moved_when_built
 from coread.train.datasets import ImageIndex, ImageRow, read_index
 from coread.train.derived import DerivedPlan, derive
 from coread.train.errors import BadPlan, BadTable, DataMissing
@@ -81,11 +82,16 @@ def add_clinical(folder: Path, out: Path, plan: ClinicalPlan) -> ClinicalAdded:
     """Write the data set ``out``: the one in ``folder`` with clinical data in the covariates of its rows.
 
     Raises BadTable for a table that cannot be read, DataMissing where nothing of it belongs to an image, BadPlan where
-    the dates that it takes are not there.
+    the dates that it takes are not there, or were moved away from those of the table.
     """
     index, parent = read_index(folder), read_record(folder)
     if (plan.labs or plan.priors) and not any(_day(row) and row.patient_id for row in index.rows):
         raise BadPlan(f"no image of {index.name} has a patient and a day: nothing tells what was before it")
+    if plan.labs and moved_when_built(parent):
+        raise BadPlan(
+            f"the dates of {index.name} were moved when it was built, those of {plan.labs.name} were not: a value from "
+            "after an image could pass for an earlier one. Build the set with its dates kept and add the values to that"
+        )
     counts = _Counts()
     labs = read_labs(plan.labs, plan.lab_names) if plan.labs is not None else {}
     patients = {row.patient_id for row in index.rows if row.patient_id}

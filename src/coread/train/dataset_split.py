@@ -55,8 +55,7 @@ def _require_true_dates(index: ImageIndex, record: StepRecord, plan: SplitPlan) 
     """Raise BadPlan for a split by time when every patient's dates were moved by other days."""
     if plan.by is not SplitBy.TIME:
         return
-    done = record.settings.get("deidentify") or {}
-    here = any(str(step).startswith(_MOVED_DATES) for step in done.get("profile", ()))
+    here = moved_when_built(record)
     before = sum(row.dates_moved == "yes" for row in index.rows)
     if here or before or index.adapter in _SOURCES_WITH_MOVED_DATES:
         count = f" ({before} of {len(index.rows)} images say so themselves)" if before else ""
@@ -64,6 +63,12 @@ def _require_true_dates(index: ImageIndex, record: StepRecord, plan: SplitPlan) 
             f"the dates of {index.name} were moved{count}, each patient's by other days: they say nothing about what "
             "was earlier. Divide by patient, group or site"
         )
+
+
+def moved_when_built(record: StepRecord) -> bool:
+    """Say whether building the set moved the dates of its images: tables with true dates no longer fit them."""
+    done = record.settings.get("deidentify") or {}
+    return any(str(step).startswith(_MOVED_DATES) for step in done.get("profile", ()))
 
 
 def dates_of_unknown_kind(index: ImageIndex) -> int:
