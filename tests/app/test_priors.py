@@ -46,7 +46,7 @@ def comparing(tmp_path: Path) -> Iterator[InstalledReader]:
 def study(folder: Path, number: int, date: str, /, **attributes: object) -> Path:
     plain = {"StudyInstanceUID": f"{ROOT}.{number}", "SOPInstanceUID": f"{ROOT}.{number}.1"}
     attributes = plain | {"SeriesInstanceUID": f"{ROOT}.{number}.0", "StudyDate": date} | attributes
-    return radiograph(folder / f"{number}.dcm", square_at(64, 160), **attributes)
+    return radiograph(folder / f"{number}.dcm", square_at(64, 160), 1, **attributes)
 
 
 @pytest.fixture
@@ -128,7 +128,8 @@ def test_a_reader_is_given_the_priors_and_their_bytes_are_part_of_the_input_dige
     with_prior = run_reader(comparing, session, reader, known, sources, NOW, priors)
     alone = run_reader(comparing, session, reader, known, sources, NOW)
     assert isinstance(with_prior.ending, ReadResult)
-    assert with_prior.ending.notes == ("compared with: 20260101",)
+    given = f"Given for comparison: study of 20260101, {ROOT}.2"
+    assert with_prior.ending.notes == ("compared with: 20260101", given)
     assert with_prior.provenance.input_digest != alone.provenance.input_digest
 
 
@@ -181,7 +182,10 @@ def test_the_worker_finds_them_by_itself(tmp_path: Path, store: Store, comparing
         assert reading is not None
         assert isinstance(reading.ending, ReadResult)
         notes[uid] = reading.ending.notes
-    assert notes == {uids[0]: ("compared with: 20260101",), uids[1]: ("compared with: ",)}
+    assert {uid: words[0] for uid, words in notes.items()} == {
+        uids[0]: "compared with: 20260101",
+        uids[1]: "compared with: ",
+    }
 
 
 @given(st.text(max_size=8), st.text(max_size=8), st.sampled_from(["", "F", "M"]), st.sampled_from(["", "F", "M"]))
@@ -216,3 +220,9 @@ def test_a_study_of_the_same_day_is_earlier_only_where_both_times_say_so(
     paths = [study(tmp_path, 1, "20260504", StudyTime=now), study(tmp_path, 2, "20260504", StudyTime=earlier)]
     current = settled(store, *paths)[0]
     assert dates_found(store, current, comparing.card) == ["20260504"] * found
+
+
+@pytest.mark.parametrize("number", ["ANONYMOUS", "0", "Unknown"])
+def test_a_number_that_stands_for_nobody_joins_nothing(number: str) -> None:
+    nobody = replace(indexed([header()]), patient_id=number, patient_name="ANONYMOUS", patient_birth_date="19000101")
+    assert not same_person(nobody, nobody)

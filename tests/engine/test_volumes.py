@@ -74,6 +74,18 @@ def test_a_small_other_plane_is_skipped_and_named_image_by_image(card: ReaderCar
     assert [reason.code for _, reason in ending.skipped] == [ReasonCode.SEVERAL_VOLUMES] * 3
 
 
+def test_a_piece_of_the_same_scan_with_another_matrix_is_never_left_out(card: ReaderCard, tmp_path: Path) -> None:
+    piece = _same_frame(slices(replace(SMALL, slices=2, columns=14)))
+    for number, dataset in enumerate(piece):
+        dataset.ImagePositionPatient = [*slices()[0].ImagePositionPatient[:2], 500 + 4 * number]
+        dataset.SOPInstanceUID = f"{dataset.SOPInstanceUID}.7"
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    ending = loaded(card, tmp_path, slices() + piece)
+    assert refusal_of(ending) is ReasonCode.SEVERAL_VOLUMES
+    assert isinstance(ending, Refusal)
+    assert "2 slices of the same plane" in ending.reason.text()
+
+
 def test_phases_are_refused_by_a_reader_of_one_volume_and_given_to_a_reader_of_all(
     card: ReaderCard, tmp_path: Path
 ) -> None:

@@ -12,6 +12,25 @@ from coread.store import Store, StudyQuery
 
 _DAYS_A_YEAR = 365.25
 _MOST_LOOKED_AT = 50
+_NOBODY = frozenset(
+    {
+        "0",
+        "1",
+        "anon",
+        "anonymous",
+        "anonymized",
+        "anonymised",
+        "none",
+        "na",
+        "n/a",
+        "no id",
+        "noid",
+        "test",
+        "unknown",
+        "xxx",
+    }
+)
+"""Patient IDs that are written for many people, in lower case."""
 
 
 def prior_finder(store: Store) -> FindPriors:
@@ -49,12 +68,15 @@ def same_person(study: Study, other: Study) -> bool:
     """Say whether two studies are surely of one person.
 
     Patient ID and its issuer are the same, no birth date or sex differs, and something beside the number agrees: the
-    issuer is stated, or both have the same birth date or name. A bare number may have been given twice.
+    issuer is stated, or both have the same birth date or name. A bare number may have been given twice, and what stands
+    for "nobody in particular" is nobody's number.
     """
     if (study.patient_id, study.issuer_of_patient_id) != (other.patient_id, other.issuer_of_patient_id):
         return False
     births = (study.patient_birth_date, other.patient_birth_date)
     names = (_name(study), _name(other))
+    if study.patient_id.casefold() in _NOBODY:
+        return False
     if any(one and two and one != two for one, two in (births, (study.patient_sex, other.patient_sex))):
         return False
     return bool(study.issuer_of_patient_id) or any(one == two != "" for one, two in (births, names))

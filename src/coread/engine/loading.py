@@ -22,6 +22,8 @@ Source = tuple[Path, InstanceHeader]
 Skipped = tuple[tuple[ImageReference, Reason], ...]
 _STANDS_OUT = 2
 """A volume is the one that is meant when it has at least this many times the slices of the next."""
+_CUTS = frozenset({"matrix", "pixel_spacing", "frame_of_reference"})
+"""Parts that differ in nothing else are pieces of one scan: reading one would call the anatomy in the others absent."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +77,17 @@ def chosen_stacks(card: ReaderCard, opened: "OpenedSeries") -> "tuple[SliceStack
     if len(found[1].slices) * _STANDS_OUT > largest:
         names = dict.fromkeys(name.replace("_", " ") for stack in found for name, _ in stack.key)
         return Reason(ReasonCode.SEVERAL_VOLUMES, f"{len(found)} that differ in {', '.join(names)}")
+    pieces = [stack for stack in found[1:] if _differing(found[0].key, stack.key) <= _CUTS]
+    if pieces:
+        count = sum(len(stack.slices) for stack in pieces)
+        detail = f"{count} slices of the same plane and kind have another matrix, spacing or frame of reference"
+        return Reason(ReasonCode.SEVERAL_VOLUMES, detail)
     return found[:1]
+
+
+def _differing(one: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]]) -> set[str]:
+    here, there = dict(one), dict(other)
+    return {name for name in here.keys() | there.keys() if here.get(name) != there.get(name)}
 
 
 def left_out(opened: "OpenedSeries", chosen: "Sequence[SliceStack]") -> Skipped:

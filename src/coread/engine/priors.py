@@ -40,6 +40,7 @@ def load_priors(card: ReaderCard, found: Sequence[PriorSources]) -> LoadedPriors
             notes.append(f"Earlier study of {item.study.study_date} not used: {loaded.reason.text()}")
             continue
         priors.append(Prior(item.study, loaded.inputs.images, loaded.inputs.volumes))
+        notes.append(f"Given for comparison: study of {item.study.study_date}, {item.study.study_instance_uid}")
         notes += [
             f"Earlier study of {item.study.study_date}: image left out: {why.text()}" for _, why in loaded.skipped
         ]
