@@ -63,7 +63,7 @@ def test_a_finished_fit_is_read_back_and_another_plan_is_refused(tmp_path: Path)
     again = fit(DATA, ALL, QUICK, tmp_path)
     assert equal_weights(first, again)
     assert equal_weights(first, read_fitted(tmp_path))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fitted.json", "network.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["environment.json", "fitted.json", "network.pt"]
     with pytest.raises(BadPlan, match="another plan"):
         fit(DATA, ALL, replace(QUICK, epochs=3), tmp_path)
     with pytest.raises(BadPlan, match="another heads"):
