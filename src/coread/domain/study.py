@@ -79,6 +79,8 @@ class InstanceHeader:
     requested_procedure_priority: str = ""
     patient_orientation: tuple[str, ...] = ()
     """Where rows and columns run to (PS3.3 C.7.6.1.1.1), such as ``("L", "F")``; empty where it is not stated."""
+    kvp: float | None = None
+    """Tube voltage KVP (0018,0060), kV; attenuation of bone depends on it."""
 
 
 @dataclass(frozen=True, slots=True)

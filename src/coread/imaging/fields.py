@@ -66,12 +66,13 @@ _IMAGE_LATERALITY = 0x00200062
 _LATERALITY = 0x00200060
 _IMAGE_TYPE = 0x00080008
 _PATIENT_ORIENTATION = 0x00200020
+_KVP = 0x00180060
 _POSITION = 0x00200032
 _ORIENTATION = 0x00200037
 
 LAST_TAG = 0x00401003
 WANTED = frozenset(
-    {CHARSET, _IMAGE_LATERALITY, _LATERALITY, _IMAGE_TYPE, _PATIENT_ORIENTATION, _POSITION, _ORIENTATION}
+    {CHARSET, _IMAGE_LATERALITY, _LATERALITY, _IMAGE_TYPE, _PATIENT_ORIENTATION, _POSITION, _ORIENTATION, _KVP}
     | {*_TEXT.values(), *_CODE_TEXT.values(), *_UIDS.values(), *_INTEGER_TEXT.values(), *_SHORTS.values()}
 )
 
@@ -96,6 +97,7 @@ def instance_header(raw: RawHeader) -> InstanceHeader:
     found["patient_orientation"] = _codes(values.get(_PATIENT_ORIENTATION, b""))
     found["image_position_patient"] = decimals(values.get(_POSITION, b""), count=3)
     found["image_orientation_patient"] = decimals(values.get(_ORIENTATION, b""), count=6)
+    found["kvp"] = next(iter(decimals(values.get(_KVP, b""), count=1)), None)
     return InstanceHeader(**found)
 
 
