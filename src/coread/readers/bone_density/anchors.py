@@ -23,6 +23,7 @@ _BAND_BACK_MM = (0.0, 50.0)
 _RIB_HALF_THICKNESS, _LEAST_RIB_ML, _LEAST_WING_ML = 6, 0.7, 1.5
 """Half thickness in voxels of the straightened column: kidneys full of contrast agent are thicker than ribs."""
 _WING_BACK_MM = (-15.0, 50.0)
+_MOST_RIB_CONTACT_MM = 40.0
 _WING_TOP_MM = 8.0
 """The wings of the sacrum rise so far beside the disc above it."""
 
@@ -103,7 +104,10 @@ def _part(
     wing_contact = near & (behind >= _WING_BACK_MM[0]) & (behind <= _WING_BACK_MM[1])
     reach = float(aside[places[:, 2]].max())
     thin = int(depth[own].max()) <= _RIB_HALF_THICKNESS
-    is_rib = bool(rib_contact.any()) and reach >= _RIB_REACH_MM and thin
+    met = places[rib_contact, 0]
+    # The pelvis is thin as well, but it is met over more than one vertebra.
+    short = bool(met.size) and int(np.ptp(met)) * ALONG_MM <= _MOST_RIB_CONTACT_MM
+    is_rib = short and reach >= _RIB_REACH_MM and thin
     is_wing = bool(wing_contact.any()) and len(places) * ALONG_MM * ACROSS_MM**2 / 1000 >= _LEAST_WING_ML
     if not (is_rib or is_wing):
         return None
@@ -113,13 +117,8 @@ def _part(
 
 def _lowest_rib(parts: Sequence[_Part], segments: Sequence[Segment]) -> int | None:
     """Return the number of the lowest segment at whose side a rib begins."""
-    begins = [_segment_at(segments, part.contact_high) for part in parts if part.is_rib and _is_thin_along(part)]
+    begins = [_segment_at(segments, part.contact_high) for part in parts if part.is_rib]
     return min((number for number in begins if number is not None), default=None)
-
-
-def _is_thin_along(part: _Part) -> bool:
-    """Whether the contact is that of one rib and not of a wall of bone such as the pelvis."""
-    return (part.contact_high - part.contact_low) * ALONG_MM <= 40.0
 
 
 def _sacrum(parts: Sequence[_Part], segments: Sequence[Segment]) -> int | None:
