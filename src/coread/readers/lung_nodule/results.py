@@ -23,6 +23,8 @@ _VOLUME = Code("118565006", "SCT", "Volume")
 _LONG, _SHORT = Code("103339001", "SCT", "Long axis"), Code("103340004", "SCT", "Short axis")
 _ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
 _MEAN = Code("373098007", "SCT", "Mean")
+_THIN_MM = 2.5 + 1e-3
+"""Widest slices on which the errors of volumes were measured."""
 _MM, _MM3 = Code("mm", "UCUM", "millimeter"), Code("mm3", "UCUM", "cubic millimeter")
 _ML, _HU = Code("ml", "UCUM", "milliliter"), Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 _DAYS, _PERCENT = Code("d", "UCUM", "day"), Code("%", "UCUM", "percent")
@@ -50,7 +52,7 @@ def result_of(card: ReaderCard, read: Read) -> ReadResult:
     findings: list[Finding] = []
     regions: list[Region] = []
     measured = [Measurement(_VOLUME, round(read.scan.lungs.volume_ml, 1), _ML, site=LUNG, images=_ends(read.scan))]
-    notes: list[str] = [*read.scan.lungs.remarks, *read.notes]
+    notes: list[str] = [*read.scan.lungs.remarks, *_thick(read.scan), *read.notes]
     categories: list[str] = []
     for number, (nodule, history) in enumerate(zip(nodules, histories, strict=True), start=1):
         finding, region = _shown(card.output(NODULE), read.scan, nodule)
@@ -204,6 +206,11 @@ def _told(read: Read) -> list[str]:
     lines += [f"No longer seen: {one.words()}, {one.outline.volume_mm3:.0f} mm3 before" for one in followed.vanished]
     lines += [f"Not in this field of view: {one.words()}" for one in followed.outside]
     return lines
+
+
+def _thick(scan: Scan) -> list[str]:
+    widest = max(scan.frame.step_mm())
+    return [f"{widest:.1f} mm between slices: volumes err by more than stated"] if widest > _THIN_MM else []
 
 
 def _ends(scan: Scan) -> tuple[ImageReference, ...]:
