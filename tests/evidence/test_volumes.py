@@ -140,7 +140,7 @@ def test_a_statistic_of_one_place_comes_back_with_derivation_and_site(tmp_path: 
         Code("[hnsf'U]", "UCUM", "Hounsfield unit"),
         uncertainty=4.5,
         derivation=Code("373098007", "SCT", "Mean"),
-        site=Code("36470004", "SCT", "First lumbar vertebra"),
+        site=Code("66794005", "SCT", "First lumbar vertebra"),
     )
     matrix = affine(ORIENTATIONS[5])
     result = result_of(region(matrix, off_centre_mask()), measurements=(mean,))
