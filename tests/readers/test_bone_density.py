@@ -1,5 +1,6 @@
 """Bone density from CT: the right vertebra, the right density, and a reason wherever neither can be known."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench.bone_density import sentence
 from numpy.typing import NDArray
 
 from coread.domain.cards import InputContract, OperatingPoint, OutputSpec, ReaderCard, ReaderKind, Resources
@@ -25,6 +27,7 @@ from coread.readers.bone_density import words
 from coread.readers.bone_density.density import calibration_of, mineral, range_name
 from coread.readers.bone_density.fracture import height_losses
 from coread.readers.bone_density.reader import BoneDensityReader
+from coread.readers.card_file import read_card
 
 PARAMETERS: dict[str, Any] = {
     "phantoms_mg_cm3": [[0.0, 50.0, 100.0, 200.0]],
@@ -289,3 +292,11 @@ def test_height_loss_of_one_body_among_normal_ones() -> None:
     heights[2] = (27 * 0.78, 27 * 0.9, 27.0)
     worst = max(height_losses(heights, found), key=lambda one: one.share)
     assert (worst.row, worst.place, worst.grade()) == (2, "front", "mild")
+
+
+def test_card_and_page_say_what_was_measured() -> None:
+    folder = Path(words.__file__).parent
+    document = json.loads((folder / "measurements.json").read_text(encoding="utf-8"))
+    assert read_card(folder / "card.toml").validation == sentence(document)
+    page = (folder / "README.md").read_text(encoding="utf-8")
+    assert sentence(document) in " ".join(page.split())

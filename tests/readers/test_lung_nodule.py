@@ -96,7 +96,7 @@ def body(
 
 
 def scan(values: NDArray[np.float32], name: str = "one", date: str = "20260402") -> Volume:
-    return volume_of(values, grid(shape=values.shape), name, study_date=date)  # type: ignore[arg-type]
+    return volume_of(values, grid(shape=values.shape), name, study_date=date)
 
 
 def read(volume: Volume, prior: Volume | None = None) -> ReadResult | Refusal:

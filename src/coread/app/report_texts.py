@@ -211,8 +211,10 @@ def _name_column(columns: Sequence[str]) -> str:
 
 def _of_row(row: Mapping[str, Any]) -> Examination:
     by_lower = {str(name).strip().lower(): str(value or "").strip() for name, value in row.items() if name is not None}
-    found = [next((by_lower[name] for name in names if by_lower.get(name)), "") for names in _COLUMNS_OF]
-    return Examination(*found[:4], day(found[4]))
+    image, study, accession, patient, date = (
+        next((by_lower[name] for name in names if by_lower.get(name)), "") for names in _COLUMNS_OF
+    )
+    return Examination(image, study, accession, patient, day(date))
 
 
 def _joined(row: dict[str, Any], columns: Sequence[str]) -> str:
