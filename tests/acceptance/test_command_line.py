@@ -208,5 +208,12 @@ def test_an_empty_folder_is_not_found(command: Callable[..., Answer], tmp_path: 
     assert command("read", tmp_path / "empty", "--out", tmp_path / "out").code == ExitCode.NOT_FOUND
 
 
+def test_a_path_that_is_not_there_is_named(command: Callable[..., Answer], tmp_path: Path) -> None:
+    answer = command("read", tmp_path / "gone", "--out", tmp_path / "out")
+    assert answer.code == ExitCode.NOT_FOUND
+    assert str(tmp_path / "gone") in answer.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_reader_is_not_found(command: Callable[..., Answer], tmp_path: Path) -> None:
     assert command("read", tmp_path, "--reader", "nobody", "--out", tmp_path / "out").code == ExitCode.NOT_FOUND

@@ -149,7 +149,7 @@ def test_a_statistic_of_one_place_comes_back_with_derivation_and_site(tmp_path: 
     (back,) = [item for item in said if item.concept == mean.concept]
     assert (back.derivation, back.site, back.value, back.uncertainty) == (mean.derivation, mean.site, 143.25, 4.5)
     assert mean.name() == "Attenuation Coefficient, Mean, First lumbar vertebra"
-    assert mean.spread() == " ± 4.5"
+    assert (mean.spread(), mean.unit_text()) == (" ± 4.5", "HU")
 
 
 def test_empty_frames_are_kept_within_the_frame_budget_and_dropped_beyond(

@@ -118,6 +118,10 @@ class Measurement:
         more = [code.meaning for code in (self.derivation, self.site) if code is not None]
         return ", ".join([self.concept.meaning, *more])
 
+    def unit_text(self) -> str:
+        """Return the unit as people write it: the UCUM code, but HU for Hounsfield units."""
+        return "HU" if self.unit.value == "[hnsf'U]" else self.unit.value
+
     def spread(self) -> str:
         """Return the half width of the 95 % interval as it is written behind the value; empty where unknown."""
         return "" if self.uncertainty is None else f" \u00b1 {self.uncertainty:.3g}"

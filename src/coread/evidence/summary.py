@@ -106,7 +106,7 @@ def rows_of(writing: Writing) -> list[Row]:
     rows = [_finding_row(writing, finding) for finding in ordered]
     for measurement in writing.result.measurements:
         method = measurement.method.meaning if measurement.method else ""
-        value = f"{measurement.value:.4g}{measurement.spread()} {measurement.unit.value}"
+        value = f"{measurement.value:.4g}{measurement.spread()} {measurement.unit_text()}"
         rows.append(Row(measurement.name(), value, p.TEXT, method))
     return rows
 

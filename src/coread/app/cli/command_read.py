@@ -42,6 +42,10 @@ def register(app: typer.Typer) -> None:
         if unknown:
             complain(f"no such reader: {', '.join(unknown)} (see `coread readers`)")
             raise typer.Exit(ExitCode.NOT_FOUND)
+        gone = [str(path) for path in paths if not path.exists()]
+        if gone:
+            complain(f"no such file or folder: {', '.join(gone)}. Nothing was read.")
+            raise typer.Exit(ExitCode.NOT_FOUND)
         with Progress(disable=json, transient=True) as bar:
             task = bar.add_task("reading", total=None)
             summary = read_paths(
