@@ -91,3 +91,17 @@ def test_licence_and_data_statement_say_what_the_card_says(tmp_path: Path) -> No
     assert "A remark." in said
     assert all(line in said for line in (*card.training_data, *card.limits))
     assert "No digest of the data was kept." in data_statement(card, {})
+
+
+def test_signing_a_whole_package_leaves_it_the_one_that_was_validated(tmp_path: Path) -> None:
+    folder = write_tiny_reader(tmp_path / "r", lock=False)
+    stages = (MadeWith("fit", {"torch": "2.5.0"}, "written when the fit began"), installed_now())
+    packed = lock_release(folder, LockPlan(made_with=stages)).package
+    assert lock_release(folder, LockPlan()).package.digest == packed.digest
+    sbom = folder / "model/sbom.json"
+    sbom.write_text(sbom.read_text().replace("network.onnx", "another.onnx"))
+    renewed = lock_release(folder, LockPlan()).package
+    assert renewed.digest != packed.digest
+    assert "network.onnx" in dict(read_sbom(folder / "model"))
+    sbom.write_text("no list")
+    assert lock_release(folder, LockPlan()).package.digest == renewed.digest

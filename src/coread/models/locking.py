@@ -14,7 +14,7 @@ from coread.models.errors import BrokenLineage, DamagedPackage
 from coread.models.golden import check_golden
 from coread.models.lineage import RECORD, StepRecord, read_record, write_record
 from coread.models.package import MANIFEST, PROCESS, ModelPackage, identity_of, lock_package, verify_package
-from coread.models.sbom import ENVIRONMENT, MadeWith, installed_now, recorded, write_sbom
+from coread.models.sbom import ENVIRONMENT, MadeWith, installed_now, lists, recorded, write_sbom
 from coread.models.signing import SIGNATURE, Signature, sign_package
 from coread.models.writing import write_whole
 
@@ -36,7 +36,8 @@ class LockPlan:
     data_statement: Path | None = None
     list_versions: bool = True
     made_with: tuple[MadeWith, ...] = ()
-    """Versions of each stage; without any, what the steps under ``records`` left, and what is installed now."""
+    """Versions of each stage; without any, what the steps under ``records`` left, and what is installed now. Without
+    either, a list that lies in ``model`` and is of this version and these graphs stays."""
     prove: bool = True
     """Replay the golden cases before signing: a package without them, or that differs here, is of no use."""
     key: Path | None = None
@@ -68,7 +69,9 @@ def lock_release(folder: Path, plan: LockPlan | None = None) -> Locked:
     _copy(plan.licence, model / LICENCE)
     _copy(plan.data_statement, model / DATA_STATEMENT)
     _pack_records(model / RECORDS, plan.records, steps)
-    if plan.list_versions:
+    # A package that was packed whole and is signed now stays the one that was validated, byte for byte.
+    told = bool(plan.made_with or plan.records)
+    if plan.list_versions and (told or not lists(model, draft.reader_id, draft.version)):
         write_sbom(model, draft.reader_id, draft.version, plan.made_with or (*_left_by(plan.records), installed_now()))
     lock_package(model, card)
     package = verify_package(model, card)

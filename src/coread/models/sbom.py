@@ -28,6 +28,9 @@ ENVIRONMENT = "environment.json"
 """What a fit leaves in its folder."""
 _PLATFORMS = ("python",)
 
+_GRAPH_TYPE = "machine-learning-model"
+"""CycloneDX 1.5, component types."""
+
 
 @dataclass(frozen=True, slots=True)
 class MadeWith:
@@ -66,7 +69,7 @@ def write_sbom(model_folder: Path, reader_id: str, version: str, stages: Sequenc
     """List what every stage used (without stages: what is installed now), and the graphs by their hash."""
     stages = tuple(stages) or (installed_now(),)
     graphs = [
-        {"type": "machine-learning-model", "name": path.name, "hashes": [{"alg": "SHA-256", "content": _sha256(path)}]}
+        {"type": _GRAPH_TYPE, "name": path.name, "hashes": [{"alg": "SHA-256", "content": _sha256(path)}]}
         for path in sorted(model_folder.glob("*.onnx"))
     ]
     reader = {"type": "application", "name": reader_id, "version": version, "bom-ref": "package"}
@@ -80,6 +83,23 @@ def write_sbom(model_folder: Path, reader_id: str, version: str, stages: Sequenc
         "compositions": [{"aggregate": "incomplete", "assemblies": ["package"]}],
     }
     return write_json(model_folder / SBOM, body)
+
+
+def lists(model_folder: Path, reader_id: str, version: str) -> bool:
+    """Say whether a list lies there that is of this version of the reader and of these very graphs."""
+    path = model_folder / SBOM
+    if not path.is_file():
+        return False
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        component = body["metadata"]["component"]
+        graphs = {
+            (item["name"], item["hashes"][0]["content"]) for item in body["components"] if item["type"] == _GRAPH_TYPE
+        }
+        same = (component["name"], component["version"]) == (reader_id, version)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return False  # no list that can be read: a new one is written
+    return same and graphs == {(graph.name, _sha256(graph)) for graph in model_folder.glob("*.onnx")}
 
 
 def read_sbom(model_folder: Path) -> tuple[tuple[str, str], ...]:
