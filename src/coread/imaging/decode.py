@@ -184,6 +184,8 @@ def _encoded_frame(source: PixelSource, frame: int) -> bytes:
     buffer = raw.data[source.element.offset :]
     try:
         return get_frame(buffer, frame - 1, extended_offsets=tables, number_of_frames=layout.frames)
+    except MemoryError:
+        raise  # a full memory says nothing about the object
     except Exception as problem:
         raise PixelsUnread(f"frame {frame} cannot be found in the fragments: {problem}") from problem
 
@@ -210,8 +212,8 @@ def _pydicom_frame(source: PixelSource, frame: int) -> NDArray[Any]:
 
     try:
         return np.asarray(pixel_array(source.path, index=frame - 1))
-    except ImagingRefused:
-        raise
+    except (ImagingRefused, MemoryError):
+        raise  # a full memory says nothing about the object
     except Exception as problem:
         raise PixelsUnread(f"frame {frame} in {source.raw.transfer_syntax_uid}: {problem}") from problem
 

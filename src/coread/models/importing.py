@@ -214,6 +214,8 @@ def _write_goldens(model: Path, data: bytes, plan: PlanarPlan) -> None:
             inputs[COVARIATES] = np.full_like(beside, np.nan) if seed == 1 else beside
         try:
             found = graph.run(inputs)
+        except MemoryError:
+            raise
         except Exception as problem:
             raise BadImport(
                 f"the graph does not take {plan.input} {shape} float32: {problem}. Mend the plan."
