@@ -22,7 +22,7 @@ def log_in(page: Any, url: str, password: str) -> str:
     text = page.inner_text("body")
     if "NIH" in text or "REAL" in text:
         raise SystemExit("real images are on this worklist: pictures are taken of generated studies only")
-    return str(page.locator("tr[data-key]").first.get_attribute("data-key"))
+    return str(page.locator("tr[data-key]:has-text('Positive')").first.get_attribute("data-key"))
 
 
 def take(page: Any, url: str, name: str, *, wait_ms: int = 2500, full: bool = False) -> None:
