@@ -169,11 +169,13 @@ def sentence(document: Mapping[str, Any]) -> str:
     errors = [error for row in document["with_contrast"] for error in row["errors"].values()]
     said = (
         f"Simulated: {found['vertebrae']} vertebrae of {found['phantoms'] - found['refused']} phantoms (ct-spine;",
-        f"{found['refused']} of {found['phantoms']}, wedges in a tilted scan, were refused: spine or sacrum not recognised)",
-        "of 30 to 200 mg/cm3, 1.0 to 1.5 HU per mg/cm3, noise 8 to 35 HU, slices of 1.5 to 5 mm, five orientations, tilts,",
+        f"{found['refused']} of {found['phantoms']}, wedges in a tilted scan, were refused: spine or sacrum not",
+        "recognised) of 30 to 200 mg/cm3, 1.0 to 1.5 HU per mg/cm3, noise 8 to 35 HU, slices of 1.5 to 5 mm,",
+        "five orientations, tilts,",
         f"with rods: error mean {found['mean_error_mg_cm3']:+.2f}, 95 % limits {low:.2f} to {high:+.2f}, largest",
         f"{found['largest_error_mg_cm3']:.2f} mg/cm3; {found['coverage_95']:.0%} of the stated 95 % intervals hold the",
-        f"truth (they are wide). Height loss of 30 to 40 %: {called} of {real} called, {false} of {whole} whole spines.",
+        f"truth (they are wide). Height loss of 30 to 40 %: {called} of {real} called, {false} of {whole} whole",
+        "spines.",
         f"With contrast agent that adds 12 HU to the bone the values are {min(errors):.1f} to {max(errors):.1f} mg/cm3",
         "too high, which is flagged and not corrected. Command: python -m bench.bone_density --only-measure.",
     )
