@@ -9,10 +9,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE, evt
 
+from coread.receive.dimse import encode_command, ui, us
 from coread.receive.settings import PeerRule
 from tests.receive.conftest import StartReceiver
 from tests.receive.making import ct_slice
-from tests.receive.scripted import CT
+from tests.receive.scripted import CT, EXPLICIT, ScriptedPeer, encoded, p_data, pdv
 
 COMMITMENT, WELL_KNOWN = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 pytestmark = pytest.mark.peer
@@ -99,14 +100,23 @@ def test_a_peer_that_has_left_gets_its_result_on_another_association(start_recei
     with waiting_sender(reports) as port:
         rule = PeerRule("SENDER", "127.0.0.0/8", commitment_host="127.0.0.1", commitment_port=port)
         receiver = start_receiver(allowed_peers=(rule,))
-        sender = AE("SENDER")
-        sender.add_requested_context(CT)
-        sender.add_requested_context(COMMITMENT)
-        # A handler that never answers success: the result counts as undelivered on this association.
-        peer = sender.associate("127.0.0.1", receiver.port)
-        assert peer.send_c_store(ct_slice(1)).Status == 0
-        status, _ = peer.send_n_action(request(ct_slice(1)), 1, COMMITMENT, WELL_KNOWN)
-        assert status.Status == 0
-        peer.abort()
+        kept = ct_slice(1)
+        # The peer drops the connection without reading its report, so that the report is undelivered there.
+        with ScriptedPeer(receiver.port) as peer:
+            assert peer.associate((CT, [EXPLICIT]), (COMMITMENT, [EXPLICIT]), calling="SENDER") == 2
+            assert peer.store(kept) == 0
+            command = encode_command(
+                {
+                    0x0003: ui(COMMITMENT),
+                    0x0100: us(0x0130),
+                    0x0110: us(2),
+                    0x0800: us(0),
+                    0x1001: ui(WELL_KNOWN),
+                    0x1008: us(1),
+                }
+            )
+            peer.send(p_data(pdv(3, command, command=True, last=True)))
+            peer.send(p_data(pdv(3, encoded(request(kept)), command=False, last=True)))
+            assert peer.status() == 0
         assert reports.arrived.wait(15)
     assert reports.event_type == 1
