@@ -89,7 +89,8 @@ class InputContract:
     min_images: int
     max_images: int
     presentation: str = "planar"
-    """``planar`` (images one by one) or ``volume`` (a geometrically complete series)."""
+    """``planar`` (images one by one), ``volume`` (a geometrically complete series) or ``loop`` (moving multi-frame
+    objects of the study; ``min_images`` and ``max_images`` are then the frames of one, ``views`` its view)."""
     volumes: str = "one"
     """Of a series that holds several (phases, b-values, planes): ``one``, refused where none stands out, or ``all``."""
     gaps: str = "refuse"

@@ -65,6 +65,49 @@ class PlanarImage:
             raise InvalidRecord("the colours have another shape than the pixels")
 
 
+@dataclass(frozen=True, slots=True)
+class Sector:
+    """The part of an ultrasound picture that shows tissue in two dimensions, and its scale (PS3.3 C.8.5.5)."""
+
+    column_min: int
+    row_min: int
+    column_max: int
+    """Exclusive, as ``row_max``."""
+    row_max: int
+    spacing_mm: tuple[float, float]
+    """(row, column)."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.column_min < self.column_max and 0 <= self.row_min < self.row_max):
+            raise InvalidRecord("a sector needs 0 <= min < max on both axes")
+        if min(self.spacing_mm) <= 0:
+            raise InvalidRecord("a sector needs spacings above 0")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loop:
+    """The frames of one multi-frame object in the order of time: ``pixels`` (frames, rows, columns) float32.
+
+    Display values in [0, 1]; colour has become its luminance.
+    """
+
+    pixels: FloatPixels
+    quantity: Quantity
+    header: InstanceHeader
+    times_ms: tuple[float, ...] = ()
+    """Of each frame from the first; empty where the object does not state them."""
+    view: str = ""
+    """Such as ``A4C``; empty where the object does not state one that is known."""
+    sector: Sector | None = None
+    """``None``: the object has no calibrated region of tissue."""
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or 0 in self.pixels.shape:
+            raise InvalidRecord(f"a loop is (frames, rows, columns), got shape {self.pixels.shape}")
+        if self.times_ms and len(self.times_ms) != len(self.pixels):
+            raise InvalidRecord(f"{len(self.times_ms)} times for {len(self.pixels)} frames")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Volume:
     """A stack on one grid: ``voxels`` (slices, rows, columns) float32 with geometry and source instances."""

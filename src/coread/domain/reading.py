@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from coread.domain.cards import ReaderCard
-from coread.domain.images import PlanarImage, Volume
+from coread.domain.images import Loop, PlanarImage, Volume
 from coread.domain.results import ReadResult, Refusal
 from coread.domain.study import Study
 
@@ -30,6 +30,7 @@ class ReaderInputs:
     study: Study
     images: tuple[PlanarImage, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    loops: tuple[Loop, ...] = ()
     priors: tuple[Prior, ...] = ()
     """Newest first, at most as many as the card asks for; empty when there is none."""
 

@@ -18,6 +18,27 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What was measured over time or another axis, to be drawn: a line through points, some of them named."""
+
+    name: str
+    x_name: str
+    x_unit: str
+    """UCUM, as ``y_unit``; empty for a count."""
+    y_name: str
+    y_unit: str
+    points: tuple[tuple[float, float], ...]
+    marks: tuple[tuple[str, int], ...] = ()
+    """A name and the number (from 0) of the point that has it, e.g. ``("end systole", 9)``."""
+
+    def __post_init__(self) -> None:
+        if len(self.points) < 2:
+            raise InvalidRecord("a curve has two points or more")
+        if any(not 0 <= number < len(self.points) for _, number in self.marks):
+            raise InvalidRecord("a mark of a curve names a point that it does not have")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadResult:
     """What a reader found. An empty list of findings would mean "not assessed" and is refused here."""
@@ -28,6 +49,7 @@ class ReadResult:
     skipped: tuple[tuple[ImageReference, Reason], ...] = ()
     """Images of the study that the reader did not read although others were, each with its reason."""
     notes: tuple[str, ...] = ()
+    curves: tuple[Curve, ...] = ()
 
     def __post_init__(self) -> None:
         assessed = {Presence.PRESENT, Presence.ABSENT}

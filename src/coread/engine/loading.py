@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from coread.domain.cards import ReaderCard
 from coread.domain.errors import Refused
 from coread.domain.findings import ImageReference
-from coread.domain.images import PlanarImage
+from coread.domain.images import Loop, PlanarImage
 from coread.domain.reading import ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Refusal
@@ -40,6 +40,8 @@ def load_inputs(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Lo
         return Refusal(Reason(ReasonCode.NO_ELIGIBLE, "no image of the work item is stored any more"))
     if card.input.presentation == "volume":
         return _load_volume(card, study, sources)
+    if card.input.presentation == "loop":
+        return _load_loops(card, study, sources)
     return _load_planar(card, study, sources)
 
 
@@ -102,6 +104,41 @@ def left_out(opened: "OpenedSeries", chosen: "Sequence[SliceStack]") -> Skipped:
             reason = stack.refusal or Reason(ReasonCode.SEVERAL_VOLUMES, differs)
             skipped += [(reference_to(item.header, item.frame), reason) for item in stack.slices]
     return tuple(dict(skipped).items())
+
+
+def _load_loops(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Loaded | Refusal:
+    """Decode the first loop of each view that the card accepts; other views are told apart before they are decoded."""
+    from coread.imaging.loops import load_loop, open_loop
+
+    loops: list[Loop] = []
+    skipped: list[tuple[ImageReference, Reason]] = []
+    for path, header in sorted(sources, key=lambda source: _place(source[1])):
+        try:
+            opened = open_loop(path, header)
+            reason = _reason_against_loop(card, opened.frames, opened.view, [loop.view for loop in loops])
+            if reason is None:
+                require_memory(card, [*(loop.header for loop in loops), header])
+                loops.append(load_loop(opened, max_pixels=card.input.max_pixels * card.input.max_images))
+        except Refused as problem:
+            reason = reason_of(problem)
+        if reason is not None:
+            skipped.append((reference_to(header), reason))
+    if not loops:
+        return Refusal(skipped[0][1], tuple(skipped))
+    return Loaded(ReaderInputs(study, loops=tuple(loops)), tuple(skipped))
+
+
+def _reason_against_loop(card: ReaderCard, frames: int, view: str, taken: Sequence[str]) -> Reason | None:
+    contract = card.input
+    if contract.views and view not in contract.views:
+        return Reason(ReasonCode.WRONG_VIEW, view or "the loop does not say which view it is")
+    if view in taken:
+        return Reason(ReasonCode.SEVERAL_VOLUMES, f"another loop of the view {view} was read")
+    if frames < contract.min_images:
+        return Reason(ReasonCode.TOO_FEW_IMAGES, f"{frames} frames, at least {contract.min_images} are needed")
+    if frames > contract.max_images:
+        return Reason(ReasonCode.IMAGE_TOO_LARGE, f"{frames} frames, at most {contract.max_images} are read")
+    return None
 
 
 def _load_planar(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Loaded | Refusal:

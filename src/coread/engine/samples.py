@@ -5,7 +5,8 @@ A new kind of image is one line in ``MAKERS``: for which cards it fits, and the 
 
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -86,11 +87,29 @@ class VolumeMaker:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LoopMaker:
+    """Draws the loops of a study for cards that accept its modality and one of its views."""
+
+    modality: str
+    views: tuple[str, ...]
+    draw: Callable[[], Iterable[Sequence[Savable]]]
+
+    def fits(self, card: ReaderCard) -> bool:
+        """Say whether these loops fit a card."""
+        contract = card.input
+        wanted = not contract.views or not set(contract.views).isdisjoint(self.views)
+        return contract.presentation == "loop" and self.modality in contract.modalities and wanted
+
+
 def sample_inputs(card: ReaderCard) -> tuple[ReaderInputs, ...]:
     """Return inputs that the card accepts; raises Misconfigured where nothing generated fits it."""
     for volumes in VOLUME_MAKERS:
         if volumes.fits(card):
             return tuple(_loaded_visits(card, visits) for visits in volumes.draw())
+    for moving in LOOP_MAKERS:
+        if moving.fits(card):
+            return tuple(_loaded_loops(datasets) for datasets in moving.draw())
     for maker in MAKERS:
         if modality := maker.modality_for(card):
             return tuple(_loaded(dataset) for dataset in maker.draw(card, modality))
@@ -144,21 +163,41 @@ def _loaded(dataset: Savable) -> ReaderInputs:
 
 def _loaded_visits(card: ReaderCard, visits: Visits) -> ReaderInputs:
     """Return the last date as the current study and those before it as priors, as many as the card asks for."""
-    from coread.imaging.header import scan_header
+    from coread.imaging.series import load, open_series
     from coread.imaging.volume import load_volume
 
-    loaded: list[Volume] = []
+    loaded: list[tuple[Volume, ...]] = []
     for datasets in visits:
-        with tempfile.TemporaryDirectory() as folder:
-            sources = []
-            for number, dataset in enumerate(datasets):
-                path = Path(folder) / f"{number:04d}.dcm"
-                dataset.save_as(path, enforce_file_format=True)
-                sources.append((path, scan_header(path)))
-            loaded.append(load_volume(sources))
+        with _saved(datasets) as sources:
+            if card.input.volumes == "all":
+                loaded.append(tuple(load(stack) for stack in open_series(sources).volumes()))
+            else:
+                loaded.append((load_volume(sources),))
     *earlier, now = loaded
-    priors = [Prior(study_of(volume.headers), volumes=(volume,)) for volume in reversed(earlier)]
-    return ReaderInputs(study_of(now.headers), volumes=(now,), priors=tuple(priors[: card.input.max_priors]))
+    priors = [Prior(study_of(volumes[0].headers), volumes=volumes) for volumes in reversed(earlier)]
+    return ReaderInputs(study_of(now[0].headers), volumes=now, priors=tuple(priors[: card.input.max_priors]))
+
+
+def _loaded_loops(datasets: Iterable[Savable]) -> ReaderInputs:
+    from coread.imaging.loops import load_loop, open_loop
+
+    with _saved(datasets) as sources:
+        loops = tuple(load_loop(open_loop(path, header)) for path, header in sources)
+    return ReaderInputs(study_of([loop.header for loop in loops]), loops=loops)
+
+
+@contextmanager
+def _saved(datasets: Iterable[Savable]) -> Iterator[list[tuple[Path, InstanceHeader]]]:
+    """Write the data sets into a folder that lasts as long as the block."""
+    from coread.imaging.header import scan_header
+
+    with tempfile.TemporaryDirectory() as folder:
+        sources = []
+        for number, dataset in enumerate(datasets):
+            path = Path(folder) / f"{number:04d}.dcm"
+            dataset.save_as(path, enforce_file_format=True)
+            sources.append((path, scan_header(path)))
+        yield sources
 
 
 def _reference(
@@ -171,6 +210,16 @@ def _reference(
     for seed, truth in enumerate(truths, start=1):
         visits = made(name, truth, Setup(seed=seed, spacing_mm=spacing_mm)).visits
         yield [list(visit.series[0].datasets()) for visit in visits]
+
+
+def _echoes(*truths: Sequence[str]) -> Iterable[Sequence[Savable]]:
+    """Draw the loops of one study for each truth."""
+    from coread.phantoms.reference.registry import made
+    from coread.phantoms.reference.scan import Setup
+
+    for seed, truth in enumerate(truths, start=1):
+        visit = made("us-echo", truth, Setup(seed=seed)).visits[0]
+        yield [dataset for series in visit.series for dataset in series.datasets()]
 
 
 def _chests(card: ReaderCard, modality: str) -> Iterable[Savable]:
@@ -277,5 +326,11 @@ VOLUME_MAKERS: tuple[VolumeMaker, ...] = (
         ("128319008",),
         partial(_reference, "ct-head", (), ("intraparenchymal_ml=0",), spacing_mm=(5.0, 1.0, 1.0)),
     ),
+    VolumeMaker("MR", ("HEART",), ("80891009",), partial(_reference, "mr-cine", ("phases=8",), spacing_mm=(10, 2, 2))),
+)
+"""The first that fits draws."""
+
+LOOP_MAKERS: tuple[LoopMaker, ...] = (
+    LoopMaker("US", ("A4C", "A2C"), partial(_echoes, ("frame_time_ms=60", "heart_rate=80"))),
 )
 """The first that fits draws."""

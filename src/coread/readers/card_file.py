@@ -18,7 +18,7 @@ from coread.readers.errors import BadCard
 CARD_FILE = "card.toml"
 _READER_ID = re.compile(r"[a-z][a-z0-9_]{1,39}")
 _OUTPUT_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_PRESENTATIONS = ("planar", "volume")
+_PRESENTATIONS = ("planar", "volume", "loop")
 _VOLUMES = ("one", "all")
 _GAPS = ("refuse", "resample")
 _WORDS: dict[object, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

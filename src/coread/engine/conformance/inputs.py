@@ -8,7 +8,7 @@ from coread.domain.images import PlanarImage, Quantity
 from coread.domain.reading import ReaderInputs
 from coread.domain.reasons import ReasonCode
 from coread.domain.results import Refusal
-from coread.engine.conformance import volumes
+from coread.engine.conformance import loops, volumes
 from coread.engine.conformance.subject import NotApplicable, Subject, require, with_pixels
 from coread.engine.samples import inputs_of
 
@@ -17,6 +17,8 @@ def wrong_modality_is_refused(subject: Subject) -> str:
     """Give a sample whose header names another modality."""
     if given := volumes.volumes_of(subject):
         return volumes.wrong_modality(subject, given[0])
+    if moving := loops.loops_of(subject):
+        return loops.wrong_modality(subject, moving[0])
     image = subject.planar()[0]
     other = next(name for name in ("MR", "CT", "US", "DX", "NM") if name not in subject.installed.card.input.modalities)
     header = replace(image.header, modality=other)
@@ -27,6 +29,8 @@ def not_a_number_is_refused(subject: Subject) -> str:
     """Give a sample with one pixel that is not a number."""
     if given := volumes.volumes_of(subject):
         return volumes.not_a_number(subject, given[0])
+    if moving := loops.loops_of(subject):
+        return loops.not_a_number(subject, moving[0])
     image = subject.planar()[0]
     pixels = image.pixels.copy()
     pixels[pixels.shape[0] // 2, pixels.shape[1] // 2] = np.nan
@@ -37,6 +41,8 @@ def constant_pixels_are_refused(subject: Subject) -> str:
     """Give an image of one grey."""
     if given := volumes.volumes_of(subject):
         return volumes.constant(subject, given[0])
+    if moving := loops.loops_of(subject):
+        return loops.constant(subject, moving[0])
     image = subject.planar()[0]
     return _refused(subject, with_pixels(image, np.full_like(image.pixels, 0.5)), ReasonCode.PIXELS_CONSTANT)
 
@@ -45,6 +51,8 @@ def small_images_are_refused(subject: Subject) -> str:
     """Give an image one row and column smaller, or a volume one slice shorter, than the card asks for."""
     if given := volumes.volumes_of(subject):
         return volumes.too_few_slices(subject, given[0])
+    if moving := loops.loops_of(subject):
+        return loops.too_few_frames(subject, moving[0])
     image, contract = subject.planar()[0], subject.installed.card.input
     rows, columns = contract.min_rows - 1, contract.min_columns - 1
     if min(rows, columns) < 1:
@@ -57,6 +65,8 @@ def other_quantity_is_refused(subject: Subject) -> str:
     """Give modality values where display values are promised: the numbers mean something else."""
     if given := volumes.volumes_of(subject):
         return volumes.other_quantity(subject, given[0])
+    if moving := loops.loops_of(subject):
+        return loops.other_quantity(subject, moving[0])
     image = subject.planar()[0]
     return _refused(subject, replace(image, quantity=Quantity.ARBITRARY), ReasonCode.PIXEL_MEANING)
 

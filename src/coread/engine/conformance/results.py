@@ -12,7 +12,7 @@ from coread.domain.findings import Box, Finding, Presence
 from coread.domain.reading import ReaderInputs
 from coread.domain.results import ReadResult, Refusal
 from coread.engine.checks import check_ending
-from coread.engine.conformance import volumes
+from coread.engine.conformance import loops, volumes
 from coread.engine.conformance.subject import NotApplicable, Subject, mirrored, require
 from coread.engine.limits import memory_cap
 from coread.engine.samples import inputs_of
@@ -34,6 +34,7 @@ def findings_are_declared(subject: Subject) -> str:
     for number, inputs in enumerate(subject.samples):
         headers = [image.header for image in inputs.images]
         headers += [header for volume in inputs.volumes for header in volume.headers]
+        headers += [loop.header for loop in inputs.loops]
         check_ending(subject.installed.card, subject.ending(number), headers)
     return f"{len(subject.installed.card.outputs)} outputs"
 
@@ -75,6 +76,8 @@ def mirrored_in_mirrored_out(subject: Subject) -> str:
     """Exchange left and right of each sample: its marks must change sides too."""
     if volumes.volumes_of(subject):
         return volumes.mirrored_in_mirrored_out(subject)
+    if loops.loops_of(subject):
+        return loops.mirrored_in_mirrored_out(subject)
     compared = 0
     for inputs, result in subject.results():
         if len(inputs.images) != 1:
@@ -92,6 +95,8 @@ def order_does_not_matter(subject: Subject) -> str:
     """Give two images in both orders, or a volume whose axes run the other way."""
     if volumes.volumes_of(subject):
         return volumes.order_does_not_matter(subject)
+    if loops.loops_of(subject):
+        return loops.order_does_not_matter(subject)
     images = subject.planar()
     if subject.installed.card.input.max_images < 2 or len(images) < 2:
         raise NotApplicable("the reader takes one image at a time")
@@ -125,6 +130,7 @@ def _same(one: Encoded, other: Encoded) -> bool:
 
 def _arrays_of(inputs: ReaderInputs) -> list[NDArray[np.float32]]:
     planes = [image.pixels for image in inputs.images]
+    planes += [loop.pixels for loop in inputs.loops]
     planes += [image.colour for image in inputs.images if image.colour is not None]
     earlier = [volume.voxels for prior in inputs.priors for volume in prior.volumes]
     return planes + [volume.voxels for volume in inputs.volumes] + earlier

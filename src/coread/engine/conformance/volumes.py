@@ -65,9 +65,9 @@ def mirrored_in_mirrored_out(subject: Subject) -> str:
     for inputs, result in subject.results():
         if not inputs.volumes or inputs.priors:
             continue
-        other = subject.read(with_volume(inputs, mirror_image(inputs.volumes[0])))
+        other = subject.read(with_volumes(inputs, [mirror_image(volume) for volume in inputs.volumes]))
         if isinstance(other, ReadResult):
-            compared += _same_amounts(result, other, MIRROR_TOLERANCE)
+            compared += same_amounts(result, other, MIRROR_TOLERANCE)
             compared += _places_agree(result, other, inputs.volumes[0])
     if not compared:
         raise NotApplicable("nothing was measured or outlined in both a volume and its mirror image")
@@ -80,17 +80,28 @@ def order_does_not_matter(subject: Subject) -> str:
     for inputs, result in subject.results():
         if not inputs.volumes:
             continue
-        other = subject.read(with_volume(inputs, run_other_way(inputs.volumes[0])))
+        turned = [run_other_way(volume) for volume in inputs.volumes]
+        other = subject.read(with_volumes(inputs, turned[::-1] if _phases(inputs) else turned))
         require(isinstance(other, ReadResult), "refuses the same anatomy when the axes of its grid run the other way")
         if isinstance(other, ReadResult):
-            require(_calls(result) == _calls(other), "the calls depend on the way in which the axes run")
-            compared += 1 + _same_amounts(result, other, SAME_TOLERANCE)
+            require(calls_of(result) == calls_of(other), "the calls depend on the way in which the axes run")
+            compared += 1 + same_amounts(result, other, SAME_TOLERANCE)
     return f"{compared} calls and measurements compared"
 
 
 def with_volume(inputs: ReaderInputs, volume: Volume) -> ReaderInputs:
     """Return inputs with another volume as the current one; earlier studies stay."""
     return ReaderInputs(study_of(volume.headers), volumes=(volume, *inputs.volumes[1:]), priors=inputs.priors)
+
+
+def with_volumes(inputs: ReaderInputs, given: Sequence[Volume]) -> ReaderInputs:
+    """Return inputs with other volumes in the place of all current ones; earlier studies stay."""
+    return ReaderInputs(study_of(given[0].headers), volumes=tuple(given), priors=inputs.priors)
+
+
+def _phases(inputs: ReaderInputs) -> bool:
+    """Say whether the volumes are told apart by what they are, so that their order must not matter."""
+    return len({volume.key for volume in inputs.volumes}) == len(inputs.volumes) > 1
 
 
 def run_other_way(volume: Volume) -> Volume:
@@ -141,7 +152,8 @@ def _frames(volume: Volume) -> tuple[int, ...]:
     return tuple(reference.frame for reference in volume.references())
 
 
-def _calls(result: ReadResult) -> list[tuple[str, str]]:
+def calls_of(result: ReadResult) -> list[tuple[str, str]]:
+    """Return key and presence of each finding, in order."""
     return sorted((item.key, item.presence.value) for item in result.findings)
 
 
@@ -154,7 +166,8 @@ def _amounts(result: ReadResult) -> dict[tuple[str, str], float]:
     return sums
 
 
-def _same_amounts(result: ReadResult, other: ReadResult, tolerance: float) -> int:
+def same_amounts(result: ReadResult, other: ReadResult, tolerance: float) -> int:
+    """Require that what both measured agrees to a share of the larger value; return how many were compared."""
     here, there = _amounts(result), _amounts(other)
     for key in here.keys() & there.keys():
         larger = max(abs(here[key]), abs(there[key]))

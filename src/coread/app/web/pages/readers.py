@@ -30,7 +30,8 @@ def contract_text(contract: InputContract) -> str:
         parts.append(f"view {' or '.join(contract.views)}")
     parts.append(_age_text(contract))
     parts.append(f"at least {contract.min_rows} x {contract.min_columns} pixels")
-    images = f"{contract.min_images} to {contract.max_images} images"
+    kind = "frames in a loop" if contract.presentation == "loop" else "images"
+    images = f"{contract.min_images} to {contract.max_images} {kind}"
     parts.append("a complete series" if contract.presentation == "volume" else images)
     return ", ".join(part for part in parts if part)
 
