@@ -13,6 +13,7 @@ MEASUREMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("header indexing", ("bench/headers.py",)),
     ("decoding", ("bench/decode.py",)),
     ("volumes", ("bench/volumes.py",)),
+    ("segmentation", ("bench/segmentation.py",)),
     ("index search", ("bench/qido.py",)),
     ("DICOMweb", ("bench/web.py",)),
     ("inference", ("bench/inference.py",)),

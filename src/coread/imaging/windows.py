@@ -1,24 +1,24 @@
 """A volume through a network window by window, as a plan says: turn, resample, scale, read, and back to its voxels.
 
-The steps and their conventions are those of MONAI (Orientation, Spacing, ScaleIntensityRange, sliding window with equal
-weights), so that an imported network sees what it learnt on.
+Scores leave the windows slab by slab and become labels of the source grid at once (``sliding``, ``class_export``): no
+volume of scores is held, and scores are interpolated before the largest is taken, not labels after it. The steps and
+their conventions are those of MONAI (Orientation, Spacing, ScaleIntensityRange, sliding window with equal weights), so
+that an imported network sees what it learnt on.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.images import Volume
+from coread.imaging.class_export import labels_from
 from coread.imaging.plan import VolumePlan
+from coread.imaging.sliding import ScoresOf, Sliding, score_slabs
 
 Floats = NDArray[np.float32]
-ScoresOf = Callable[[Floats], Floats]
-"""From one window, of the plan's roi, to scores (classes, *roi)."""
 _LETTERS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 """Letter: axis and direction in RAS."""
 
@@ -51,8 +51,13 @@ def labels_by_windows(plan: VolumePlan, volume: Volume, scores_of: ScoresOf) -> 
         low, high, new_low, new_high = plan.window
         share = np.clip((resampled - np.float32(low)) / np.float32(high - low), 0.0, 1.0)
         resampled = np.asarray(share * np.float32(new_high - new_low) + np.float32(new_low), dtype=np.float32)
-    labels = _mean_scores(resampled, plan, scores_of).argmax(axis=0).astype(np.int32)
-    return np.ascontiguousarray(turn.undo(_nearest(labels, steps, values.shape)))
+    slabs = score_slabs(resampled, Sliding((plan.roi[0], plan.roi[1], plan.roi[2]), plan.overlap), scores_of)
+    at = [
+        np.minimum(np.arange(size) / step, extent - 1)
+        for size, step, extent in zip(values.shape, steps, resampled.shape, strict=True)
+    ]
+    labels = labels_from(slabs, (at[0], at[1], at[2])).astype(np.int32)
+    return np.ascontiguousarray(turn.undo(labels))
 
 
 def turn_to(orientation: str, affine: NDArray[np.float64]) -> Turn:
@@ -89,40 +94,3 @@ def _resampled(values: Floats, steps: NDArray[np.float64]) -> Floats:
         above = np.minimum(below + 1, size - 1)
         values = values.take(below, axis) * (1 - share) + values.take(above, axis) * share
     return np.ascontiguousarray(values, dtype=np.float32)
-
-
-def _nearest(labels: NDArray[np.int32], steps: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int32]:
-    for axis, step in enumerate(steps):
-        at = np.clip(np.rint(np.arange(shape[axis]) / step).astype(np.int64), 0, labels.shape[axis] - 1)
-        labels = labels.take(at, axis)
-    return labels
-
-
-def _mean_scores(values: Floats, plan: VolumePlan, scores_of: ScoresOf) -> Floats:
-    """Return scores (classes, *shape), the mean over all windows that hold a voxel."""
-    missing = [max(side - size, 0) for side, size in zip(plan.roi, values.shape, strict=True)]
-    before = [extent // 2 for extent in missing]
-    padded = np.pad(values, [(b, m - b) for b, m in zip(before, missing, strict=True)])
-    starts = [_starts(size, side, plan.overlap) for size, side in zip(padded.shape, plan.roi, strict=True)]
-    total: Floats | None = None
-    count = np.zeros(padded.shape, dtype=np.float32)
-    for corner in product(*starts):
-        place = tuple(slice(start, start + side) for start, side in zip(corner, plan.roi, strict=True))
-        scores = scores_of(np.ascontiguousarray(padded[place]))
-        if total is None:
-            total = np.zeros((scores.shape[0], *padded.shape), dtype=np.float32)
-        total[(slice(None), *place)] += scores
-        count[place] += 1.0
-    if total is None:
-        raise ValueError("a volume without voxels has no windows")
-    inside = tuple(slice(b, b + size) for b, size in zip(before, values.shape, strict=True))
-    return np.asarray((total / count)[(slice(None), *inside)], dtype=np.float32)
-
-
-def _starts(size: int, side: int, overlap: float) -> list[int]:
-    """Return where windows begin along one axis: equal steps, the last one moved back to the edge."""
-    if size <= side:
-        return [0]
-    step = max(int(side * (1 - overlap)), 1)
-    count = math.ceil((size - side) / step) + 1
-    return [min(number * step, size - side) for number in range(count)]
