@@ -5,12 +5,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from coread.domain.cards import ReaderCard
 from coread.domain.errors import Failed
+from coread.domain.reading import ModelSession
 from coread.domain.results import Failure, Outcome, Reading
 from coread.domain.work import EncodedObject, EvidenceKind, WorkItem
 from coread.engine.limits import memory_cap
@@ -77,11 +79,30 @@ def test_a_damaged_package_is_a_failure_that_says_what_to_do(queue: MemoryQueue,
     (tiny.model_folder / "network.onnx").write_bytes(b"damaged")
     worker = loop(queue, tiny)
     assert [problem.kind for problem in worker.warm_up()] == ["DamagedPackage"]
-    worker.run_once()
     failure = only_failure(queue)
     assert failure.kind == "DamagedPackage"
     assert "network.onnx" in failure.message
     assert "coread readers --check" in failure.hint
+
+
+def test_work_that_comes_while_readers_are_opened_is_done_before_the_next_is_opened(
+    queue: MemoryQueue, tiny: InstalledReader
+) -> None:
+    opened: list[int] = []
+
+    def open_session(installed: InstalledReader) -> ModelSession:
+        opened.append(len(queue.finished))
+        return SessionSettings().open(installed)
+
+    other = replace(tiny, package_digest="another", card=replace(tiny.card, reader_id="other"))
+    worker = WorkLoop(
+        queue, [tiny, other], one_report,
+        settings=WorkSettings(owner="w", cap_memory=False), open_session=open_session,
+    )  # fmt: skip
+    problems = worker.warm_up()
+    assert opened == [0, 1]
+    assert [problem.kind for problem in problems] == ["Misconfigured"]
+    assert queue.finished[1][0].outcome() is Outcome.POSITIVE
 
 
 def test_a_package_replaced_while_running_is_not_used(queue: MemoryQueue, tiny: InstalledReader) -> None:

@@ -32,7 +32,6 @@ def main(folder: str, packages: str, owner: str, attempts: str) -> None:
     with Store.open(settings(Path(folder), int(attempts))) as store:
         reader = inspect_reader("tiny_worker", Path(packages) / "tiny_worker")
         loop = WorkLoop(store, [reader], evidence, [PACS], settings=WorkSettings(owner=owner))
-        loop.warm_up()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         while loop.run_once():

@@ -64,9 +64,9 @@ def work(settings: Settings, parent: int) -> None:
         threading.Thread(target=_follow_parent, args=(end, parent), name="parent", daemon=True).start()
         if not loop.run_once():
             _sleep_until_something_comes(store, stopping)
+        _load_evidence_writers()
         for problem in loop.warm_up():
             log.error("%s: %s %s", problem.kind, problem.message, problem.hint)
-        _load_evidence_writers()
         loop.serve()
 
 

@@ -90,9 +90,16 @@ class WorkLoop:
         self._stop.set()
 
     def warm_up(self) -> tuple[Failure, ...]:
-        """Open every reader now, so that the first study does not wait; returns what is wrong with the others."""
+        """Open every reader now, so that the first study does not wait; returns what is wrong with the others.
+
+        Work that comes meanwhile is done before the next reader is opened.
+        """
         problems: list[Failure] = []
         for installed in self._find_readers():
+            while not self._stop.is_set() and self._run_quietly():
+                pass  # one more item was read
+            if self._stop.is_set():
+                break
             try:
                 self._sessions.get(installed)
             except Exception as problem:  # noqa: BLE001 - reported to the caller; each item fails with it again
