@@ -23,11 +23,13 @@ from coread.evidence.build import build_evidence
 from coread.evidence.errors import NotProven
 from coread.evidence.prove_seg import prove_segmentation
 from coread.evidence.sources import copied_header, read_sources
+from coread.evidence.sr_outlines import prove_outlines
 from coread.evidence.sr_reading import read_sr
 from coread.evidence.writing import Writing, part10
 from tests.evidence.build_sources import NODULE as NODULE_FINDING
 from tests.evidence.build_sources import card, provenance, radiograph, reading, reference, save
 from tests.evidence.build_volumes import (
+    FRAME,
     NODULE,
     SHAPE,
     TISSUE,
@@ -35,6 +37,7 @@ from tests.evidence.build_volumes import (
     axis_directions,
     ct_slices,
     enhanced_ct,
+    geometry_of,
     off_centre_mask,
     region,
     slice_references,
@@ -162,6 +165,70 @@ def test_empty_frames_are_kept_within_the_frame_budget_and_dropped_beyond(
     monkeypatch.setattr(seg, "FRAME_BUDGET", 3)
     spare = build_evidence(reading(result_of(region(matrix, off_centre_mask()))), card(), paths)
     assert of_kind(spare, EvidenceKind.SEG).NumberOfFrames == 3
+
+
+def test_regions_on_different_slices_of_a_series_share_one_object(tmp_path: Path) -> None:
+    matrix = affine(ORIENTATIONS[21], 9.0)
+    whole = region(matrix, off_centre_mask())
+
+    def part(name: str, first: int, mask: NDArray[np.bool_]) -> Region:
+        begun = matrix.copy()
+        begun[:3, 3] += first * matrix[:3, 0]
+        slices = 1 if mask.ndim == 2 else len(mask)
+        geometry = geometry_of(begun, (slices, *SHAPE[1:]), FRAME)
+        images = whole.images[first : first + slices]
+        return replace(
+            whole, label=name, mask=mask, images=images, tracking=TrackingId(name, f"2.25.{first}"), geometry=geometry
+        )
+
+    upper, flat = part("upper", 2, off_centre_mask()[2:]), part("flat", 1, off_centre_mask()[1])
+    objects = build_evidence(reading(result_of(upper, flat, whole)), card(), ct_slices(matrix, tmp_path))
+    segmentation = of_kind(objects, EvidenceKind.SEG)
+    assert [str(segment.SegmentLabel) for segment in segmentation.SegmentSequence] == ["upper", "flat", "nodule"]
+    assert segmentation.NumberOfFrames == 3 * SHAPE[0]
+
+
+def test_the_outline_of_a_region_carries_its_tracking_uid_and_encloses_its_largest_slice(tmp_path: Path) -> None:
+    matrix = affine(ORIENTATIONS[0])
+    lesion = region(matrix, off_centre_mask())
+    report = of_kind(build_evidence(reading(result_of(lesion)), card(), ct_slices(matrix, tmp_path)), EvidenceKind.SR)
+    (measured,) = [item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "126010"]
+    (outline,) = [
+        child
+        for group in measured.ContentSequence
+        if any(str(item.get("UID", "")) == lesion.tracking.uid for item in group.ContentSequence)
+        for child in group.ContentSequence
+        if child.ValueType == "SCOORD"
+    ]
+    assert outline.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == (
+        lesion.images[1].sop_instance_uid
+    )
+    points = np.array(outline.GraphicData).reshape(-1, 2)
+    assert points.min(axis=0).tolist() == [4.0, 0.0]
+    assert points.max(axis=0).tolist() == [6.0, 4.0]
+    assert np.array_equal(points[0], points[-1])
+
+
+def test_an_outline_of_other_pixels_does_not_leave(tmp_path: Path) -> None:
+    matrix = affine(ORIENTATIONS[0])
+    paths = ct_slices(matrix, tmp_path)
+    said = result_of(region(matrix, off_centre_mask()))
+    objects = build_evidence(reading(said), card(), paths)
+    report = of_kind(objects, EvidenceKind.SR)
+    writing = Writing(said, reading(said).provenance, card(), read_sources(paths), copied_header(read_sources(paths)))
+    assert prove_outlines(report, writing) == []
+    shifted = replace(said, regions=(region(matrix, np.roll(off_centre_mask(), 1, axis=1)),))
+    assert prove_outlines(report, replace(writing, result=shifted)) != []
+
+
+def test_a_region_with_more_frames_than_viewers_open_is_named_and_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seg, "MOST_FRAMES", 2)
+    matrix = affine(ORIENTATIONS[0])
+    objects = build_evidence(reading(result_of(region(matrix, off_centre_mask()))), card(), ct_slices(matrix, tmp_path))
+    assert EvidenceKind.SEG not in {item.kind for item in objects}
+    assert b"has 3 frames, more than 2: no segmentation" in objects[0].data
 
 
 def test_a_region_on_a_radiograph_needs_no_frame_of_reference(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from coread.evidence.expected import expected_findings, expected_measurements
 from coread.evidence.prove_seg import prove_segmentation
 from coread.evidence.prove_side import wrong_side
 from coread.evidence.sources import copied_header, read_sources
+from coread.evidence.sr_outlines import prove_outlines
 from coread.evidence.sr_reading import read_sr, referenced_objects, referenced_series
 from coread.evidence.writing import Writing
 
@@ -198,6 +199,12 @@ def _marks_inside(_: Objects, writing: Writing) -> list[str]:
     return problems
 
 
+def _outlines(parsed: Objects, writing: Writing) -> list[str]:
+    return [
+        line for item, dataset in parsed if item.kind is EvidenceKind.SR for line in prove_outlines(dataset, writing)
+    ]
+
+
 def _segmentations(parsed: Objects, writing: Writing) -> list[str]:
     return [
         line
@@ -213,5 +220,6 @@ _CHECKS: tuple[Callable[[Objects, Writing], list[str]], ...] = (
     _report_content,
     _marks_inside,
     wrong_side,
+    _outlines,
     _segmentations,
 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from coread.domain.findings import Region
-from coread.evidence.seg import segments_of_frames
+from coread.evidence.seg import segments_of_frames, source_frame
 from coread.evidence.writing import Writing
 
 TOLERANCE_MM = 0.1
@@ -43,8 +43,10 @@ def _segment_problems(
     seen: set[int] = set()
     sums = [_Centroid(), _Centroid()]
     for index in chosen:
-        source = _source_frame(segmentation, index)
+        source = source_frame(segmentation, index)
         k = slice_of.get(source)
+        if k is None and not frames[index].any():
+            continue  # a frame of another region of the same object
         if k is None or not np.array_equal(frames[index], planes[k]):
             return [f"region {region.label!r}: frame {index + 1} is not the mask on its source image"]
         seen.add(k)
@@ -99,15 +101,6 @@ def _frames(segmentation: Dataset) -> NDArray[np.bool_]:
     packed = np.frombuffer(segmentation.PixelData, dtype=np.uint8)
     bits = np.unpackbits(packed, bitorder="little", count=count * rows * columns)
     return bits.reshape(count, rows, columns).astype(bool)
-
-
-def _source_frame(segmentation: Dataset, index: int) -> tuple[str, int]:
-    groups = segmentation.PerFrameFunctionalGroupsSequence[index]
-    holder = groups if "DerivationImageSequence" in groups else segmentation.SharedFunctionalGroupsSequence[0]
-    source = holder.DerivationImageSequence[0].SourceImageSequence[0]
-    frame: Any = source.get("ReferencedFrameNumber", 1)
-    number = int(frame if isinstance(frame, int | str) else frame[0])
-    return str(source.ReferencedSOPInstanceUID), number
 
 
 def _plane_of(dataset: Dataset, index: int) -> _Plane:

@@ -5,25 +5,29 @@ frame is then tied to the source by size and by reference. highdicom writes that
 regions that span several frames without a frame of reference cannot be written and are named in a note.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from coread.domain.findings import ImageReference, Region
+from coread.domain.findings import Region
 from coread.domain.work import EvidenceKind
 from coread.evidence import concepts as c
 from coread.evidence.document import evidence_item
+from coread.evidence.seg_grid import Sheet, sheets_of
 from coread.evidence.segments import SegmentPlace
 from coread.evidence.sources import SourceImage
 from coread.evidence.writing import MANUFACTURER, RESEARCH_USE, Writing, stamp
 
 SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.66.4"
 FRAME_BUDGET = 400
-"""More frames than this in one object stop viewers; beyond it, empty frames are left out."""
+"""Beyond it, empty frames are left out."""
+MOST_FRAMES = 4000
+"""More frames than this in one object stop viewers: regions go into further objects, or are not written."""
+_MOST_STACKED = 1_500_000_000
+"""Bytes of masks that are handed to the library at once."""
 _CLASSIC = ("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness")
 _ENHANCED = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
@@ -40,71 +44,97 @@ class Segmentations:
 
 
 def build_segmentations(writing: Writing) -> Segmentations:
-    """Write one object for each set of source frames; regions on the same frames share it."""
-    groups: dict[tuple[ImageReference, ...], list[Region]] = {}
+    """Write one object for each series and plane that regions lie on; regions on the same planes share it.
+
+    A region that cannot be written is named in a note: without a common frame of reference, or with more frames
+    than a viewer opens.
+    """
     notes: list[str] = []
+    writable: list[Region] = []
     for region in writing.result.regions:
         if region.geometry is None and len(region.images) > 1:
             notes.append(f"Region {region.label!r} spans frames without a common frame of reference: no segmentation")
+        elif (frames := _frames_with(region)) > MOST_FRAMES:
+            notes.append(f"Region {region.label!r} has {frames} frames, more than {MOST_FRAMES}: no segmentation")
         else:
-            groups.setdefault(region.images, []).append(region)
+            writable.append(region)
     datasets: list[Dataset] = []
     places: list[SegmentPlace] = []
-    for index, regions in enumerate(groups.values(), start=1):
-        dataset = _segmentation(writing, regions, index)
+    for index, sheet in enumerate(_within_budget(sheets_of(writing, writable)), start=1):
+        dataset = _segmentation(writing, sheet, index)
         datasets.append(dataset)
-        places.extend(_places(dataset, regions))
+        places.extend(_places(dataset, sheet))
+    order = {region.tracking.uid: number for number, region in enumerate(writable)}
+    places.sort(key=lambda place: order[place.region.tracking.uid])
     return Segmentations(tuple(datasets), tuple(places), tuple(notes))
 
 
-def _segmentation(writing: Writing, regions: Sequence[Region], index: int) -> Dataset:
+def _frames_with(region: Region) -> int:
+    return int(region.mask.reshape(len(region.images), -1).any(axis=1).sum())
+
+
+def _within_budget(sheets: Sequence[Sheet]) -> Iterator[Sheet]:
+    """Divide a sheet whose regions together have more frames than one object may, or more voxels than memory."""
+    for sheet in sheets:
+        part: list[Region] = []
+        frames = 0
+        voxels = len(sheet.images) * sheet.regions[0].mask.shape[-2] * sheet.regions[0].mask.shape[-1]
+        for region in sheet.regions:
+            more = _frames_with(region)
+            if part and (frames + more > MOST_FRAMES or (len(part) + 1) * voxels > _MOST_STACKED):
+                yield Sheet(sheet.images, tuple(part))
+                part, frames = [], 0
+            part.append(region)
+            frames += more
+        yield Sheet(sheet.images, tuple(part))
+
+
+def _segmentation(writing: Writing, sheet: Sheet, index: int) -> Dataset:
     from highdicom.seg import Segmentation, SegmentationTypeValues
 
-    frames = len(regions[0].images) * len(regions)
+    first = sheet.regions[0]
+    frames = len(sheet.images) * len(sheet.regions)
     segmentation: Dataset = Segmentation(
-        source_images=_source_datasets(writing, regions[0]),
-        pixel_array=_stack(regions),
+        source_images=source_datasets(writing, sheet),
+        pixel_array=np.stack([sheet.planes(region) for region in sheet.regions], axis=-1),
         segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=[_description(writing, region, n) for n, region in enumerate(regions, start=1)],
-        series_instance_uid=writing.series_uid(EvidenceKind.SEG),
-        series_number=writing.series_number(EvidenceKind.SEG),
-        sop_instance_uid=writing.sop_uid(EvidenceKind.SEG, index),
-        instance_number=index,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=writing.model[:64],
-        software_versions=writing.provenance.coread_version,
-        device_serial_number=writing.provenance.package_digest[:16],
+        segment_descriptions=[description(writing, region, n) for n, region in enumerate(sheet.regions, start=1)],
+        series_instance_uid=writing.series_uid(EvidenceKind.SEG, index),
         content_label="AI_SEGMENTATION",
-        content_description=RESEARCH_USE,
-        omit_empty_frames=frames > FRAME_BUDGET and len(regions[0].images) > 1,
+        omit_empty_frames=frames > FRAME_BUDGET and len(sheet.images) > 1 and any(map(_frames_with, sheet.regions)),
+        **object_attributes(writing, index),
     )
-    stamp(segmentation, writing, EvidenceKind.SEG, what="segmentation", index=index)
-    segmentation.CodingSchemeIdentificationSequence = c.coding_schemes()
-    segmentation.ImageComments = RESEARCH_USE
-    if regions[0].geometry is None:
-        segmentation.PatientOrientation = _patient_orientation(writing.image(regions[0].images[0]))
-    _set_dimension_uid(segmentation, writing.uid("dimensions", str(index)))
+    finish(segmentation, writing, index)
+    if first.geometry is None:
+        segmentation.PatientOrientation = _patient_orientation(writing.image(first.images[0]))
     return segmentation
 
 
-def _stack(regions: Sequence[Region]) -> NDArray[np.bool_]:
-    """Return (frames, rows, columns, segments); every mask keeps its own segment, overlap is allowed."""
-    order = _written_order(regions[0].images)
-    slices = [region.mask.reshape(len(region.images), *region.mask.shape[-2:])[order] for region in regions]
-    return np.stack(slices, axis=-1)
+def object_attributes(writing: Writing, index: int) -> dict[str, Any]:
+    """Return the arguments that every segmentation is built with."""
+    return {
+        "series_number": writing.series_number(EvidenceKind.SEG),
+        "sop_instance_uid": writing.sop_uid(EvidenceKind.SEG, index),
+        "instance_number": index,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": writing.model[:64],
+        "software_versions": writing.provenance.coread_version,
+        "device_serial_number": writing.provenance.package_digest[:16],
+        "content_description": RESEARCH_USE,
+    }
 
 
-def _written_order(images: Sequence[ImageReference]) -> list[int]:
-    """Return the slices as they are written: frames of one object in the order of the object, others as they are.
+def finish(segmentation: Dataset, writing: Writing, index: int, what: str = "segmentation") -> None:
+    """Stamp what every object carries; a second object gets a series of its own, since viewers show one of a series."""
+    stamp(segmentation, writing, EvidenceKind.SEG, what=what, index=index)
+    segmentation.SeriesInstanceUID = writing.series_uid(EvidenceKind.SEG, index)
+    segmentation.CodingSchemeIdentificationSequence = c.coding_schemes()
+    segmentation.ImageComments = RESEARCH_USE
+    _set_dimension_uid(segmentation, writing.uid("dimensions", str(index)))
 
-    A volume has its slices sorted along the patient; the frames of its source may go the other way.
-    """
-    if len({image.sop_instance_uid for image in images}) > 1:
-        return list(range(len(images)))
-    return sorted(range(len(images)), key=lambda k: images[k].frame)
 
-
-def _description(writing: Writing, region: Region, number: int) -> Any:
+def description(writing: Writing, region: Region, number: int) -> Any:
+    """Return the segment description of a region: what it is, by what it was found, its tracking identifier."""
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
     from pydicom.sr.codedict import codes
@@ -126,12 +156,13 @@ def _description(writing: Writing, region: Region, number: int) -> Any:
     )
 
 
-def _source_datasets(writing: Writing, region: Region) -> list[Dataset]:
+def source_datasets(writing: Writing, sheet: Sheet) -> list[Dataset]:
+    """Return the few attributes of the source objects that the library needs, in the order of the sheet."""
     images: dict[str, SourceImage] = {}
-    for reference in region.images:
+    for reference in sheet.images:
         image = writing.image(reference)
         images.setdefault(image.header.sop_instance_uid, image)
-    return [_source_dataset(writing, image, region) for image in images.values()]
+    return [_source_dataset(writing, image, sheet.regions[0]) for image in images.values()]
 
 
 def _source_dataset(writing: Writing, image: SourceImage, region: Region) -> Dataset:
@@ -164,14 +195,26 @@ def _set_dimension_uid(segmentation: Dataset, uid: str) -> None:
         item.DimensionOrganizationUID = uid
 
 
-def _places(segmentation: Dataset, regions: Sequence[Region]) -> list[SegmentPlace]:
-    frames: dict[int, list[int]] = {number: [] for number in range(1, len(regions) + 1)}
-    for frame, number in enumerate(segments_of_frames(segmentation), start=1):
-        frames[number].append(frame)
+def _places(segmentation: Dataset, sheet: Sheet) -> list[SegmentPlace]:
+    frames: dict[int, list[int]] = {number: [] for number in range(1, len(sheet.regions) + 1)}
+    for index, number in enumerate(segments_of_frames(segmentation)):
+        own = {(image.sop_instance_uid, image.frame) for image in sheet.regions[number - 1].images}
+        if source_frame(segmentation, index) in own:
+            frames[number].append(index + 1)
+    uids = (str(segmentation.SOPInstanceUID), str(segmentation.SeriesInstanceUID))
     return [
-        SegmentPlace(region, SOP_CLASS_UID, str(segmentation.SOPInstanceUID), number, tuple(frames[number]))
-        for number, region in enumerate(regions, start=1)
+        SegmentPlace(region, SOP_CLASS_UID, *uids, number, tuple(frames[number]))
+        for number, region in enumerate(sheet.regions, start=1)
     ]
+
+
+def source_frame(segmentation: Dataset, index: int) -> tuple[str, int]:
+    """Return SOP Instance UID and frame number of the source image of one frame, counted from 0."""
+    groups = segmentation.PerFrameFunctionalGroupsSequence[index]
+    holder = groups if "DerivationImageSequence" in groups else segmentation.SharedFunctionalGroupsSequence[0]
+    source = holder.DerivationImageSequence[0].SourceImageSequence[0]
+    frame: Any = source.get("ReferencedFrameNumber", 1)
+    return str(source.ReferencedSOPInstanceUID), int(frame if isinstance(frame, int | str) else frame[0])
 
 
 def segments_of_frames(segmentation: Dataset) -> list[int]:

@@ -12,6 +12,7 @@ class SegmentPlace:
     region: Region
     sop_class_uid: str
     sop_instance_uid: str
+    series_instance_uid: str
     segment_number: int
     frame_numbers: tuple[int, ...]
-    """Frames of the segmentation that belong to this segment, in slice order, counted from 1."""
+    """Frames of the segmentation that show this region, counted from 1."""

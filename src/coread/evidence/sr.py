@@ -19,6 +19,7 @@ from coread.evidence.document import Evidence, document_of
 from coread.evidence.errors import NotBuilt
 from coread.evidence.image_library import image_library
 from coread.evidence.segments import SegmentPlace
+from coread.evidence.sr_outlines import outlined
 from coread.evidence.writing import MANUFACTURER, RESEARCH_USE, Writing, stamp
 
 SOP_CLASS_UID = "1.2.840.10008.5.1.4.1.1.88.34"
@@ -39,8 +40,7 @@ def shows_marks(writing: Writing) -> bool:
 
 def _evidence(writing: Writing, places: Sequence[SegmentPlace]) -> list[Evidence]:
     heads = [image.header for image in writing.images]
-    series = writing.series_uid(EvidenceKind.SEG)
-    segmentations = {place.sop_instance_uid: (place.sop_class_uid, place.sop_instance_uid, series) for place in places}
+    segmentations = {p.sop_instance_uid: (p.sop_class_uid, p.sop_instance_uid, p.series_instance_uid) for p in places}
     sources = [(head.sop_class_uid, head.sop_instance_uid, head.series_instance_uid) for head in heads]
     return [*sources, *segmentations.values()]
 
@@ -149,6 +149,27 @@ def _region_groups(writing: Writing, places: Sequence[SegmentPlace]) -> Iterator
             yield VolumetricROIMeasurementsAndQualitativeEvaluations(
                 referenced_segment=_segment(writing, place), **common
             )
+    if shows_marks(writing):
+        yield from _outline_groups(writing, places)
+
+
+def _outline_groups(writing: Writing, places: Sequence[SegmentPlace]) -> Iterator[Any]:
+    import numpy as np
+    from highdicom.sr import (
+        GraphicTypeValues,
+        ImageRegion,
+        PlanarROIMeasurementsAndQualitativeEvaluations,
+        SourceImageForRegion,
+    )
+
+    for region, image, line in outlined(places):
+        source = SourceImageForRegion(*_reference(writing, image))
+        yield PlanarROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=_tracking(region.tracking),
+            referenced_region=ImageRegion(GraphicTypeValues.POLYLINE, np.asarray(line), source),
+            finding_type=_concept(region.type),
+            algorithm_id=_algorithm(writing, None),
+        )
 
 
 def _segment_frame(writing: Writing, place: SegmentPlace) -> Any:

@@ -21,7 +21,7 @@ from coread.domain.work import EvidenceKind
 from coread.evidence.errors import NotBuilt
 from coread.evidence.sources import OPTIONAL, CopiedHeader, SourceImage
 
-LAYOUT = "1"
+LAYOUT = "2"
 """Raised whenever the same result would be written differently."""
 
 MANUFACTURER = "Coread (research use)"
@@ -59,9 +59,9 @@ class Writing:
         digests = (self.provenance.input_digest, self.provenance.package_digest)
         return derived_uid("coread-evidence", LAYOUT, *digests, self.card.reader_id, *parts)
 
-    def series_uid(self, kind: EvidenceKind) -> str:
-        """Return the Series Instance UID of one kind of object."""
-        return self.uid("series", kind.value)
+    def series_uid(self, kind: EvidenceKind, index: int = 1) -> str:
+        """Return the Series Instance UID of one kind of object, or of the ``index``-th where each has its own."""
+        return self.uid("series", kind.value, *([str(index)] if index > 1 else []))
 
     def sop_uid(self, kind: EvidenceKind, index: int = 1) -> str:
         """Return the SOP Instance UID of the ``index``-th object of a kind."""
