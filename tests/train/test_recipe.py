@@ -26,7 +26,7 @@ from coread.readers.registry import inspect_reader
 from coread.train.augment import AugmentPlan, expose, warp
 from coread.train.errors import BadPlan, DataMissing, ExportDiffers
 from coread.train.export import export_onnx, fold_and_round, worst_difference
-from coread.train.fitting import FitPlan, fit
+from coread.train.fitting import FindingModule, FitPlan, fit
 from coread.train.network import FindingNetwork, MirrorEnsemble, NetworkPlan, soft_maximum
 from coread.train.radiographs import read_cxr_nih, read_images
 from coread.train.samples import BatchPlan, Samples, box_masks, samples_of
@@ -127,6 +127,18 @@ def test_an_interrupted_fit_goes_on_and_a_finished_one_is_read_back(
     assert epochs == [0, 1, 1, 2]
     for one, other in zip(fitted.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("steps", range(1, 13))
+@pytest.mark.filterwarnings("ignore")
+def test_a_fit_of_any_few_steps_has_a_schedule(steps: int) -> None:
+    module = FindingModule(FindingNetwork(SMALL), random_samples(4), SHORT, steps)
+    found: Any = module.configure_optimizers()
+    optimizer, schedule = found["optimizer"], found["lr_scheduler"]["scheduler"]
+    for _ in range(steps):
+        optimizer.step()
+        schedule.step()
+    assert all(0 <= group["lr"] <= SHORT.learning_rate for group in optimizer.param_groups)
 
 
 @pytest.mark.filterwarnings("ignore")

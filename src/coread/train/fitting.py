@@ -153,8 +153,10 @@ class FindingModule(lightning.LightningModule):
         rates = [self._plan.encoder_learning_rate, self._plan.learning_rate]
         groups = [{"params": encoder, "lr": rates[0]}, {"params": heads, "lr": rates[1]}]
         optimizer = torch.optim.AdamW(groups, weight_decay=self._plan.weight_decay)
+        # The rise needs a step of its own: a fifth of a handful is less, and the schedule would divide by its length.
+        rise = min(1.0, max(0.2, 2.0 / (self._steps + 1)))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=rates, total_steps=self._steps + 1, pct_start=0.2
+            optimizer, max_lr=rates, total_steps=self._steps + 1, pct_start=rise
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

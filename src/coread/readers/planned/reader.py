@@ -11,7 +11,7 @@ from coread.domain.cards import ReaderCard
 from coread.domain.codes import Code
 from coread.domain.findings import Finding, Measurement, Presence, Region, TrackingId
 from coread.domain.identifiers import derived_uid
-from coread.domain.images import PlanarImage, Volume
+from coread.domain.images import PlanarImage, Quantity, Volume
 from coread.domain.reading import Arrays, ModelSession, Prepared, Reader, ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
@@ -32,6 +32,7 @@ from coread.imaging.planned_pixels import planned_array
 from coread.imaging.windows import labels_by_windows
 from coread.readers.planar import Seen, Skipped, age_years, call, gather, one_against_rest
 from coread.readers.planned.places import Place, boxed, outlined
+from coread.readers.volumes import reason_against
 
 PLAN_FILE = "preprocessing.json"
 _SURE = 1e-6
@@ -140,13 +141,10 @@ class PlannedVolume:
         if not inputs.volumes:
             return Refusal(Reason(ReasonCode.NO_ELIGIBLE, "the study has no volume"))
         volume = inputs.volumes[0]
-        modality = volume.headers[0].modality
-        if self.card.input.modalities and modality not in self.card.input.modalities:
-            return Refusal(Reason(ReasonCode.WRONG_MODALITY, modality or "none stated"))
-        if not np.isfinite(volume.voxels).all():
-            return Refusal(Reason(ReasonCode.PIXELS_NOT_FINITE))
-        if float(np.ptp(volume.voxels)) == 0.0:
-            return Refusal(Reason(ReasonCode.PIXELS_CONSTANT))
+        # A CT whose values are no Hounsfield units means nothing to a network that learnt on them.
+        wanted = Quantity.HOUNSFIELD if volume.headers[0].modality == "CT" else volume.quantity
+        if (reason := reason_against(self.card.input, volume, wanted)) is not None:
+            return Refusal(reason)
         return Prepared({self.plan.input: volume.voxels, "affine": volume.geometry.matrix()}, volume)
 
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
