@@ -20,15 +20,17 @@ from coread.readers.head_ct_hemorrhage import reader as module
 from coread.readers.head_ct_hemorrhage.axial import axial_slices
 from coread.readers.head_ct_hemorrhage.contrast import stated_contrast
 from coread.readers.head_ct_hemorrhage.drawn import with_blood
-from coread.readers.head_ct_hemorrhage.outputs import ANY, HEAD, INPUT, SIDE, TOP, TYPE_HEAD, TYPES
+from coread.readers.head_ct_hemorrhage.outputs import ANY, CHANNELS, INPUT, PLACE_HEAD, SIDE, TYPE_HEAD, TYPES
 from coread.readers.head_ct_hemorrhage.preprocess import (
     brain_of,
+    head_slices,
     head_square,
-    network_slices,
+    network_input,
     slices_with_brain,
     windowed,
 )
-from coread.readers.head_ct_hemorrhage.scores import carrying, study_logit
+from coread.readers.head_ct_hemorrhage.scores import TOP, carrying, place_probabilities, slice_logits, study_logit
+from coread.readers.head_ct_hemorrhage.upright import Midline, midline, upright
 from coread.readers.head_ct_hemorrhage.words import OUTPUT_PLANS, card
 from tests.readers.reading import SaidSession, header
 
@@ -74,21 +76,21 @@ def read(given: Volume, logits: Sequence[NDArray[np.float32]] = ()) -> ReadResul
     if isinstance(prepared, Refusal):
         return prepared
     count = len(prepared.arrays[INPUT])
-    low = [np.full((count, width), -4.0, dtype=np.float32) for width in (1, len(TYPES))]
-    session = SaidSession(dict(zip((HEAD, TYPE_HEAD), logits or low, strict=True)))
+    low = [np.full((count, *shape), -4.0, dtype=np.float32) for shape in ((1, SIDE, SIDE), (len(TYPES),))]
+    session = SaidSession(dict(zip((PLACE_HEAD, TYPE_HEAD), logits or low, strict=True)))
     return reader.interpret(session, prepared, reader.infer(session, prepared))
 
 
 def test_a_suspected_study_is_urgent_named_in_words_and_marked_nowhere() -> None:
-    suspected = np.full((SLICES, 1), -4.0, dtype=np.float32)
+    suspected = np.full((SLICES, 1, SIDE, SIDE), -4.0, dtype=np.float32)
     types = np.full((SLICES, len(TYPES)), -4.0, dtype=np.float32)
-    suspected[[7, 8, 9]] = 3.0
+    suspected[6:11, 0, 60:64, 100:104] = 3.0
     types[[7, 8, 9], TYPES.index("epidural")] = 3.0
     result = read(volume(), (suspected, types))
     assert isinstance(result, ReadResult)
     (finding,) = result.findings
     assert (finding.key, finding.presence, finding.urgent) == (ANY, Presence.PRESENT, True)
-    assert finding.probability == pytest.approx(1 / (1 + np.exp(-3.0)))
+    assert finding.probability == pytest.approx(1 / (1 + np.exp(-3.0)), abs=1e-5)
     assert [image.sop_instance_uid for image in finding.images] == ["1.2.3.4.8", "1.2.3.4.9", "1.2.3.4.10"]
     assert not finding.locations
     assert not finding.heat_maps
@@ -225,12 +227,47 @@ def test_the_square_holds_the_head_and_a_holder_beside_it_changes_nothing() -> N
 
 
 def test_a_square_beyond_the_picture_is_black_there() -> None:
-    images = windowed(head()[:, 20:150, 10:])
-    square = head_square(images)
-    assert square is not None
-    made = network_slices(images, square, SIDE)
-    assert made.shape == (SLICES, 1, SIDE, SIDE)
-    assert slices_with_brain(network_slices(windowed(head()), head_square(windowed(head())) or square, SIDE)).all()
+    found = head_slices(windowed(head()[:, 20:150, 10:]), SIDE)
+    assert found is not None
+    assert found.slices.shape == (SLICES, SIDE, SIDE)
+    whole = head_slices(windowed(head()), SIDE)
+    assert whole is not None
+    assert slices_with_brain(whole.slices).all()
+
+
+def test_the_network_sees_neighbours_and_the_mirror_image() -> None:
+    slices = np.random.default_rng(0).random((5, 8, 8), dtype=np.float32)
+    given = network_input(slices)
+    assert given.shape == (5, CHANNELS, 8, 8)
+    assert np.array_equal(given[2, 0], slices[1])
+    assert np.array_equal(given[2, 1], slices[2])
+    assert np.array_equal(given[2, 2], slices[3])
+    assert np.array_equal(given[2, 3], slices[2][:, ::-1])
+    assert np.array_equal(given[0, 0], slices[0])
+    assert np.array_equal(given[4, 2], slices[4])
+
+
+@pytest.mark.parametrize("degrees", [-20.0, 0.0, 14.0])
+def test_a_turned_head_is_set_upright(degrees: float) -> None:
+    whole = head_slices(windowed(head(4)), SIDE)
+    assert whole is not None
+    straight = whole.slices
+    turned = upright(straight, Midline(np.deg2rad(degrees), 0.03))
+    found = midline(turned)
+    assert np.rad2deg(found.angle) == pytest.approx(-degrees, abs=4.0)
+    again = upright(turned, found)
+    assert np.abs(again - again[..., ::-1]).mean() < np.abs(turned - turned[..., ::-1]).mean() + 0.01
+    assert np.abs(again - straight).mean() < 0.05
+
+
+def test_places_are_smoothed_over_neighbouring_slices_and_their_highest_pixels_count() -> None:
+    logits = np.full((3, 1, 6, 6), -9.0, dtype=np.float32)
+    logits[1, 0, :2, :4] = 9.0
+    places = place_probabilities(logits)
+    assert places[1, 0, 0] == pytest.approx(0.5, abs=1e-3)
+    assert places[0, 0, 0] == pytest.approx(0.25, abs=1e-3)
+    assert slice_logits(places)[1] == pytest.approx(0.0, abs=1e-2)
+    assert slice_logits(places)[0] == pytest.approx(np.log(1 / 3), abs=1e-2)
 
 
 def test_the_study_is_the_mean_of_its_highest_slices() -> None:
@@ -242,23 +279,24 @@ def test_the_study_is_the_mean_of_its_highest_slices() -> None:
 
 
 def test_drawn_blood_is_bright_inside_the_skull_and_changes_nothing_else() -> None:
-    images = windowed(head())
-    square = head_square(images)
-    assert square is not None
-    plain = network_slices(images, square, SIDE)[5, 0]
-    brain = brain_of(plain)
-    assert brain is not None
+    whole = head_slices(windowed(head(9)), SIDE)
+    assert whole is not None
+    slices = whole.slices
+    brains = [brain_of(one) for one in slices]
     kinds = set()
     for seed in range(40):
-        made = with_blood(plain, np.random.default_rng(seed))
+        made = with_blood(slices, brains, 4, np.random.default_rng(seed))
         if made is None:
             continue
         drawn, kind = made
         kinds.add(TYPES[kind])
-        changed = np.abs(drawn - plain) > 0.1
-        assert changed.sum() >= 10
-        assert drawn[changed].mean() > plain[changed].mean() + 0.1
-        assert np.array_equal(drawn[plain >= 0.97], plain[plain >= 0.97])
-        assert np.abs(drawn - plain)[:8].max() == 0.0
+        assert 4 in drawn
+        for number, one in drawn.items():
+            brain = brains[number]
+            assert brain is not None
+            assert not (one.place & ~brain).any()
+            assert one.image[one.place].mean() > slices[number][one.place].mean()
+            assert np.array_equal(one.image[slices[number] >= 0.97], slices[number][slices[number] >= 0.97])
+            assert np.abs(one.image - slices[number])[:8].max() == 0.0
     assert {"epidural", "intraparenchymal", "subdural"} <= kinds
-    assert with_blood(np.zeros_like(plain), np.random.default_rng(0)) is None
+    assert with_blood(slices, [None] * 9, 4, np.random.default_rng(0)) is None

@@ -12,14 +12,16 @@ from coread.train.errors import BadPlan
 from coread.train.heads import Head
 from coread.train.place_heads import Boxes, Segmentation
 from coread.train.vector_heads import MultiClass, MultiLabel, Ordinal, Regression
+from coread.train.weak_places import WeakSegmentation
 
 __all__ = [
     "TASKS", "Boxes", "DenseBoxes", "Head", "MultiClass", "MultiLabel", "Ordinal", "Regression", "Segmentation",
-    "head_from_json", "head_to_json", "mirrored",
+    "WeakSegmentation", "head_from_json", "head_to_json", "mirrored",
 ]  # fmt: skip
 
 TASKS: Mapping[str, type[Any]] = {
-    task.__name__: task for task in (MultiLabel, MultiClass, Ordinal, Regression, Segmentation, Boxes, DenseBoxes)
+    task.__name__: task
+    for task in (MultiLabel, MultiClass, Ordinal, Regression, Segmentation, WeakSegmentation, Boxes, DenseBoxes)
 }
 
 

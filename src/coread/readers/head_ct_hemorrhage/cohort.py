@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.readers.head_ct_hemorrhage.drawn import with_blood
-from coread.readers.head_ct_hemorrhage.outputs import ANY, HEAD, SIDE, TYPE_HEAD
-from coread.readers.head_ct_hemorrhage.preprocess import WINDOW_LOW, WINDOW_WIDTH, head_square, network_slices
+from coread.readers.head_ct_hemorrhage.outputs import ANY, SIDE
+from coread.readers.head_ct_hemorrhage.preprocess import WINDOW_LOW, WINDOW_WIDTH, head_slices
+from coread.readers.head_ct_hemorrhage.simulated import SET as MAPS
+from coread.readers.head_ct_hemorrhage.simulated import read_maps, simulated_head
+from coread.readers.head_ct_hemorrhage.taught import DRAWN_TIMES, SEED, Head, Pile
 from coread.train.arrays import ArraySet
 from coread.train.errors import DataMissing
 from coread.train.pictures import PictureStore
@@ -33,12 +35,8 @@ COHORT = {
 }  # fmt: skip
 TYPE_COLUMNS = ("ivh", "iph", "sah", "edh", "sdh")
 """Columns of the index, in the order of the network's types."""
-POSITIVE_SHARE, DRAWN_SHARE = 0.2, 0.3
-"""Shares of real slices that bleed, and of slices with drawn blood, of what is learnt from."""
-DRAWN = " with drawn blood"
-DRAWN_TIMES = 3
-"""How often blood is drawn into each slice through a brain that shows none."""
-SEED = 20261129
+HEADS = 12
+"""Simulated heads that are learnt from beside the patients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,60 +87,38 @@ def read_rows(folder: Path) -> tuple[Row, ...]:
     )
 
 
-def read_learned(data: Path) -> ArraySet:
-    """Decode the slices of all patients that are not held out, then the same of those who do not bleed with blood in.
+def read_learned(data: Path, *, heads: int = HEADS, times: int = DRAWN_TIMES) -> ArraySet:
+    """Decode the slices of all patients that are not held out, and heads computed from tissue maps; draw blood in.
 
-    Blood is drawn into slices of patients without any, so that a drawn slice and its original differ in nothing else.
+    Blood is drawn into slices without any, of patients who bleed elsewhere and of those who do not, of all ages: a
+    drawn slice and its original differ in nothing else. What is drawn is known to the pixel; where a real slice bleeds
+    is known to be somewhere inside the skull.
     """
     rows = [row for row in read_rows(data / SET) if not row.held_out]
-    plain = network_slices_of(data, rows)
-    truth = [row.truth for row in rows]
-    images, drawn_from = [*plain], []
-    bleeds = patient_truth(tuple(rows))
-    for number, row in enumerate(rows):
-        for time in range(0 if bleeds[row.patient] else DRAWN_TIMES):
-            made = with_blood(plain[number, 0], np.random.default_rng([SEED, number, time]))
-            if made is not None:
-                images.append(made[0][np.newaxis])
-                truth.append((1.0, *(float(kind == made[1]) for kind in range(len(TYPE_COLUMNS)))))
-                drawn_from.append((row, time))
-    patients = [row.patient for row in rows] + [row.patient for row, _ in drawn_from]
-    drawn = np.array([False] * len(rows) + [True] * len(drawn_from))
-    table = np.array(truth, dtype=np.float32)
-    return ArraySet(
-        np.rint(np.stack(images) * 255).astype(np.uint8),
-        {HEAD: table[:, :1], TYPE_HEAD: table[:, 1:]},
-        groups=patients,
-        keys=[*(row.image for row in rows), *(f"{row.image} {time}{DRAWN}" for row, time in drawn_from)],
-        weights=drawing(table[:, 0], drawn, np.array(patients)),
-    )  # fmt: skip
+    images = head_slices_of(data, rows)
+    pile = Pile(times)
+    for patient in dict.fromkeys(row.patient for row in rows):
+        here = [number for number, row in enumerate(rows) if row.patient == patient]
+        own = [rows[number] for number in here]
+        pile.add(Head(patient, images[here], [row.truth for row in own], [row.image for row in own], real=True))
+    maps = read_maps(data / MAPS)
+    for number in range(heads):
+        slices = simulated_head(maps, np.random.default_rng([SEED, 1, number]))
+        truth = [(0.0,) * (1 + len(TYPE_COLUMNS))] * len(slices)
+        names = [f"simulated head {number} slice {k}" for k in range(len(slices))]
+        pile.add(Head(f"simulated head {number}", slices, truth, names, real=False))
+    return pile.learned()
 
 
-def drawing(bleeding: NDArray[np.float32], drawn: NDArray[np.bool_], patients: NDArray[np.str_]) -> NDArray[np.float32]:
-    """Return how likely each slice is drawn: fixed shares bleed, or are drawn to; patients count by the root of slices.
-
-    Slices whose label is unknown are never drawn.
-    """
-    weights = np.zeros(len(bleeding), dtype=np.float32)
-    parts = ((drawn, DRAWN_SHARE), (~drawn & (bleeding == 1), POSITIVE_SHARE), (~drawn & (bleeding == 0), 0.0))
-    for chosen, share in parts:
-        here = np.flatnonzero(chosen)
-        own, of = np.unique(patients[here], return_inverse=True)
-        each = 1 / np.sqrt(np.bincount(of, minlength=len(own)))[of]
-        whole = share or 1 - POSITIVE_SHARE - DRAWN_SHARE
-        weights[here] = whole * each / max(float(each.sum()), 1e-12)
-    return weights
-
-
-def network_slices_of(data: Path, rows: Sequence[Row]) -> NDArray[np.float32]:
-    """Return (N, 1, SIDE, SIDE) of slices that are given by whole patients, each cut to one square around the head."""
-    made = np.empty((len(rows), 1, SIDE, SIDE), dtype=np.float32)
+def head_slices_of(data: Path, rows: Sequence[Row]) -> NDArray[np.float32]:
+    """Return (N, SIDE, SIDE) of slices that are given by whole patients, cut to the head and turned upright."""
+    made = np.empty((len(rows), SIDE, SIDE), dtype=np.float32)
     for patient, slices in patient_slices(data, rows):
         here = [number for number, row in enumerate(rows) if row.patient == patient]
-        square = head_square(slices)
-        if square is None:
+        found = head_slices(slices, SIDE)
+        if found is None:
             raise DataMissing(f"no head is seen on the slices of patient {patient}")
-        made[here] = network_slices(slices, square, SIDE)
+        made[here] = found.slices
     return made
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from coread.domain.images import FloatPixels
 from coread.imaging.stretch import stretched
+from coread.readers.head_ct_hemorrhage.upright import Midline, midline, upright
 
 WINDOW_LOW, WINDOW_WIDTH = -20.0, 120.0
 """HU at black, and from black to white: level 40, width 120, as the pictures that the network learnt from were made
@@ -57,12 +58,31 @@ def head_square(slices: FloatPixels) -> Square | None:
     return Square(round(centre[0] - side / 2), round(centre[1] - side / 2), side)
 
 
-def network_slices(slices: FloatPixels, square: Square, side: int) -> FloatPixels:
-    """Return (S, 1, side, side) in [0, 1] of windowed slices (S, rows, columns), by area averaging."""
-    made = np.empty((len(slices), 1, side, side), dtype=np.float32)
-    for number, one in enumerate(slices):
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadSlices:
+    """Slices (S, side, side) in the brain window, cut to one square around the head and turned upright."""
+
+    slices: FloatPixels
+    square: Square
+    plane: Midline
+
+
+def head_slices(windows: FloatPixels, side: int) -> HeadSlices | None:
+    """Return what the network's input is made of, from windowed slices (S, rows, columns); ``None`` without a head."""
+    square = head_square(windows)
+    if square is None:
+        return None
+    made = np.empty((len(windows), side, side), dtype=np.float32)
+    for number, one in enumerate(windows):
         made[number] = stretched(cut(one, square), side)
-    return made
+    plane = midline(made)
+    return HeadSlices(upright(made, plane), square, plane)
+
+
+def network_input(slices: FloatPixels) -> FloatPixels:
+    """Return (S, 4, side, side): the slice below, the slice, the one above, and the slice's mirror image."""
+    below, above = np.concatenate([slices[:1], slices[:-1]]), np.concatenate([slices[1:], slices[-1:]])
+    return np.stack([below, slices, above, slices[..., ::-1]], axis=1)
 
 
 def cut(one: FloatPixels, square: Square) -> FloatPixels:
@@ -94,9 +114,9 @@ def _head_box(one: FloatPixels) -> tuple[int, int, int, int] | None:
     return int(rows.start), int(rows.stop), int(columns.start), int(columns.stop)
 
 
-def slices_with_brain(squares: FloatPixels) -> NDArray[np.bool_]:
-    """Say of each network slice (S, 1, side, side) whether a ring of bone encloses tissue as dense as brain."""
-    return np.array([brain_of(square[0]) is not None for square in squares], dtype=np.bool_)
+def slices_with_brain(slices: FloatPixels) -> NDArray[np.bool_]:
+    """Say of each slice (S, side, side) whether a ring of bone encloses tissue as dense as brain."""
+    return np.array([brain_of(one) is not None for one in slices], dtype=np.bool_)
 
 
 def brain_of(one: FloatPixels) -> NDArray[np.bool_] | None:

@@ -15,14 +15,15 @@ from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
 from coread.readers.head_ct_hemorrhage.axial import AxialSlices, axial_slices
 from coread.readers.head_ct_hemorrhage.contrast import stated_contrast
-from coread.readers.head_ct_hemorrhage.outputs import ANY, GRAPH, HEAD, INPUT, SIDE, TYPE_HEAD, TYPES
+from coread.readers.head_ct_hemorrhage.outputs import ANY, GRAPH, INPUT, PLACE_HEAD, SIDE, TYPE_HEAD, TYPES
 from coread.readers.head_ct_hemorrhage.preprocess import (
-    head_square,
-    network_slices,
+    HeadSlices,
+    head_slices,
+    network_input,
     slices_with_brain,
     windowed,
 )
-from coread.readers.head_ct_hemorrhage.scores import carrying, study_logit
+from coread.readers.head_ct_hemorrhage.scores import carrying, place_probabilities, slice_logits, study_logit
 from coread.readers.volumes import reason_against
 
 LEAST_BRAIN_SLICES = 5
@@ -34,6 +35,7 @@ class _Read:
     """What the findings point at."""
 
     slices: AxialSlices
+    head: HeadSlices
     numbers: dict[str, int | None]
     """Instance Number by SOP Instance UID, for the words of the note."""
     changes: tuple[str, ...]
@@ -53,17 +55,15 @@ class HeadCtHaemorrhageReader:
         slices = _checked(self.card, volume)
         if isinstance(slices, Reason):
             return Refusal(slices)
-        images = windowed(slices.hu)
-        square = head_square(images)
-        if square is None:
+        head = head_slices(windowed(slices.hu), SIDE)
+        if head is None:
             return Refusal(Reason(ReasonCode.WRONG_BODY_PART, "no head is seen"))
-        batch = network_slices(images, square, SIDE)
-        brain = int(slices_with_brain(batch).sum())
+        brain = int(slices_with_brain(head.slices).sum())
         if brain < LEAST_BRAIN_SLICES:
             detail = f"a closed skull around brain is seen in {brain} slices, at least {LEAST_BRAIN_SLICES} are needed"
             return Refusal(Reason(ReasonCode.WRONG_BODY_PART, detail))
         numbers = {header.sop_instance_uid: header.instance_number for header in volume.headers}
-        return Prepared({INPUT: batch}, _Read(slices, numbers, volume.changes))
+        return Prepared({INPUT: network_input(head.slices)}, _Read(slices, head, numbers, volume.changes))
 
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
         """Run the network over the slices."""
@@ -73,9 +73,10 @@ class HeadCtHaemorrhageReader:
         """Call haemorrhage over the study; name the slices that carry the score, and put no mark on any image."""
         read: _Read = prepared.context
         spec = self.card.output(ANY)
-        any_logit = np.asarray(outputs[HEAD], dtype=np.float64)[:, 0]
-        probability = session.calibrate(ANY, study_logit(any_logit))
-        top = carrying(any_logit)
+        places = place_probabilities(outputs[PLACE_HEAD])
+        said = slice_logits(places)
+        probability = session.calibrate(ANY, study_logit(said))
+        top = carrying(said)
         finding = _finding(spec, probability, _images(read.slices, top))
         notes = [*read.changes]
         if finding.presence is Presence.PRESENT:

@@ -1,12 +1,13 @@
 """How the shipped network was made: ``python -m coread.readers.head_ct_hemorrhage.recipe --data FOLDER --out FOLDER``.
 
-Needs the extras ``train`` and ``start`` (weights to begin the encoder with). Steps, each kept in ``--out`` and not done
-twice: fit three members, each without one third of the patients that are not held out, all layers learning; calibrate
-over patients on what they say of it; export the mean; lock; measure the locked package on CT series made of the
-held-out patients' pictures; write card, validation and page.
+Needs the extra ``train``. Steps, each kept in ``--out`` and not done twice: draw blood into slices of patients and of
+simulated heads; fit three members, each without one third of the patients that are not held out, to say where blood is;
+calibrate over patients on what they say of it; export the mean; lock; measure the locked package on CT series made of
+the held-out patients' pictures; write card, validation and page.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,44 +19,52 @@ from coread.readers.classifying.recipe import Lesson, Settings, fit_members
 from coread.readers.classifying.recipe import main as run_from_shell
 from coread.readers.head_ct_hemorrhage.cohort import (
     COHORT,
-    DRAWN,
-    SEED,
+    HEADS,
     SET,
     Row,
     cohort_rows,
-    network_slices_of,
+    head_slices_of,
     patient_truth,
     read_learned,
     read_rows,
     write_series,
 )
 from coread.readers.head_ct_hemorrhage.measures import SliceScores, as_json, position_scores, words_of
-from coread.readers.head_ct_hemorrhage.outputs import ANY, HEAD, SIDE, TYPE_HEAD, TYPES
-from coread.readers.head_ct_hemorrhage.preprocess import head_square, network_slices, windowed
+from coread.readers.head_ct_hemorrhage.outputs import ANY, PLACE_HEAD, SIDE, TYPE_HEAD, TYPES
+from coread.readers.head_ct_hemorrhage.preprocess import head_slices, network_input, windowed
+from coread.readers.head_ct_hemorrhage.scores import place_probabilities, slice_logits
+from coread.readers.head_ct_hemorrhage.simulated import SET as MAPS
+from coread.readers.head_ct_hemorrhage.taught import SEED, read_taught, write_taught
 from coread.readers.head_ct_hemorrhage.words import OUTPUT_PLANS, PAGE, card
 from coread.statistics.roc import auc_estimate
+from coread.train.arrays import ArraySet
 from coread.train.augmenting import AugmentPlan
-from coread.train.crossfit import CrossFitted, folds_of
-from coread.train.efficientnet_lite import imagenet_weights
+from coread.train.crossfit import CrossFitted
 from coread.train.errors import DataMissing
 from coread.train.fit import FitPlan, Fitted
-from coread.train.networks import LITE_DEEP, NetworkPlan
-from coread.train.tasks import MultiLabel
+from coread.train.networks import NetworkPlan
+from coread.train.splits import patient_folds
+from coread.train.tasks import Head, MultiLabel, WeakSegmentation
 
 CODE = Path(__file__).parent
 MEMBERS = 3
+TAUGHT = "taught.npz"
 PLAN = FitPlan(
-    epochs=16,
-    epoch_steps=45,
+    epochs=7,
+    epoch_steps=150,
     batch=24,
-    learning_rate=1e-3,
+    learning_rate=3e-3,
     weight_decay=0.03,
-    average_decay=0.98,
+    average_decay=0.99,
+    precision="bf16-mixed",
     augment=AugmentPlan(
-        rotation_degrees=15, scale=0.12, aspect=0.06, shift=0.05, mirror=(-1,), gamma=0.15, contrast=0.1, sharpness=0.3,
-        noise=0.03, erase=0.1,
+        rotation_degrees=12, scale=0.12, aspect=0.06, shift=0.05, mirror=(-1,), gamma=0.06, contrast=0.05,
+        sharpness=0.4, noise=0.03, erase=0.0,
     ),
-    network=NetworkPlan(kind=LITE_DEEP, dropout=0.3, standardise=False),
+    network=NetworkPlan(
+        kind="residual", widths=(16, 32, 64, 128), depths=(1, 1, 2, 1), stem_stride=2, map_width=24, map_stride=2,
+        dropout=0.3, standardise=False,
+    ),
     seed=SEED,
 )  # fmt: skip
 
@@ -64,9 +73,9 @@ def run(settings: Settings) -> Path:
     """Do every step and return the folder of the finished reader."""
     rows = read_rows(settings.data / SET)
     learnt = [row for row in rows if not row.held_out]
-    taught = lesson(settings)
+    taught = lesson(settings, learnt)
     fitted = fit_members(settings, taught)
-    crossed = cross_fitted_scores(fitted, learnt)
+    crossed = cross_fitted_scores(fitted, taught.data, learnt)
     patients = sorted(set(crossed.patients.tolist()))
     bleeds = patient_truth(rows)
     answers = Answers(
@@ -78,39 +87,53 @@ def run(settings: Settings) -> Path:
         code=CODE, card=card(sentences), outputs=OUTPUT_PLANS, answers={ANY: answers},
         write_graph=mean_of(fitted.members), golden=golden_slices(),
         cohort=COHORT | {"root": str((settings.out / "series").resolve())}, rows=cohort_rows(settings.data),
-        page=PAGE, learnt_from=[settings.data / SET],
-        facts={"folds": MEMBERS, "members": MEMBERS} | facts | {"types": of_types(fitted, learnt)},
+        page=PAGE, learnt_from=[settings.data / SET, settings.data / MAPS],
+        facts={"folds": MEMBERS, "members": MEMBERS, "simulated_heads": HEADS, "plan": asdict(PLAN)} | facts
+        | {"types": of_types(fitted, taught.data, learnt)},
     )  # fmt: skip
     return release(work, settings.out)
 
 
-def lesson(settings: Settings) -> Lesson:
-    """Read what is learnt from; folds are whole patients, those who bleed and their slices spread evenly."""
-    data = read_learned(settings.data)
-    bleeds = patient_truth(read_rows(Path(settings.data) / SET))
-    real = np.array([not key.endswith(DRAWN) for key in data.keys])
-    slices = real & (np.asarray(data.targets[HEAD])[:, 0] > 0.5)
-    spread = np.column_stack([np.array([bleeds[group] for group in data.groups]), slices])
-    folds = folds_of(data, spread, folds=MEMBERS, seed=SEED)
-    heads = [
-        MultiLabel(HEAD, (ANY,), smoothing=0.02, balance=False),
-        MultiLabel(TYPE_HEAD, TYPES, smoothing=0.02, weight=0.5),
+def lesson(settings: Settings, learnt: Sequence[Row]) -> Lesson:
+    """Read what is learnt from; folds are whole patients, those who bleed and their slices spread evenly.
+
+    Simulated heads are in no fold: every member learns from them.
+    """
+    stored = settings.out / TAUGHT
+    if not stored.is_file():
+        settings.out.mkdir(parents=True, exist_ok=True)
+        taught = read_learned(settings.data, heads=1, times=1) if settings.fast else read_learned(settings.data)
+        write_taught(taught, stored)
+    data = read_taught(stored)
+    bleeds = patient_truth(tuple(learnt))
+    spread = np.array([[bleeds[row.patient], row.bleeding] for row in learnt])
+    fold = patient_folds([row.patient for row in learnt], spread, folds=MEMBERS, seed=SEED)
+    of = {row.patient: int(number) for row, number in zip(learnt, fold, strict=True)}
+    heads: list[Head] = [
+        WeakSegmentation(PLACE_HEAD, ("blood",)),
+        MultiLabel(TYPE_HEAD, TYPES, smoothing=0.02, weight=0.2),
     ]
-    encoder = None if settings.fast else imagenet_weights(5)
-    return Lesson(data, heads, PLAN, folds, members=MEMBERS, encoder=encoder)
+    return Lesson(data, heads, PLAN, np.array([of.get(group, -1) for group in data.groups]), members=MEMBERS)
 
 
-def cross_fitted_scores(fitted: CrossFitted, learnt: Sequence[Row]) -> SliceScores:
+def cross_fitted_scores(fitted: CrossFitted, data: ArraySet, learnt: Sequence[Row]) -> SliceScores:
     """Return what each member said of the slices of patients that it did not learn from, in the order of ``learnt``."""
-    return _scores(real_logits(fitted, HEAD, len(learnt))[:, 0], learnt)
+    said, scores = of_real(fitted, data, learnt, PLACE_HEAD), np.empty(len(learnt))
+    for here in by_patient(learnt):
+        scores[here] = slice_logits(place_probabilities(said[here]))
+    return _scores(scores, learnt)
 
 
-def real_logits(fitted: CrossFitted, head: str, count: int) -> NDArray[np.float64]:
-    """Return what was said of the first ``count`` rows: slices with drawn blood stand behind them and are left out."""
-    values = fitted.outputs[head]
-    said = np.full((int(fitted.rows.max()) + 1, values.shape[1]), np.nan)
-    said[fitted.rows] = values
-    return said[:count]
+def of_real(fitted: CrossFitted, data: ArraySet, learnt: Sequence[Row], head: str) -> NDArray[np.float32]:
+    """Return what was said of the real slices as they are, in the order of ``learnt``."""
+    at = {data.keys[row]: number for number, row in enumerate(fitted.rows)}
+    return np.asarray(fitted.outputs[head][[at[row.image] for row in learnt]])
+
+
+def by_patient(rows: Sequence[Row]) -> list[NDArray[np.int64]]:
+    """Return the numbers of each patient's slices, in the order of the slices."""
+    names = np.array([row.patient for row in rows])
+    return [np.flatnonzero(names == patient) for patient in dict.fromkeys(names.tolist())]
 
 
 def beside(
@@ -121,9 +144,12 @@ def beside(
     Held-out slices are judged by the mean of the members before its weights are rounded.
     """
     judged = [row for row in read_rows(settings.data / SET) if row.held_out]
-    images = network_slices_of(settings.data, judged)
-    own = _scores(np.mean([one.predict(images, flips=True)[HEAD][:, 0] for one in members], axis=0), judged)
-    place = _scores(position_scores(learnt, judged), judged)
+    images, scores = head_slices_of(settings.data, judged), np.empty(len(judged))
+    for here in by_patient(judged):
+        shown = network_input(images[here])
+        said = np.mean([one.predict(shown, flips=True)[PLACE_HEAD] for one in members], axis=0)
+        scores[here] = slice_logits(place_probabilities(said))
+    own, place = _scores(scores, judged), _scores(position_scores(learnt, judged), judged)
     names = sorted(set(crossed.patients.tolist()))
     bleeds = patient_truth(tuple(learnt))
     truth = np.array([bleeds[name] for name in names])
@@ -147,9 +173,9 @@ def beside(
     return sentences, {name: as_json(value) for name, value in found.items()}
 
 
-def of_types(fitted: CrossFitted, learnt: Sequence[Row]) -> dict[str, Any]:
+def of_types(fitted: CrossFitted, data: ArraySet, learnt: Sequence[Row]) -> dict[str, Any]:
     """Return the cross-fitted AUC of each type over slices, and how many patients have it; no claim is made on it."""
-    table, logits = {}, real_logits(fitted, TYPE_HEAD, len(learnt))
+    table, logits = {}, of_real(fitted, data, learnt, TYPE_HEAD)
     patients = np.array([row.patient for row in learnt])
     for number, name in enumerate(TYPES):
         truth, said = np.array([row.types[number] for row in learnt]), logits[:, number]
@@ -170,12 +196,11 @@ def golden_slices() -> NDArray[np.float32]:
         dataset.pixel_array * float(dataset.RescaleSlope) + float(dataset.RescaleIntercept)
         for dataset in series.datasets()
     ]).astype(np.float32)  # fmt: skip
-    images = windowed(hu)
-    square = head_square(images)
-    if square is None:
+    found = head_slices(windowed(hu), SIDE)
+    if found is None:
         raise DataMissing("no head is seen in the drawing of a head")
-    middle = len(images) // 2
-    return network_slices(images[middle : middle + 2], square, SIDE)
+    middle = len(hu) // 2
+    return network_input(found.slices)[middle : middle + 2]
 
 
 def _scores(said: NDArray[Any], rows: Sequence[Row]) -> SliceScores:

@@ -7,7 +7,8 @@ from coread.domain.cards import InputContract, ReaderCard, ReaderKind, Resources
 from coread.domain.codes import Code
 from coread.readers.classifying.packaging import OutputPlan
 from coread.readers.classifying.words import Page
-from coread.readers.head_ct_hemorrhage.outputs import ANY, SIDE, TOP
+from coread.readers.head_ct_hemorrhage.outputs import ANY, SIDE
+from coread.readers.head_ct_hemorrhage.scores import TOP
 from coread.statistics.thresholds import Rule
 
 OUTPUT_PLANS = (
