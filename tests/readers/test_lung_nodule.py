@@ -28,6 +28,7 @@ from coread.readers.lung_nodule.packaging import volume_of
 from coread.readers.lung_nodule.reader import LungNoduleReader
 from coread.readers.lung_nodule.words import CARD, NODULE_OUTPUT, POINT, POINT_RULE, THRESHOLD
 
+BOTH = ((0.0, 1.0), (0.0, 1.0))
 STEP = (2.5, 2.0, 2.0)
 SHAPE = (68, 80, 126)
 READER = LungNoduleReader(
@@ -245,7 +246,7 @@ def test_a_part_solid_nodule_is_told_from_a_solid_one() -> None:
     hu = np.full(geometry.shape, -860.0, dtype=np.float32)
     index = np.moveaxis(np.indices(geometry.shape), 0, -1).reshape(-1, 3).astype(np.float32)
     away = np.linalg.norm(geometry.to_patient(index), axis=1).reshape(geometry.shape)
-    lungs = Lungs(np.ones(geometry.shape, bool), hu, geometry, 1.0, 0.0, ((0.0, 1.0), (0.0, 1.0)), (), True)
+    lungs = Lungs(np.ones(geometry.shape, bool), hu, geometry, 1.0, 0.0, BOTH, (), True, BOTH)
     for inner, expected in ((4.0, Density.PART_SOLID), (7.0, Density.SOLID)):
         drawn = hu.copy()
         drawn[away < 7.0] = -560.0

@@ -21,10 +21,11 @@ _LOW_HU, _HIGH_HU = -900.0, -300.0
 _SIGMAS_MM = (1.2, 1.7, 2.4, 3.4, 4.8, 6.8, 9.6)
 _RATIO = 2**0.5
 _COARSER_FROM_MM = 3.0
-_LEAST_RESPONSE = 26.0
-_LEAST_ROUNDNESS = 0.35
+_LEAST_RESPONSE = 60.0
+_LEAST_ROUNDNESS = 0.42
+"""On simulated chests every nodule had 0.46 or more and seven of ten forks and bends of vessels less than this."""
 _MARGIN_MM = 12.0
-MOST = 200
+MOST = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,16 @@ class Candidate:
 
 
 def find_candidates(frame: Frame, lungs: Lungs) -> tuple[Candidate, ...]:
-    """Return the blobs in the lungs, the strongest first, at most ``MOST``."""
+    """Return the blobs in the lungs, the strongest first; of more than ``MOST`` those that are strong and round."""
     values, mask, geometry = _fine(frame, lungs)
     levels = _scale_space(values, geometry)
     found: list[Candidate] = []
     for level in levels:
         found += _maxima(level, mask, geometry)
     found.sort(key=lambda one: (-one.response, one.place))
-    return _apart(found)[:MOST]
+    apart = _apart(found)
+    kept = set(sorted(range(len(apart)), key=lambda n: -apart[n].response * apart[n].roundness)[:MOST])
+    return tuple(one for n, one in enumerate(apart) if n in kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,15 +82,19 @@ def _fine(frame: Frame, lungs: Lungs) -> tuple[Floats, Mask, Geometry]:
 
 
 def _upright(source: Geometry) -> Geometry:
-    """Return a grid of 1 mm along the patient's axes that covers a part of a scan."""
+    """Return a grid of 1 mm along the patient's axes that covers a part of a scan, in its middle.
+
+    Odd counts keep every second voxel in the middle too, so a mirrored scan is searched on the mirrored grid.
+    """
     ends = np.array([[z, y, x] for z in (0, 1) for y in (0, 1) for x in (0, 1)]) * (np.asarray(source.shape) - 1)
     corners = source.to_patient(ends)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    counts = np.maximum(1, np.ceil((high - low) / FINE_MM).astype(int) + 1)[::-1]
+    steps = 2 * np.maximum(1, np.ceil((high - low) / (2 * FINE_MM) - 1e-6)).astype(int)
     matrix = np.zeros((3, 4))
     matrix[2, 0] = matrix[1, 1] = matrix[0, 2] = FINE_MM
-    matrix[:, 3] = low
-    return replace(source, shape=(int(counts[0]), int(counts[1]), int(counts[2])), affine=affine_of(matrix))
+    matrix[:, 3] = (low + high - steps * FINE_MM) / 2
+    x, y, z = (int(count) + 1 for count in steps)
+    return replace(source, shape=(z, y, x), affine=affine_of(matrix))
 
 
 def _scale_space(values: Floats, geometry: Geometry) -> list[Level]:
@@ -121,29 +128,38 @@ def _maxima(level: Level, mask: Mask, fine: Geometry) -> list[Candidate]:
     inside = mask if level.geometry.shape == fine.shape else mask[::2, ::2, ::2]
     peaks = (level.response >= _LEAST_RESPONSE) & inside
     peaks &= level.response == maximum_filter(level.response, 3, mode="nearest")
-    found = []
-    for z, y, x in np.argwhere(peaks).tolist():
-        if min(z, y, x) < 1 or any(at >= n - 1 for at, n in zip((z, y, x), peaks.shape, strict=True)):
-            continue
-        round_here = _roundness(level.smooth[z - 1 : z + 2, y - 1 : y + 2, x - 1 : x + 2])
-        if round_here < _LEAST_ROUNDNESS:
-            continue
-        place = level.geometry.to_patient(np.array([[z, y, x]]))[0]
-        found.append(Candidate((float(place[0]), float(place[1]), float(place[2])), level.sigma_mm * 3**0.5,
-                               float(level.response[z, y, x]), round_here))  # fmt: skip
-    return found
+    peaks[[0, -1]] = peaks[:, [0, -1]] = peaks[:, :, [0, -1]] = False
+    index = np.argwhere(peaks)
+    roundness = _roundness(level.smooth, index)
+    places = level.geometry.to_patient(index.astype(np.float64))
+    return [
+        Candidate((x, y, z), level.sigma_mm * 3**0.5, float(level.response[tuple(at)]), float(ball))
+        for (x, y, z), at, ball in zip(places.tolist(), index, roundness, strict=True)
+        if ball >= _LEAST_ROUNDNESS
+    ]
 
 
-def _roundness(near: Floats) -> float:
-    """Return the least over the largest of the three curvatures of a (3, 3, 3) neighbourhood; 0 if one bends up."""
-    h = near.astype(np.float64)
-    middle = 2 * h[1, 1, 1]
-    zz, yy, xx = h[2, 1, 1] + h[0, 1, 1] - middle, h[1, 2, 1] + h[1, 0, 1] - middle, h[1, 1, 2] + h[1, 1, 0] - middle
-    zy = (h[2, 2, 1] - h[2, 0, 1] - h[0, 2, 1] + h[0, 0, 1]) / 4
-    zx = (h[2, 1, 2] - h[2, 1, 0] - h[0, 1, 2] + h[0, 1, 0]) / 4
-    yx = (h[1, 2, 2] - h[1, 2, 0] - h[1, 0, 2] + h[1, 0, 0]) / 4
-    curvatures: NDArray[np.float64] = -np.linalg.eigvalsh(np.array([[zz, zy, zx], [zy, yy, yx], [zx, yx, xx]]))
-    return max(0.0, float(curvatures.min() / curvatures.max())) if curvatures.max() > 0 else 0.0
+def _roundness(smooth: Floats, index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return for places (N, 3) not at the border the least over the largest of the three curvatures; 0 if one bends
+    up."""
+    if not len(index):
+        return np.zeros(0)
+
+    def at(*shift: int) -> NDArray[np.float64]:
+        return np.asarray(smooth[tuple((index + shift).T)], dtype=np.float64)
+
+    middle = 2 * at(0, 0, 0)
+    curved = np.empty((len(index), 3, 3))
+    for one, other in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)):
+        first, second = np.eye(3, dtype=np.int64)[[one, other]]
+        if one == other:
+            curved[:, one, one] = at(*first) + at(*-first) - middle
+            continue
+        crossed = at(*(first + second)) - at(*(first - second)) - at(*(second - first)) + at(*(-first - second))
+        curved[:, one, other] = curved[:, other, one] = crossed / 4
+    curvatures = -np.linalg.eigvalsh(curved)
+    least, most = curvatures.min(axis=1), curvatures.max(axis=1)
+    return np.where(most > 0, np.maximum(0.0, least / np.where(most > 0, most, 1.0)), 0.0)
 
 
 def _apart(found: list[Candidate]) -> tuple[Candidate, ...]:

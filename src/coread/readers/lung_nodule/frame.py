@@ -69,20 +69,54 @@ def cut(geometry: Geometry, low: NDArray[np.int64], high: NDArray[np.int64]) -> 
     return replace(geometry, shape=(int(size[0]), int(size[1]), int(size[2])), affine=affine_of(matrix))
 
 
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Blocks along one axis, in the middle of it: a mirrored scan then gives mirrored blocks."""
+
+    width: int
+    count: int
+    first: int
+    odd: bool
+    """An odd voxel is left over: the mean of the blocks that begin at ``first`` and one voxel later is the middle."""
+
+    def center(self) -> float:
+        """Return the middle of the first block."""
+        return self.first + (self.width - 1) / 2 + 0.5 * self.odd
+
+    def means(self, values: Floats, axis: int) -> Floats:
+        """Return the means of the blocks along an axis."""
+        out = self._means(np.moveaxis(values, axis, -1), self.first)
+        if self.odd:
+            out = (out + self._means(np.moveaxis(values, axis, -1), self.first + 1)) / np.float32(2)
+        return np.moveaxis(out, -1, axis)
+
+    def _means(self, values: Floats, first: int) -> Floats:
+        part = values[..., first : first + self.count * self.width]
+        out: Floats = part.reshape(*part.shape[:-1], self.count, self.width).mean(axis=-1, dtype=np.float32)
+        return out
+
+
 def thinned(frame: Frame, wanted_mm: float) -> tuple[Floats, Geometry]:
-    """Return means over blocks of whole voxels, about ``wanted_mm`` wide; what is left over at the end is dropped."""
-    factors = [max(1, round(wanted_mm / step)) for step in frame.step_mm()]
-    shape = [max(1, n // factor) for n, factor in zip(frame.hu.shape, factors, strict=True)]
-    factors = [min(factor, n) for factor, n in zip(factors, frame.hu.shape, strict=True)]
-    out = np.empty(shape, dtype=np.float32)
-    for k in range(shape[0]):
-        slab = frame.hu[k * factors[0] : (k + 1) * factors[0], : shape[1] * factors[1], : shape[2] * factors[2]]
-        blocks = slab.mean(axis=0, dtype=np.float32).reshape(shape[1], factors[1], shape[2], factors[2])
-        out[k] = blocks.mean(axis=(1, 3))
+    """Return means over blocks of whole voxels, about ``wanted_mm`` wide; what is left over is dropped at both ends."""
+    deep, down, across = (
+        _blocks(n, max(1, round(wanted_mm / step))) for n, step in zip(frame.hu.shape, frame.step_mm(), strict=True)
+    )
+    out = np.empty((deep.count, down.count, across.count), dtype=np.float32)
+    one = replace(deep, count=1, first=0)
+    for k in range(deep.count):
+        start = deep.first + k * deep.width
+        plane = one.means(frame.hu[start : start + deep.width + deep.odd], 0)[0]
+        out[k] = across.means(down.means(plane, 0), 1)
     matrix = frame.geometry.matrix()
-    matrix[:3, 3] += matrix[:3, :3] @ ((np.asarray(factors) - 1) / 2)
-    matrix[:3, :3] *= np.asarray(factors)
-    return out, replace(frame.geometry, shape=(shape[0], shape[1], shape[2]), affine=affine_of(matrix))
+    matrix[:3, 3] += matrix[:3, :3] @ np.array([deep.center(), down.center(), across.center()])
+    matrix[:3, :3] *= np.array([deep.width, down.width, across.width])
+    return out, replace(frame.geometry, shape=(deep.count, down.count, across.count), affine=affine_of(matrix))
+
+
+def _blocks(size: int, width: int) -> _Blocks:
+    width = min(width, size)
+    left = size % width
+    return _Blocks(width, size // width, left // 2, bool(left % 2))
 
 
 def _nearest(directions: NDArray[np.float64]) -> tuple[int, int, int]:

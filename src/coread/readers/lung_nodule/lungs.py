@@ -26,6 +26,10 @@ _LEAST_LUNG_ML = 600.0
 """Both lungs together; adults have some litres. Less is a cut-off field or no lung."""
 _CUT_SQUARE_MM = 600.0
 _ONE_LUNG_SHARE = 0.08
+_OBLIQUE_SHARE, _HORIZONTAL_SHARE = 0.72, 0.5
+"""Where fissures usually lie, as shares of a lung's height: the oblique one from the base in front to about the fourth
+thoracic vertebra behind, the horizontal one of the right lung at the fourth rib cartilage (Gray's Anatomy, surface
+anatomy of the lungs)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +48,8 @@ class Lungs:
     remarks: tuple[str, ...]
     whole: bool
     """Nothing of the lungs is cut off by the field of view."""
+    fronts_and_backs: tuple[tuple[float, float], tuple[float, float]]
+    """(foremost, hindmost) LPS y of the right and of the left lung."""
 
     def side_of(self, place: NDArray[np.float64]) -> str:
         """Return ``right`` or ``left`` for a place, LPS mm."""
@@ -52,9 +58,22 @@ class Lungs:
     def zone_of(self, place: NDArray[np.float64]) -> str:
         """Return the third of the lung's height: ``upper``, ``middle`` or ``lower`` zone. No lobe: fissures are not
         looked for."""
-        low, high = self.tops_and_bottoms[0 if self.side_of(place) == "right" else 1]
-        share = (float(place[2]) - low) / (high - low) if high > low else 0.5
+        share = self._height_of(place)
         return "upper" if share >= 2 / 3 else "middle" if share >= 1 / 3 else "lower"
+
+    def lobe_of(self, place: NDArray[np.float64]) -> str:
+        """Return the lobe that usually lies there, from the place in the lung alone: fissures are not looked for."""
+        side = self.side_of(place)
+        front, back = self.fronts_and_backs[0 if side == "right" else 1]
+        behind = (float(place[1]) - front) / (back - front) if back > front else 0.5
+        height = self._height_of(place)
+        if height < _OBLIQUE_SHARE * behind:
+            return f"{side} lower lobe"
+        return f"{side} middle lobe" if side == "right" and height < _HORIZONTAL_SHARE else f"{side} upper lobe"
+
+    def _height_of(self, place: NDArray[np.float64]) -> float:
+        low, high = self.tops_and_bottoms[0 if self.side_of(place) == "right" else 1]
+        return (float(place[2]) - low) / (high - low) if high > low else 0.5
 
 
 def find_lungs(frame: Frame) -> Lungs | str:
@@ -70,11 +89,12 @@ def find_lungs(frame: Frame) -> Lungs | str:
     closed = _closed(parts, geometry)
     places = geometry.to_patient(np.argwhere(parts)[:: max(1, int(parts.sum()) // 200_000)].astype(np.float64))
     middle = _middle(hu, geometry, places)
-    sides = tuple(_extent(places[chosen]) for chosen in (places[:, 0] < middle, places[:, 0] >= middle))
+    right, left = places[places[:, 0] < middle], places[places[:, 0] >= middle]
     share = float((places[:, 0] < middle).mean())
     if min(share, 1 - share) < _ONE_LUNG_SHARE:
         remarks.append(f"only the {'right' if share > 0.5 else 'left'} lung was found with air in it")
-    return Lungs(closed, hu, geometry, aerated_ml, middle, (sides[0], sides[1]), tuple(remarks), not cut)
+    heights, depths = (_extent(right, 2), _extent(left, 2)), (_extent(right, 1), _extent(left, 1))
+    return Lungs(closed, hu, geometry, aerated_ml, middle, heights, tuple(remarks), not cut, depths)
 
 
 def _parts(hu: Floats, geometry: Geometry) -> tuple[Mask, list[str], bool]:
@@ -158,8 +178,8 @@ def _middle(hu: Floats, geometry: Geometry, places: NDArray[np.float64]) -> floa
     return float(geometry.to_patient(index)[0, 0])
 
 
-def _extent(places: NDArray[np.float64]) -> tuple[float, float]:
-    return (float(places[:, 2].min()), float(places[:, 2].max())) if len(places) else (0.0, 0.0)
+def _extent(places: NDArray[np.float64], axis: int) -> tuple[float, float]:
+    return (float(places[:, axis].min()), float(places[:, axis].max())) if len(places) else (0.0, 0.0)
 
 
 def _voxel_ml(geometry: Geometry) -> float:

@@ -14,8 +14,9 @@ from coread.imaging.measuring import Diameters, mask_diameters
 from coread.readers.lung_nodule.candidates import Candidate, find_candidates
 from coread.readers.lung_nodule.frame import Frame, framed
 from coread.readers.lung_nodule.lungs import Lungs, find_lungs
-from coread.readers.lung_nodule.outline import Outline, outlined
-from coread.readers.lung_nodule.outputs import LARGEST_MM, LEAST_MM, NODULE
+from coread.readers.lung_nodule.outline import Density, Outline, outlined
+from coread.readers.lung_nodule.outputs import GLASS_FROM_MM, LARGEST_MM, LEAST_MM, NODULE
+from coread.readers.lung_nodule.shape import shape_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +46,7 @@ class Nodule:
     probability: float
     side: str
     zone: str
+    lobe: str
     tracking: TrackingId
 
     def mean_diameter_mm(self) -> float:
@@ -57,7 +59,7 @@ class Nodule:
 
     def words(self) -> str:
         """Return kind and place in words."""
-        return f"{self.outline.density.value} nodule, {self.side} lung, {self.zone} zone"
+        return f"{self.outline.density.value} nodule, {self.side} lung, {self.zone} zone, by position {self.lobe}"
 
 
 def opened(volume: Volume) -> Scan | str:
@@ -84,9 +86,17 @@ def nodules_of(scan: Scan, probabilities: Sequence[float], threshold: float) -> 
             found[inside] = replace(found[inside], probability=max(probability, found[inside].probability))
             continue
         nodule = nodule_at(scan, candidate, probability)
-        if nodule is not None and not any(_same(nodule, other) for other in found):
+        if nodule is not None and _called(nodule) and not any(_same(nodule, other) for other in found):
             found.append(nodule)
     return tuple(sorted(found, key=lambda one: (-one.probability, one.tracking.identifier)))
+
+
+def _called(nodule: Nodule) -> bool:
+    """Say whether an outline may be called a nodule: no longer than one, compact, and no speck of partial volume."""
+    outline = nodule.outline
+    if outline.density is Density.GROUND_GLASS and outline.diameter_mm() < GLASS_FROM_MM:
+        return False
+    return nodule.diameters.long_axis.value <= LARGEST_MM and shape_of(outline.mask, outline.geometry).compact()
 
 
 def nodule_at(scan: Scan, candidate: Candidate, probability: float) -> Nodule | None:
@@ -97,7 +107,7 @@ def nodule_at(scan: Scan, candidate: Candidate, probability: float) -> Nodule | 
     diameters = mask_diameters(outline.mask, outline.geometry)
     lungs = scan.lungs
     return Nodule(outline, diameters, probability, lungs.side_of(outline.center), lungs.zone_of(outline.center),
-                  tracking_of(scan, outline.center))  # fmt: skip
+                  lungs.lobe_of(outline.center), tracking_of(scan, outline.center))  # fmt: skip
 
 
 def tracking_of(scan: Scan, place: NDArray[np.float64]) -> TrackingId:

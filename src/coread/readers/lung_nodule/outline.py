@@ -118,7 +118,7 @@ def _field(hu: Floats, geometry: Geometry, lungs: Lungs, middle: NDArray[np.floa
     squares = [((axis - m) * s) ** 2 for axis, m, s in zip(axes, middle, step, strict=True)]
     away = np.sqrt(squares[0] + squares[1] + squares[2])
     return _Field(hu, smooth, np.asarray(share > 0.5), (int(at[0]), int(at[1]), int(at[2])), step, away,
-                  float(np.prod(step)))  # fmt: skip
+                  abs(float(np.linalg.det(geometry.matrix()[:3, :3]))))  # fmt: skip
 
 
 def _lung_value(field: _Field, radius_mm: float) -> float | None:

@@ -18,6 +18,9 @@ PATCH_LOW_HU, PATCH_HIGH_HU = -1000.0, 400.0
 """Window of a patch. Assumed, and in keeping with the grey values of lung and soft tissue in the patches."""
 LEAST_MM, LARGEST_MM = 3.0, 30.0
 """Diameters that are called a nodule (Hansell 2008, Radiology 246:697: up to 3 cm)."""
+GLASS_FROM_MM = 5.0
+"""Ground glass below is not called: most of it is a vessel that fills its voxels in part, and what is real needs no
+follow-up (Fleischner 2017: below 6 mm)."""
 THICKEST_MM = 5.0
 
 LUNG = Code("39607008", "SCT", "Lung")

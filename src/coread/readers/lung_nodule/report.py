@@ -18,6 +18,8 @@ from coread.readers.lung_nodule.patches import patches, turned
 
 FLOOR = 0.02
 """Lowest probability whose calls are outlined for the FROC curve."""
+REPEATED_FROM_MM3 = 60.0
+"""Smaller nodules are searched for, but their volumes are not repeated: the errors on the card are of those above."""
 REPEATS = ((2, 22.0, 0.9), (3, 22.0, 0.9), (4, 40.0, 0.9), (5, 22.0, 1.6))
 """Seed, noise in HU and kernel in mm of the repeats."""
 
@@ -51,7 +53,7 @@ def _case(session: ModelSession, case: Case, work: Path, threshold: float) -> di
 
 
 def _opened(scene: Drawn) -> Scan:
-    scan = opened(scanned(scene, 1))
+    scan = opened(scanned(scene, 1, noise=scene.case.noise, kernel_mm=scene.case.kernel_mm))
     if isinstance(scan, str):
         raise ValueError(f"{scene.case.name}: {scan}")
     return scan
@@ -81,10 +83,12 @@ def _scored(scene: Drawn, found: Sequence[Nodule]) -> dict[str, Any]:
         if hit is not None:
             one = found[hit[1]]
             taken.add(hit[1])
-            row |= {"probability": one.probability, "said_mm3": one.outline.volume_mm3,
-                    "said_kind": one.outline.density,
-                    "said_solid_mm3": one.outline.solid_mm3, "off_mm": hit[0], "side": one.side, "lobe": known.lobe,
-                    "mask_mm3": float(one.outline.mask.sum() * np.prod(one.outline.geometry.spacing_mm()))}  # fmt: skip
+            row |= {
+                "probability": one.probability, "said_mm3": one.outline.volume_mm3, "said_kind": one.outline.density,
+                "said_solid_mm3": one.outline.solid_mm3, "off_mm": hit[0], "side": one.side, "lobe": known.lobe,
+                "said_lobe": one.lobe,
+                "mask_mm3": float(one.outline.mask.sum() * np.prod(one.outline.geometry.spacing_mm())),
+            }  # fmt: skip
         rows.append(row)
     others = [one.probability for n, one in enumerate(found) if n not in taken]
     return {"nodules": rows, "others": others}
@@ -93,10 +97,13 @@ def _scored(scene: Drawn, found: Sequence[Nodule]) -> dict[str, Any]:
 def _repeats(scene: Drawn, scan: Scan) -> list[dict[str, Any]]:
     """Outline the same nodules on scans with noise of their own, from places that differ by up to 0.7 mm."""
     random = np.random.default_rng(scene.case.seed)
-    rows: list[dict[str, Any]] = [{"kind": k.kind, "volume_mm3": k.volume_mm3, "said": []} for k in scene.known]
+    known_here = [known for known in scene.known if known.volume_mm3 >= REPEATED_FROM_MM3]
+    rows: list[dict[str, Any]] = [{"kind": k.kind, "volume_mm3": k.volume_mm3, "said": []} for k in known_here]
+    if not rows:
+        return rows
     for seed, noise, kernel in REPEATS:
         frame = framed(scanned(scene, seed, noise=noise, kernel_mm=kernel))
-        for known, row in zip(scene.known, rows, strict=True):
+        for known, row in zip(known_here, rows, strict=True):
             distance, radius = min(
                 (float(np.linalg.norm(np.subtract(c.place, known.center_mm))), c.radius_mm) for c in scan.candidates
             )

@@ -31,7 +31,11 @@ LIMITS = (
     "400 HU and pixels of 0.7 mm are assumed: grey values of lung and soft tissue in the patches fit that window, "
     "the pixel is the usual one of those scans and could not be checked. With pixels of 1 mm the smallest simulated "
     "nodule is missed.",
-    "It says side and zone (thirds of the lung's height), not the lobe: fissures are not looked for.",
+    "The lobe is told from the place in the lung alone, by where fissures usually lie: they are not looked for, so "
+    "near a fissure, after surgery or with collapse it is wrong. Side and zone (thirds of its height) are measured.",
+    "What is elongated (middle axis below half of the longest), flat (shortest below 0.35) or ragged is not called: "
+    "it keeps forks of vessels out, and perifissural or irregular nodules with them. Ground glass below 5 mm is not "
+    "called.",
     "Nodules at the chest wall or the mediastinum wider than about 2 cm, or with a broad base, can be left out "
     "of the lung mask and missed; such nodules were not measured.",
     "Diameters from 3 to 30 mm. Masses, airway nodules and cysts are not looked for.",
@@ -54,9 +58,9 @@ CARD = ReaderCard(
     version="0.1.0",
     kind=ReaderKind.DETECTION,
     intended_use="Second reading of whole chest CT of adults for research: finds nodules of 3 to 30 mm, outlines and "
-    "measures them, says solid, part-solid or ground-glass, side and zone, the Lung-RADS v2022 and Fleischner "
-    "2017 class by size, and with an earlier CT which nodules are new, gone, or really changed, with the doubling "
-    "time.",
+    "measures them, says solid, part-solid or ground-glass, side, zone and likely lobe, the Lung-RADS v2022 and "
+    "Fleischner 2017 class by size, and with an earlier CT which nodules are new, gone, or really changed, with the "
+    "doubling time.",
     not_for="Not a medical device. Not for ruling out nodules or cancer, not for benign or malignant, not for deciding "
     "on follow-up or treatment.",
     research_use=True,
@@ -78,10 +82,10 @@ CARD = ReaderCard(
 )  # fmt: skip
 WHAT = (
     "For each nodule: an outline, volume with the half width of its 95 % interval on simulated chests, long and "
-    "short axis in the axial plane, mean HU, the solid part of part-solid nodules, and in words side, zone, "
-    "Lung-RADS v2022 category (Christensen 2024, J Am Coll Radiol 21:473) and Fleischner 2017 size class (MacMahon "
-    "2017, Radiology 284:228). The category of the scan is that of its most suspicious nodule. With one earlier CT: "
-    "both are read by the same code, laid over one another rigidly, nodules are matched within 15 mm, and each keeps "
+    "short axis in the axial plane, mean HU, the solid part of part-solid nodules, and in words side, zone, likely "
+    "lobe, Lung-RADS v2022 category (Christensen 2024, J Am Coll Radiol 21:473) and Fleischner 2017 size class "
+    "(MacMahon 2017, Radiology 284:228). The category of the scan is that of its most suspicious nodule. With one "
+    "earlier CT: both are read by the same code, laid over one another rigidly, nodules are matched within 15 mm, and each keeps "
     "the tracking identity of the earlier study; change is called real only beyond the repeatability coefficient, "
     "with the doubling time and its interval."
 )
