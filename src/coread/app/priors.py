@@ -4,6 +4,8 @@ from datetime import date
 from functools import partial
 
 from coread.domain.cards import ReaderCard
+from coread.domain.findings import Region
+from coread.domain.results import ReadResult
 from coread.domain.study import Study
 from coread.engine.priors import FindPriors, PriorSources
 from coread.route.age import date_of
@@ -60,8 +62,23 @@ def find_priors(store: Store, study: Study, card: ReaderCard) -> tuple[PriorSour
         chosen = [one for one in instances if one.header.sop_instance_uid in wanted]
         if chosen:
             sources = tuple((store.path_of(one.path), one.header) for one in chosen)
-            found.append(PriorSources(prior, sources))
+            regions, said_by = _outlined(store, prior.study_instance_uid)
+            found.append(PriorSources(prior, sources, regions, said_by))
     return tuple(found)
+
+
+def _outlined(store: Store, study_uid: str) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    """Return the outlines that stand in the results of a study, those of its latest reading by each reader."""
+    latest = {item.reader_id: item for item in sorted(store.work_items(study_uid), key=lambda item: item.work_id)}
+    regions: list[Region] = []
+    said_by: list[str] = []
+    for reader_id, item in sorted(latest.items()):
+        reading = store.reading(item.work_id)
+        if reading is None or not isinstance(reading.ending, ReadResult) or not reading.ending.regions:
+            continue
+        regions += reading.ending.regions
+        said_by.append(f"{reader_id} {reading.provenance.reader_version}")
+    return tuple(regions), tuple(said_by)
 
 
 def same_person(study: Study, other: Study) -> bool:

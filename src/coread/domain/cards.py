@@ -99,6 +99,9 @@ class InputContract:
     """How many earlier studies of the patient are given as well, newest first; each must fit this contract."""
     prior_years: float = 5.0
     """Older ones are left out."""
+    series_words: tuple[str, ...] = ()
+    """Volumes: where Series Description or Protocol Name of a series that fits holds one of these words, in any case,
+    it is taken before the others, e.g. ``FLAIR``."""
 
 
 @dataclass(frozen=True, slots=True)

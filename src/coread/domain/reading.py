@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from coread.domain.cards import ReaderCard
+from coread.domain.findings import Region
 from coread.domain.images import Loop, PlanarImage, Volume
 from coread.domain.results import ReadResult, Refusal
 from coread.domain.study import Study
@@ -21,6 +22,8 @@ class Prior:
     study: Study
     images: tuple[PlanarImage, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    regions: tuple[Region, ...] = ()
+    """What readers or people outlined on that date and is stored here; their images may be of any of its series."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,6 +43,7 @@ class ReasonCode(StrEnum):
     ROUTE_FAILED = "ROUTE_FAILED"
     TWO_PATIENTS = "TWO_PATIENTS"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    NO_PRIOR = "NO_PRIOR"
     SUPERSEDED = "SUPERSEDED"
     NOT_DICOM = "NOT_DICOM"
     TRUNCATED = "TRUNCATED"
@@ -51,6 +52,7 @@ class ReasonCode(StrEnum):
     UNKNOWN_SYNTAX = "UNKNOWN_SYNTAX"
     BAD_HEADER = "BAD_HEADER"
     TOO_LARGE = "TOO_LARGE"
+    BAD_PROMPT = "BAD_PROMPT"
 
 
 MEANINGS: dict[ReasonCode, str] = {
@@ -88,6 +90,7 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.ROUTE_FAILED: "Study could not be routed: an error of Coread",
     ReasonCode.TWO_PATIENTS: "Study holds images of two patients",
     ReasonCode.OUT_OF_MEMORY: "Needs more memory than the limit allows",
+    ReasonCode.NO_PRIOR: "No earlier study that can be compared",
     ReasonCode.SUPERSEDED: "Late images came: a newer reading replaces it",
     ReasonCode.NOT_DICOM: "Not a DICOM object",
     ReasonCode.TRUNCATED: "Object is cut short",
@@ -96,6 +99,7 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.UNKNOWN_SYNTAX: "Transfer syntax is unknown",
     ReasonCode.BAD_HEADER: "Header cannot be read",
     ReasonCode.TOO_LARGE: "Object is larger than the limit",
+    ReasonCode.BAD_PROMPT: "Point, line or box cannot be meant",
 }
 """The meanings that people read; every reason has one (checked by a test), at most 64 characters (PS3.5 LO)."""
 

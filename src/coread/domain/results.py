@@ -94,6 +94,8 @@ class Provenance:
     started_at: datetime
     finished_at: datetime
     stage_seconds: tuple[tuple[str, float], ...] = field(default=())
+    priors: tuple[str, ...] = ()
+    """Study Instance UIDs of the earlier studies that were given for comparison, newest first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,9 +1,13 @@
 """Earlier studies of the patient for readers that compare; one that cannot be read is named and left out."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from coread.domain.cards import ReaderCard
+from coread.domain.findings import Region
 from coread.domain.reading import Prior
 from coread.domain.results import Refusal
 from coread.domain.study import Study
@@ -16,6 +20,10 @@ class PriorSources:
 
     study: Study
     sources: tuple[Source, ...]
+    regions: tuple[Region, ...] = ()
+    """What is stored as outlined on that date."""
+    said_by: tuple[str, ...] = ()
+    """Which readers, or people, outlined it; in words."""
 
 
 FindPriors = Callable[[Study, ReaderCard], Sequence[PriorSources]]
@@ -30,6 +38,16 @@ class LoadedPriors:
     notes: tuple[str, ...] = ()
 
 
+def region_digests(regions: Sequence[Region]) -> list[str]:
+    """Return the SHA-256 of each outline with its identity: what was given is part of the input digest."""
+    found = []
+    for region in regions:
+        digest = hashlib.sha256(f"{region.tracking.uid} {region.mask.shape} {region.geometry}".encode())
+        digest.update(np.packbits(region.mask).tobytes())
+        found.append(digest.hexdigest())
+    return found
+
+
 def load_priors(card: ReaderCard, found: Sequence[PriorSources]) -> LoadedPriors:
     """Decode earlier studies as the card asks. A refused one never stops the reading of the current study."""
     priors: list[Prior] = []
@@ -39,8 +57,10 @@ def load_priors(card: ReaderCard, found: Sequence[PriorSources]) -> LoadedPriors
         if isinstance(loaded, Refusal):
             notes.append(f"Earlier study of {item.study.study_date} not used: {loaded.reason.text()}")
             continue
-        priors.append(Prior(item.study, loaded.inputs.images, loaded.inputs.volumes))
+        priors.append(Prior(item.study, loaded.inputs.images, loaded.inputs.volumes, item.regions))
         notes.append(f"Given for comparison: study of {item.study.study_date}, {item.study.study_instance_uid}")
+        if item.regions:
+            notes.append(f"{len(item.regions)} outlines of that date are by {', '.join(item.said_by)}")
         notes += [
             f"Earlier study of {item.study.study_date}: image left out: {why.text()}" for _, why in loaded.skipped
         ]

@@ -20,7 +20,7 @@ from coread.domain.study import Study
 from coread.engine.checks import check_ending, check_outputs
 from coread.engine.errors import ContractBroken, InputChanged
 from coread.engine.loading import Loaded, Source, load_inputs, reason_of
-from coread.engine.priors import PriorSources, load_priors
+from coread.engine.priors import PriorSources, load_priors, region_digests
 from coread.readers.registry import InstalledReader
 
 Value = TypeVar("Value")
@@ -76,6 +76,7 @@ def run_reader(
             digests.extend(verified_digests(study, sources))
             for prior in priors:
                 digests.extend(verified_digests(prior.study, prior.sources))
+                digests.extend(region_digests(prior.regions))
         return _read(reader, session, _Given(study, sources, priors), stages)
 
     ending = guarded(work, study, lambda: stages.current)
@@ -89,6 +90,7 @@ def run_reader(
         started_at=now,
         finished_at=now + timedelta(seconds=time.perf_counter() - stages.began),
         stage_seconds=tuple(stages.seconds),
+        priors=tuple(prior.study.study_instance_uid for prior in priors),
     )
     return Reading(ending, provenance)
 

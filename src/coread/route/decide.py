@@ -97,7 +97,7 @@ def _choose(contract: InputContract, images: Sequence[Instance], today: date | N
 
 
 def _one_series(contract: InputContract, fitting: Sequence[InstanceHeader]) -> tuple[str, ...] | Reason:
-    """Choose the longest series: a volume is one series (PS3.3 A.1.2.3)."""
+    """Choose the longest series, those with a word that the card names first: a volume is one series (PS3.3 A.1.2.3)."""
     by_series: dict[str, list[InstanceHeader]] = {}
     for header in fitting:
         by_series.setdefault(header.series_instance_uid, []).append(header)
@@ -108,8 +108,15 @@ def _one_series(contract: InputContract, fitting: Sequence[InstanceHeader]) -> t
         if longest < contract.min_images:
             return Reason(ReasonCode.TOO_FEW_IMAGES, f"{longest} in one series, {contract.min_images} needed")
         return Reason(ReasonCode.IMAGE_TOO_LARGE, f"{longest} slices, at most {contract.max_images}")
-    chosen = min(within, key=lambda uid: (-within[uid], _place(min(by_series[uid], key=_place))))
+    named = {uid for uid in within if has_series_word(contract, by_series[uid][0])}
+    chosen = min(within, key=lambda uid: (uid not in named, -within[uid], _place(min(by_series[uid], key=_place))))
     return tuple(header.sop_instance_uid for header in sorted(by_series[chosen], key=_place))
+
+
+def has_series_word(contract: InputContract, header: InstanceHeader) -> bool:
+    """Say whether a series is named by one of the words that the card prefers."""
+    name = f"{header.series_description} {header.protocol_name}".casefold()
+    return any(word.casefold() in name for word in contract.series_words)
 
 
 def _best_explanation(reasons: Sequence[tuple[int, Reason]]) -> Reason:
