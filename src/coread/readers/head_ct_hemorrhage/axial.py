@@ -25,6 +25,8 @@ class AxialSlices:
     hu: FloatPixels
     sources: tuple[tuple[ImageReference, ...], ...]
     spacing_mm: float
+    """Distance of the slices."""
+    pixel_mm: float
 
 
 def axial_slices(volume: Volume) -> AxialSlices | Reason:
@@ -46,7 +48,7 @@ def axial_slices(volume: Volume) -> AxialSlices | Reason:
     if abs(rows[0]) > abs(rows[1]):  # the rows run across the patient: exchange them with the columns
         voxels, rows, columns = voxels.transpose(0, 2, 1), columns, rows
     voxels = voxels[:, :: -1 if rows[1] < 0 else 1, :: -1 if columns[0] < 0 else 1]
-    return _thick(voxels, references, along)
+    return _thick(voxels, references, along, float(steps[1] + steps[2]) / 2)
 
 
 def _distance_mm(volume: Volume) -> float:
@@ -56,11 +58,11 @@ def _distance_mm(volume: Volume) -> float:
     return float(abs(matrix[:, 0] @ normal) / np.linalg.norm(normal))
 
 
-def _thick(voxels: FloatPixels, references: list[ImageReference], along: float) -> AxialSlices:
+def _thick(voxels: FloatPixels, references: list[ImageReference], along: float, pixel_mm: float) -> AxialSlices:
     """Average neighbours so that slices lie about 5 mm apart; what is left over at the top is a thinner slice."""
     together = max(1, round(THICKNESS_MM / along))
     starts = range(0, len(voxels), together)
     hu = np.stack([voxels[start : start + together].mean(axis=0, dtype=np.float32) for start in starts])
     # A series that was resampled may name an image twice; a generated one names none.
     sources = tuple(tuple(dict.fromkeys(references[start : start + together])) for start in starts)
-    return AxialSlices(hu, sources, along * together)
+    return AxialSlices(hu, sources, along * together, pixel_mm)

@@ -1,4 +1,6 @@
-"""The names and the order of everything the network gives; shared by the reader and its recipe."""
+"""The names and the order of everything the network gives, and codes of what is measured; for reader and recipe."""
+
+from coread.domain.codes import COREAD_SCHEME, Code
 
 PLACE_HEAD = "places"
 """Name of the network's first output: (N, 1, SIDE, SIDE) logits, how likely each pixel of the middle slice is blood."""
@@ -12,3 +14,7 @@ SIDE = 160
 """Rows and columns of the network's input."""
 CHANNELS = 4
 """The slice below, the slice, the slice above, and the mirror image of the slice about the midline."""
+SKULL = Code("128319008", "SCT", "Intracranial structure")
+BLOOD_VOLUME = Code("BLOOD_VOLUME", COREAD_SCHEME, "Volume of intracranial blood")
+MIDLINE_SHIFT = Code("MIDLINE_SHIFT", COREAD_SCHEME, "Midline shift of the brain")
+ML, MM = Code("ml", "UCUM", "milliliter"), Code("mm", "UCUM", "millimeter")

@@ -8,22 +8,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.cards import OutputSpec, ReaderCard
-from coread.domain.findings import Finding, ImageReference, Presence
+from coread.domain.findings import Finding, ImageReference, Measurement, Presence
 from coread.domain.images import Quantity, Volume
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
 from coread.readers.head_ct_hemorrhage.axial import AxialSlices, axial_slices
+from coread.readers.head_ct_hemorrhage.blood import Blood, Grid, blood_in
 from coread.readers.head_ct_hemorrhage.contrast import stated_contrast
-from coread.readers.head_ct_hemorrhage.outputs import ANY, GRAPH, INPUT, PLACE_HEAD, SIDE, TYPE_HEAD, TYPES
+from coread.readers.head_ct_hemorrhage.outputs import (
+    ANY,
+    BLOOD_VOLUME,
+    GRAPH,
+    INPUT,
+    MIDLINE_SHIFT,
+    ML,
+    MM,
+    PLACE_HEAD,
+    SIDE,
+    SKULL,
+    TYPE_HEAD,
+    TYPES,
+)
 from coread.readers.head_ct_hemorrhage.preprocess import (
     HeadSlices,
+    brain_of,
     head_slices,
     network_input,
     slices_with_brain,
     windowed,
 )
 from coread.readers.head_ct_hemorrhage.scores import carrying, place_probabilities, slice_logits, study_logit
+from coread.readers.head_ct_hemorrhage.shift import HALF_WIDTH_MM as SHIFT_HALF_WIDTH_MM
+from coread.readers.head_ct_hemorrhage.shift import midline_shift
 from coread.readers.volumes import reason_against
 
 LEAST_BRAIN_SLICES = 5
@@ -39,6 +56,11 @@ class _Read:
     numbers: dict[str, int | None]
     """Instance Number by SOP Instance UID, for the words of the note."""
     changes: tuple[str, ...]
+
+    @property
+    def grid(self) -> Grid:
+        """Size of the network's pixels."""
+        return Grid(self.head.square.side * self.slices.pixel_mm / SIDE, self.slices.spacing_mm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +100,12 @@ class HeadCtHaemorrhageReader:
         probability = session.calibrate(ANY, study_logit(said))
         top = carrying(said)
         finding = _finding(spec, probability, _images(read.slices, top))
-        notes = [*read.changes]
-        if finding.presence is Presence.PRESENT:
-            notes += [_where(read, top), _kind(np.asarray(outputs[TYPE_HEAD], dtype=np.float64)[top])]
-        return ReadResult((finding,), notes=tuple(notes))
+        if finding.presence is not Presence.PRESENT:
+            return ReadResult((finding,), notes=read.changes)
+        blood, shift = measured(read.head, places, read.grid)
+        kind = _kind(np.asarray(outputs[TYPE_HEAD], dtype=np.float64)[top])
+        notes = (*read.changes, _where(read, top, blood), kind, _sizes(blood, shift))
+        return ReadResult((finding,), _measurements(blood, shift), notes=notes)
 
 
 def reader(card: ReaderCard) -> HeadCtHaemorrhageReader:
@@ -118,14 +142,38 @@ def _images(slices: AxialSlices, rows: Sequence[int]) -> tuple[ImageReference, .
     return tuple(dict.fromkeys(image for row in rows for image in slices.sources[row]))
 
 
-def _where(read: _Read, top: Sequence[int]) -> str:
+def measured(head: HeadSlices, places: NDArray[np.float32], grid: Grid) -> tuple[Blood | None, float | None]:
+    """Return the blood where it is likely, and mm by which the middle of the brain is pushed to the patient's left."""
+    brains = [brain_of(one) for one in head.slices]
+    return blood_in(head.slices, places, grid), midline_shift(head.slices, brains, grid.pixel_mm)
+
+
+def _measurements(blood: Blood | None, shift: float | None) -> tuple[Measurement, ...]:
+    found = []
+    if blood is not None:
+        found.append(Measurement(BLOOD_VOLUME, blood.volume_ml, ML, blood.half_width_ml(), site=SKULL))
+    if shift is not None:
+        found.append(Measurement(MIDLINE_SHIFT, abs(shift), MM, SHIFT_HALF_WIDTH_MM, site=SKULL))
+    return tuple(found)
+
+
+def _sizes(blood: Blood | None, shift: float | None) -> str:
+    volume = "Volume not measured: no place is likely enough." if blood is None else f"About {blood.volume_ml:.1f} ml."
+    if shift is None:
+        return f"{volume} Midline shift not measured: ventricles or midline not clear."
+    side = "" if abs(shift) < 1 else " to the left" if shift > 0 else " to the right"
+    return f"{volume} Midline shift {abs(shift):.0f} mm{side}."
+
+
+def _where(read: _Read, top: Sequence[int], blood: Blood | None) -> str:
     """Name the slices by Instance Number, or by their place where the objects have none."""
     words = []
     for row in top:
         numbers = [read.numbers.get(image.sop_instance_uid) for image in read.slices.sources[row]]
         known = [number for number in numbers if number is not None]
         words.append(_range(known) if known else f"{row + 1} ({_ORIENTATION})")
-    return f"Suspected in images {', '.join(words)}; nothing is marked: look at the whole series."
+    side = f", {blood.place()}" if blood is not None else ""
+    return f"Suspected in images {', '.join(words)}{side}; nothing is marked: look at the whole series."
 
 
 def _range(numbers: Sequence[int]) -> str:

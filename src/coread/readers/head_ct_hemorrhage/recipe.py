@@ -30,6 +30,7 @@ from coread.readers.head_ct_hemorrhage.cohort import (
     write_series,
 )
 from coread.readers.head_ct_hemorrhage.measures import SliceScores, as_json, position_scores, words_of
+from coread.readers.head_ct_hemorrhage.on_phantoms import REPORTED, sentence, stored
 from coread.readers.head_ct_hemorrhage.outputs import ANY, PLACE_HEAD, SIDE, TYPE_HEAD, TYPES
 from coread.readers.head_ct_hemorrhage.preprocess import head_slices, network_input, windowed
 from coread.readers.head_ct_hemorrhage.scores import place_probabilities, slice_logits
@@ -82,6 +83,11 @@ def run(settings: Settings) -> Path:
         crossed.study_logits(patients), np.array([bleeds[patient] for patient in patients]), patients, members=MEMBERS
     )
     sentences, facts = beside(settings, fitted.members, learnt, crossed)
+    simulated = (
+        [] if settings.fast else stored(lambda shown: mean_said(fitted.members, shown), settings.out / "phantoms")
+    )
+    if simulated:
+        sentences.append(sentence(simulated, len(REPORTED)))
     write_series(settings.data, settings.out / "series")
     work = Release(
         code=CODE, card=card(sentences), outputs=OUTPUT_PLANS, answers={ANY: answers},
@@ -89,7 +95,7 @@ def run(settings: Settings) -> Path:
         cohort=COHORT | {"root": str((settings.out / "series").resolve())}, rows=cohort_rows(settings.data),
         page=PAGE, learnt_from=[settings.data / SET, settings.data / MAPS],
         facts={"folds": MEMBERS, "members": MEMBERS, "simulated_heads": HEADS, "plan": asdict(PLAN)} | facts
-        | {"types": of_types(fitted, taught.data, learnt)},
+        | {"types": of_types(fitted, taught.data, learnt), "simulated": simulated},
     )  # fmt: skip
     return release(work, settings.out)
 
@@ -146,9 +152,7 @@ def beside(
     judged = [row for row in read_rows(settings.data / SET) if row.held_out]
     images, scores = head_slices_of(settings.data, judged), np.empty(len(judged))
     for here in by_patient(judged):
-        shown = network_input(images[here])
-        said = np.mean([one.predict(shown, flips=True)[PLACE_HEAD] for one in members], axis=0)
-        scores[here] = slice_logits(place_probabilities(said))
+        scores[here] = slice_logits(place_probabilities(mean_said(members, network_input(images[here]))))
     own, place = _scores(scores, judged), _scores(position_scores(learnt, judged), judged)
     names = sorted(set(crossed.patients.tolist()))
     bleeds = patient_truth(tuple(learnt))
@@ -171,6 +175,12 @@ def beside(
         f"{words_of(found['cross_fitted_slices'])}, n = {found['cross_fitted_slices'].n}.",
     ]
     return sentences, {name: as_json(value) for name, value in found.items()}
+
+
+def mean_said(members: Sequence[Fitted], shown: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of the members' logits of places (S, 1, SIDE, SIDE), each over the image and its mirror image."""
+    said = [one.predict(shown, flips=True)[PLACE_HEAD] for one in members]
+    return np.asarray(np.mean(said, axis=0), dtype=np.float32)
 
 
 def of_types(fitted: CrossFitted, data: ArraySet, learnt: Sequence[Row]) -> dict[str, Any]:

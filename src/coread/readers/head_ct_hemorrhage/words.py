@@ -7,7 +7,7 @@ from coread.domain.cards import InputContract, ReaderCard, ReaderKind, Resources
 from coread.domain.codes import Code
 from coread.readers.classifying.packaging import OutputPlan
 from coread.readers.classifying.words import Page
-from coread.readers.head_ct_hemorrhage.outputs import ANY, SIDE
+from coread.readers.head_ct_hemorrhage.outputs import ANY, SIDE, SKULL
 from coread.readers.head_ct_hemorrhage.scores import TOP
 from coread.statistics.thresholds import Rule
 
@@ -16,7 +16,7 @@ OUTPUT_PLANS = (
         key=ANY,
         name="Intracranial haemorrhage",
         concept=Code("1386000", "SCT", "Intracranial hemorrhage (disorder)"),
-        site=Code("128319008", "SCT", "Intracranial structure"),
+        site=SKULL,
         rules={"sensitive": Rule.sensitivity(0.95), "balanced": Rule.youden(), "specific": Rule.specificity(0.9)},
         default_point="balanced",
         urgent=True,
