@@ -39,16 +39,17 @@ def test_a_positive_result_leaves_as_report_page_and_key_images(chest: Chest) ->
     assert [item.kind for item in objects] == [
         EvidenceKind.SR,
         EvidenceKind.SECONDARY_CAPTURE,
+        EvidenceKind.PDF,
         EvidenceKind.KEY_OBJECT,
     ]
     assert all("identity" in item.proof for item in objects)
-    assert len({item.series_instance_uid for item in objects}) == 3
+    assert len({item.series_instance_uid for item in objects}) == 4
 
 
 def test_a_negative_result_leaves_without_key_images_and_says_absent(chest: Chest) -> None:
     absent = findings(reference(chest[0]))[1]
     objects = build_evidence(reading(ReadResult((absent,))), card(), [chest[1]])
-    assert [item.kind for item in objects] == [EvidenceKind.SR, EvidenceKind.SECONDARY_CAPTURE]
+    assert [item.kind for item in objects] == [EvidenceKind.SR, EvidenceKind.SECONDARY_CAPTURE, EvidenceKind.PDF]
     (said,) = read_sr(of_kind(objects, EvidenceKind.SR)).findings
     assert said.presence is Presence.ABSENT
     assert said.concept == EFFUSION

@@ -40,7 +40,7 @@ def radiograph_case(folder: Path, dataset: Dataset, kind: ReaderKind = ReaderKin
     area = Measurement(Code("42798000", "SCT", "Area"), 400.0, Code("{pixels}", "UCUM", "pixels"), 3.5,
                        tracking=opacity.tracking, images=(image,))  # fmt: skip
     result = ReadResult(findings(image), (area,), (opacity,), notes=("The marker was not read.",))
-    return [path], build_evidence(reading(result), card(kind), [path])
+    return [path], build_evidence(reading(result), card(kind), [path], tuple(EvidenceKind))
 
 
 def volume_case(folder: Path) -> Made:
@@ -56,7 +56,7 @@ def volume_case(folder: Path) -> Made:
     volume = Measurement(Code("118565006", "SCT", "Volume"), 812.5, MM3, tracking=lesion.tracking)
     found = replace(findings(images[4])[0], heat_maps=(), key="nodule")
     result = ReadResult((found,), (volume,), (lesion, rest))
-    return paths, build_evidence(reading(result), card(), paths)
+    return paths, build_evidence(reading(result), card(), paths, tuple(EvidenceKind))
 
 
 def case(name: str, folder: Path) -> Made:

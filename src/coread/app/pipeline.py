@@ -16,7 +16,15 @@ from coread.domain.cards import ReaderCard
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Reading
 from coread.domain.study import SettledReason, Study, StudyState
-from coread.domain.work import DeliveryState, Destination, EncodedObject, Priority, RoutingDecision, WorkItem
+from coread.domain.work import (
+    DEFAULT_KINDS,
+    DeliveryState,
+    Destination,
+    EncodedObject,
+    Priority,
+    RoutingDecision,
+    WorkItem,
+)
 from coread.readers.registry import InstalledReader, ReaderListing, ReaderProblem
 from coread.route.decide import RouteSettings, decide
 from coread.route.facts import study_facts
@@ -169,13 +177,17 @@ def _declined(study: Study, reader_id: str, version: str, reason: Reason) -> Rou
 
 
 def evidence_maker(settings: Settings) -> Callable[[Reading, ReaderCard, Sequence[Path]], tuple[EncodedObject, ...]]:
-    """Return what writes and proves the objects of a result; where it raises NotProven, nothing leaves."""
+    """Return what writes and proves the objects of a result; where it raises NotProven, nothing leaves.
+
+    Images with outlines are made only when a destination takes them.
+    """
+    kinds = frozenset(DEFAULT_KINDS).union(*(peer.kinds for peer in settings.destinations))
 
     def make(reading: Reading, card: ReaderCard, sources: Sequence[Path]) -> tuple[EncodedObject, ...]:
         from coread.evidence.build import build_evidence
         from coread.evidence.external import prove_externally
 
-        objects = build_evidence(reading, card, sources)
+        objects = build_evidence(reading, card, sources, kinds)
         if settings.external_validator is None:
             return objects
         proof = prove_externally(objects, settings.external_validator)

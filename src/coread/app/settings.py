@@ -14,7 +14,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from coread.app.errors import BadSettings
-from coread.domain.work import DeliveryProtocol, Destination, EvidenceKind
+from coread.domain.work import DEFAULT_KINDS, DeliveryProtocol, Destination, EvidenceKind
 from coread.models.trust import SignatureRule
 
 ENVIRONMENT_PREFIX = "COREAD_"
@@ -59,7 +59,9 @@ class DestinationSetting(BaseModel):
     address: str = Field(description="host:port for c-store, base URL for stow-rs", min_length=1)
     ae_title: str = Field("", description="called AE title (c-store only)")
     enabled: bool = Field(True, description="false keeps the queue but sends nothing")
-    kinds: tuple[EvidenceKind, ...] = Field(tuple(EvidenceKind), description="which objects this peer takes")
+    kinds: tuple[EvidenceKind, ...] = Field(
+        DEFAULT_KINDS, description="which objects this peer takes; OVERLAY (colour copies with outlines) must be named"
+    )
     storage_commitment: bool = Field(False, description="ask the peer to commit to keeping what it got")
     timeout_seconds: float = Field(30.0, gt=0, description="for one object")
     max_attempts: int = Field(8, ge=1, description="then it is a dead letter")

@@ -67,6 +67,15 @@ class EvidenceKind(StrEnum):
     SEG = "SEG"
     SECONDARY_CAPTURE = "SC"
     KEY_OBJECT = "KOS"
+    PDF = "PDF"
+    """The summary page as an encapsulated document."""
+    OVERLAY = "OVERLAY"
+    """The source slices in colour with the outlines burnt in; made only for destinations that ask for it."""
+    PARAMETRIC_MAP = "PM"
+
+
+DEFAULT_KINDS = tuple(kind for kind in EvidenceKind if kind is not EvidenceKind.OVERLAY)
+"""What a destination takes when nothing is said: marks burnt into copies of images only where they are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +114,7 @@ class Destination:
     """``host:port`` for C-STORE, base URL for STOW-RS."""
     ae_title: str = ""
     enabled: bool = True
-    kinds: tuple[EvidenceKind, ...] = (
-        EvidenceKind.SR,
-        EvidenceKind.SEG,
-        EvidenceKind.SECONDARY_CAPTURE,
-        EvidenceKind.KEY_OBJECT,
-    )
+    kinds: tuple[EvidenceKind, ...] = DEFAULT_KINDS
     storage_commitment: bool = False
     timeout_seconds: float = 30.0
     max_attempts: int = 8

@@ -1,6 +1,6 @@
 """From one reading to the DICOM objects that stand for it; nothing that failed its proof is handed out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,20 +8,25 @@ from pydicom.dataset import Dataset
 
 from coread.domain.cards import ReaderCard
 from coread.domain.results import Outcome, Reading, ReadResult
-from coread.domain.work import EncodedObject, EvidenceKind
+from coread.domain.work import DEFAULT_KINDS, EncodedObject, EvidenceKind
 from coread.evidence.errors import NotBuilt
 from coread.evidence.kos import build_kos
+from coread.evidence.overlay import Overlays, build_overlays
+from coread.evidence.pdf import build_pdf
 from coread.evidence.prove import prove_writing
 from coread.evidence.seg import build_segmentations
 from coread.evidence.sources import copied_header, read_sources
 from coread.evidence.sr import build_sr
-from coread.evidence.summary import build_summary
+from coread.evidence.summary import build_summary, draw_summary
 from coread.evidence.writing import Writing, part10
 
 
-def build_evidence(reading: Reading, card: ReaderCard, sources: Sequence[Path]) -> tuple[EncodedObject, ...]:
+def build_evidence(
+    reading: Reading, card: ReaderCard, sources: Sequence[Path], kinds: Collection[EvidenceKind] = DEFAULT_KINDS
+) -> tuple[EncodedObject, ...]:
     """Write and prove all objects of a result; refusals and failures leave no object, so the answer is empty.
 
+    ``kinds`` adds images with outlines (OVERLAY), which are made only where somebody takes them.
     Raises EvidenceError (Failed): SourceUnreadable, NotBuilt, or NotProven when an object, read back, does
     not say what the result says.
     """
@@ -30,21 +35,25 @@ def build_evidence(reading: Reading, card: ReaderCard, sources: Sequence[Path]) 
     images = read_sources(sources)
     writing = Writing(reading.ending, reading.provenance, card, images, copied_header(images))
     try:
-        objects = _written(writing, reading.outcome())
+        objects = _written(writing, reading.outcome(), overlay=EvidenceKind.OVERLAY in kinds)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError) as problem:
         raise NotBuilt(f"the result of {card.reader_id} cannot be written as DICOM: {problem}") from problem
     proof = prove_writing(objects, writing)
     return tuple(replace(item, proof=proof) for item in objects)
 
 
-def _written(writing: Writing, outcome: Outcome) -> tuple[EncodedObject, ...]:
+def _written(writing: Writing, outcome: Outcome, *, overlay: bool) -> tuple[EncodedObject, ...]:
     segmentations = build_segmentations(writing)
-    writing = replace(writing, notes=segmentations.notes)
+    overlays = build_overlays(writing) if overlay else Overlays((), ())
+    writing = replace(writing, notes=(*segmentations.notes, *overlays.notes))
     report = build_sr(writing, segmentations.places)
-    summary = build_summary(writing)
+    page = draw_summary(writing)
+    summary = build_summary(writing, page)
     datasets = [(EvidenceKind.SR, report)]
     datasets += [(EvidenceKind.SEG, dataset) for dataset in segmentations.datasets]
     datasets.append((EvidenceKind.SECONDARY_CAPTURE, summary))
+    datasets.append((EvidenceKind.PDF, build_pdf(writing, page)))
+    datasets += [(EvidenceKind.OVERLAY, dataset) for dataset in overlays.datasets]
     if outcome is Outcome.POSITIVE:
         datasets.append((EvidenceKind.KEY_OBJECT, build_kos(writing, [report, summary])))
     return tuple(_encoded(kind, dataset) for kind, dataset in datasets)

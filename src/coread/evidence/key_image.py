@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from coread.domain.errors import Refused
-from coread.domain.findings import Box, Finding, HeatMap, ImageReference, Location, Presence
+from coread.domain.findings import Box, Finding, HeatMap, ImageReference, Location, Presence, Region
 from coread.domain.images import PlanarImage
-from coread.evidence.page import AMBER, BLUE, Style, font
+from coread.evidence.page import AMBER, OUTLINES, TEXT, Style, font
 from coread.evidence.writing import Writing
+from coread.imaging.outlines import outlines_of
 from coread.imaging.planar import load_planar
 
 _HEAT_OPACITY = 0.42
-_REGION_OPACITY = 0.4
+_REGION_OPACITY = 0.22
 HEAT = (255, 96, 32)
 Scale = tuple[float, float]
 Rectangle = tuple[int, int, int, int]
@@ -35,16 +36,17 @@ class KeyImage:
 
 
 def key_reference(writing: Writing) -> ImageReference:
-    """Choose the image to show: of the first mark of a present finding, else of the largest region, else the first."""
+    """Choose the image to show: of the first mark of a present finding, else through the largest region, else any."""
     for finding in writing.result.findings:
         if finding.presence is Presence.PRESENT:
             for place in (*finding.locations, *finding.heat_maps):
                 return place.image
-            if finding.images:
+            if finding.images and not writing.result.regions:
                 return finding.images[0]
-    for region in writing.result.regions:
-        planes = region.mask.reshape(len(region.images), -1)
-        return region.images[int(planes.sum(axis=1).argmax())]
+    largest = max(writing.result.regions, key=lambda region: int(region.mask.sum()), default=None)
+    if largest is not None:
+        planes = largest.mask.reshape(len(largest.images), -1)
+        return largest.images[int(planes.sum(axis=1).argmax())]
     for finding in writing.result.findings:
         if finding.images:
             return finding.images[0]
@@ -67,7 +69,10 @@ def key_image(writing: Writing, *, width: int, height: int, marks: bool) -> KeyI
     picture = grey.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0).convert("RGB")
     if not marks:
         return KeyImage(_labelled(picture), reference, PREVIEW_LABEL.capitalize())
-    return KeyImage(_marked(picture, writing, reference, scale), reference, _caption(writing, reference))
+    marked = _marked(picture, writing, reference, scale)
+    if planar.geometry is not None and planar.spacing_mm is not None:
+        _draw_scale(marked, scale[0] / planar.spacing_mm[1])
+    return KeyImage(marked, reference, _caption(writing, reference))
 
 
 def _scale(planar: PlanarImage, width: int, height: int) -> Scale:
@@ -79,8 +84,10 @@ def _scale(planar: PlanarImage, width: int, height: int) -> Scale:
 
 
 def _marked(picture: Image.Image, writing: Writing, reference: ImageReference, scale: Scale) -> Image.Image:
-    for mask in _masks(writing, reference):
-        picture = _tinted(picture, mask.astype(np.float32) * _REGION_OPACITY, BLUE, Image.Resampling.NEAREST)
+    for number, _, mask in masks_on(writing, reference):
+        colour = OUTLINES[number % len(OUTLINES)]
+        picture = _tinted(picture, mask.astype(np.float32) * _REGION_OPACITY, colour, Image.Resampling.NEAREST)
+        draw_outlines(ImageDraw.Draw(picture), mask, scale, colour)
     heat_maps = [_on_page(heat.values, picture.size) for heat in _heat_maps(writing, reference)]
     if heat_maps:
         # The brightest counts where several overlap: adding them up would hide the image.
@@ -120,12 +127,22 @@ def _heat_maps(writing: Writing, reference: ImageReference) -> Iterator[HeatMap]
             yield from (heat for heat in finding.heat_maps if heat.image == reference)
 
 
-def _masks(writing: Writing, reference: ImageReference) -> Iterator[NDArray[np.bool_]]:
-    for region in writing.result.regions:
+def masks_on(writing: Writing, reference: ImageReference) -> Iterator[tuple[int, Region, NDArray[np.bool_]]]:
+    """Yield number (from 0), region and mask of what lies on an image."""
+    for number, region in enumerate(writing.result.regions):
         planes = region.mask.reshape(len(region.images), *region.mask.shape[-2:])
         for plane, image in zip(planes, region.images, strict=True):
             if image == reference and plane.any():
-                yield plane
+                yield number, region, plane
+
+
+def draw_outlines(
+    pen: ImageDraw.ImageDraw, mask: NDArray[np.bool_], scale: Scale, colour: tuple[int, int, int], width: int = 2
+) -> None:
+    """Draw the outlines of a mask on a picture that is ``scale`` times as large."""
+    for polygon in outlines_of(mask):
+        points = [(column * scale[0], row * scale[1]) for column, row in polygon.tolist()]
+        pen.line([*points, points[0]], fill=colour, width=width)
 
 
 def _tinted(
@@ -167,6 +184,24 @@ def _draw_flag(pen: ImageDraw.ImageDraw, corner: tuple[int, int], label: str, ot
     return left, top, left + width, top + height
 
 
+def _draw_scale(picture: Image.Image, per_mm: float) -> None:
+    """Draw a bar of a round length; only where the size in the patient is known, never on a projection."""
+    pen, (width, height) = ImageDraw.Draw(picture), picture.size
+    length = next((mm for mm in (100, 50, 20, 10, 5, 2, 1) if mm * per_mm <= width * 0.4), 0)
+    if not length:
+        return
+    right, bottom = width - 14, height - 14
+    left = right - round(length * per_mm)
+    for colour, thick in (((0, 0, 0), 5), (TEXT, 2)):
+        pen.line((left, bottom, right, bottom), fill=colour, width=thick)
+        for end in (left, right):
+            pen.line((end, bottom - 6, end, bottom + 6), fill=colour, width=thick)
+    style = Style(15)
+    text = f"{length} mm"
+    at = ((left + right - style.width(text)) // 2, bottom - 26)
+    pen.text(at, text, font=font(style.size), fill=TEXT, stroke_width=2, stroke_fill=(0, 0, 0))
+
+
 def _labelled(picture: Image.Image) -> Image.Image:
     style = Style(16)
     pen = ImageDraw.Draw(picture)
@@ -180,6 +215,8 @@ def _caption(writing: Writing, reference: ImageReference) -> str:
     parts = [f"Key image, {len(writing.images)} image{'s' if len(writing.images) > 1 else ''} read"]
     if any(True for _ in _heat_maps(writing, reference)):
         parts.append("orange shading: where the network looked, an explanation and no measurement")
-    if any(True for _ in _masks(writing, reference)):
-        parts.append("blue: segmented region")
+    labels = list(dict.fromkeys(region.label for _, region, _ in masks_on(writing, reference)))
+    if labels:
+        more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+        parts.append(f"outlined: {', '.join(labels[:5])}{more}")
     return "; ".join(parts)

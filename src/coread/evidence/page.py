@@ -1,6 +1,6 @@
 """Drawing one page of text with Pillow and its embedded font: no system fonts, the same pixels everywhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
@@ -15,6 +15,11 @@ MUTED: Colour = (146, 156, 170)
 AMBER: Colour = (255, 179, 64)
 GREEN: Colour = (111, 200, 160)
 BLUE: Colour = (126, 176, 255)
+OUTLINES: tuple[Colour, ...] = (
+    *(BLUE, (255, 138, 101), (129, 212, 134), (206, 147, 255), (255, 213, 79)),
+    *((77, 208, 225), (244, 143, 177), (188, 170, 164)),
+)
+"""Colours of outlined regions, in the order of the result; they begin again after the last."""
 
 
 @cache
@@ -57,12 +62,15 @@ class Page:
 
     image: Image.Image
     pen: ImageDraw.ImageDraw
+    texts: list[tuple[int, int, int, str]] = field(default_factory=list)
+    """Left, top, size and words of every line that was drawn: what the picture says, for those who cannot see it."""
 
     def line(self, at: tuple[int, int], text: str, style: Style) -> int:
         """Draw one line with its top left corner at ``at``; return the y of the next line."""
         x, y = at
         stroke = 0.4 if style.bold else 0
         self.pen.text((x, y), text, font=font(style.size), fill=style.colour, stroke_width=stroke)
+        self.texts.append((x, y, style.size, text))
         return y + style.leading
 
     def lines(self, at: tuple[int, int], text: str, style: Style, width: int) -> int:
@@ -86,6 +94,11 @@ class Page:
             (left, top, right, top + 32), radius=16, outline=colour, width=2, fill=colour if filled else None
         )
         self.line((left + 13, top + 6), text, style)
+
+    def cut(self, height: int) -> "Page":
+        """Return the upper part of the page."""
+        image = self.image.crop((0, 0, self.image.size[0], height))
+        return Page(image, ImageDraw.Draw(image), self.texts)
 
     def rule(self, left: int, right: int, y: int) -> None:
         """Draw a thin horizontal line."""

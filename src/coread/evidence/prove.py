@@ -19,6 +19,8 @@ from coread.domain.results import Reading, ReadResult
 from coread.domain.work import EncodedObject, EvidenceKind
 from coread.evidence.errors import NotProven
 from coread.evidence.expected import expected_findings, expected_measurements
+from coread.evidence.prove_overlay import prove_overlay
+from coread.evidence.prove_page import prove_document
 from coread.evidence.prove_seg import prove_segmentation
 from coread.evidence.prove_side import wrong_side
 from coread.evidence.sources import copied_header, read_sources
@@ -41,6 +43,8 @@ _HAS_ATTRIBUTE: dict[EvidenceKind, tuple[tuple[str, str], ...]] = {
     EvidenceKind.SEG: (("SegmentationType", "BINARY"),),
     EvidenceKind.SECONDARY_CAPTURE: (("BurnedInAnnotation", "YES"), ("ConversionType", "WSD")),
     EvidenceKind.KEY_OBJECT: (),
+    EvidenceKind.OVERLAY: (("BurnedInAnnotation", "YES"), ("PhotometricInterpretation", "RGB")),
+    EvidenceKind.PDF: (("Modality", "DOC"), ("MIMETypeOfEncapsulatedDocument", "application/pdf")),
 }
 _CHECKED = "read back with pydicom: identity, references, findings, measurements, side, geometry, flags"
 
@@ -205,6 +209,21 @@ def _outlines(parsed: Objects, writing: Writing) -> list[str]:
     ]
 
 
+def _documents(parsed: Objects, writing: Writing) -> list[str]:
+    return [
+        line for item, dataset in parsed if item.kind is EvidenceKind.PDF for line in prove_document(dataset, writing)
+    ]
+
+
+def _overlays(parsed: Objects, writing: Writing) -> list[str]:
+    return [
+        line
+        for item, dataset in parsed
+        if item.kind is EvidenceKind.OVERLAY
+        for line in prove_overlay(dataset, writing)
+    ]
+
+
 def _segmentations(parsed: Objects, writing: Writing) -> list[str]:
     return [
         line
@@ -221,5 +240,7 @@ _CHECKS: tuple[Callable[[Objects, Writing], list[str]], ...] = (
     _marks_inside,
     wrong_side,
     _outlines,
+    _documents,
+    _overlays,
     _segmentations,
 )

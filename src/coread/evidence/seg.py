@@ -106,7 +106,7 @@ def _segmentation(writing: Writing, sheet: Sheet, index: int) -> Dataset:
     )
     finish(segmentation, writing, index)
     if first.geometry is None:
-        segmentation.PatientOrientation = _patient_orientation(writing.image(first.images[0]))
+        segmentation.PatientOrientation = patient_orientation(writing.image(first.images[0]))
     return segmentation
 
 
@@ -180,7 +180,7 @@ def _source_dataset(writing: Writing, image: SourceImage, region: Region) -> Dat
     return dataset
 
 
-def _patient_orientation(image: SourceImage) -> list[str] | None:
+def patient_orientation(image: SourceImage) -> list[str] | None:
     """Return Patient Orientation of a projection image (type 2C, PS3.3 C.7.6.1), empty when it is unknown."""
     value = image.elements.get("PatientOrientation")
     letters = [str(part) for part in value] if isinstance(value, Sequence) and not isinstance(value, str) else []

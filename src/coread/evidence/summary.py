@@ -11,10 +11,12 @@ from pydicom.dataset import Dataset
 
 from coread.domain.cards import Estimate
 from coread.domain.findings import Finding, Presence
+from coread.domain.study import InstanceHeader
 from coread.domain.work import EvidenceKind
 from coread.evidence import page as p
 from coread.evidence.key_image import KeyImage, finding_name, key_image
 from coread.evidence.legal import is_code_string
+from coread.evidence.page_plot import draw_curve
 from coread.evidence.sr import operating_point_of, remarks, shows_marks
 from coread.evidence.writing import RESEARCH_USE, Writing, stamp
 
@@ -24,7 +26,10 @@ _MARGIN = 52
 _IMAGE_WIDTH, _IMAGE_HEIGHT = 620, 740
 _PREVIEW_WIDTH, _PREVIEW_HEIGHT = 360, 430
 _GAP = 48
-_MAX_ROWS = 16
+MAX_ROWS = 24
+_MAX_CURVES = 4
+_CURVE_WIDTH = 420
+"""A picture column narrower than this has no room for them."""
 _MAX_REMARKS = 8
 _WORDS: dict[Presence, tuple[str, p.Colour]] = {
     Presence.PRESENT: ("SUSPECTED", p.AMBER),
@@ -49,35 +54,35 @@ class Row:
     colour: p.Colour
     detail: str
     filled: bool = False
+    number: bool = False
+    """A measurement: there may be many, so they stand closer."""
 
 
-def build_summary(writing: Writing) -> Dataset:
-    """Draw the page and write it as a Secondary Capture in the study."""
-    picture = draw_summary(writing)
+def build_summary(writing: Writing, page: p.Page) -> Dataset:
+    """Write a drawn page as a Secondary Capture in the study."""
     dataset = Dataset()
     dataset.SOPClassUID = SOP_CLASS_UID
     dataset.Modality = "OT"
     dataset.ConversionType = "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     dataset.PatientOrientation = None
-    _add_body_part(dataset, writing)
+    add_body_part(dataset, writing.images[0].header)
     dataset.BurnedInAnnotation = "YES"
     dataset.RecognizableVisualFeatures = "NO"
     dataset.LossyImageCompression = "00"
     dataset.DerivationDescription = f"Summary page of an AI reading. {RESEARCH_USE}"
     dataset.ImageComments = RESEARCH_USE
-    dataset.SourceImageSequence = [_source_item(writing, uid) for uid in _source_uids(writing)]
+    dataset.SourceImageSequence = source_items(writing)
     dataset.DateOfSecondaryCapture = writing.at().strftime("%Y%m%d")
     dataset.TimeOfSecondaryCapture = writing.at().strftime("%H%M%S")
     dataset.SecondaryCaptureDeviceManufacturer = "Coread"
     stamp(dataset, writing, EvidenceKind.SECONDARY_CAPTURE, what="summary")
-    _add_pixels(dataset, picture)
+    _add_pixels(dataset, page.image)
     return dataset
 
 
-def _add_body_part(dataset: Dataset, writing: Writing) -> None:
+def add_body_part(dataset: Dataset, header: InstanceHeader) -> None:
     """Copy the body part and, of a paired one, the side (type 2C, PS3.3 C.7.3.1: empty when it is unknown)."""
-    header = writing.images[0].header
     body_part = header.body_part_examined
     if body_part and is_code_string(body_part):
         dataset.BodyPartExamined = body_part
@@ -85,7 +90,7 @@ def _add_body_part(dataset: Dataset, writing: Writing) -> None:
         dataset.Laterality = header.laterality if header.laterality in {"L", "R"} else None
 
 
-def draw_summary(writing: Writing) -> Image.Image:
+def draw_summary(writing: Writing) -> p.Page:
     """Draw the page; its height follows from what there is to say."""
     marks = shows_marks(writing)
     wide, high = (_IMAGE_WIDTH, _IMAGE_HEIGHT) if marks else (_PREVIEW_WIDTH, _PREVIEW_HEIGHT)
@@ -96,8 +101,20 @@ def draw_summary(writing: Writing) -> Image.Image:
     below_image = _image_column(sheet, key, top)
     left = _MARGIN + (column + _GAP if column else 0)
     below_table = _table(sheet, writing, left, top)
-    bottom = _footer(sheet, writing, max(below_image, below_table) + 28)
-    return sheet.image.crop((0, 0, WIDTH, bottom + bottom % 2))
+    if column >= _CURVE_WIDTH:
+        bottom = max(_curves(sheet, writing, (_MARGIN, below_image + 12), column), below_table)
+    else:
+        bottom = _curves(sheet, writing, (_MARGIN, max(below_image, below_table) + 12), _IMAGE_WIDTH)
+    bottom = _footer(sheet, writing, bottom + 28)
+    return sheet.cut(bottom + bottom % 2)
+
+
+def _curves(sheet: p.Page, writing: Writing, at: tuple[int, int], width: int) -> int:
+    """Draw the curves below one another; return the y below them."""
+    left, y = at
+    for curve in writing.result.curves[:_MAX_CURVES]:
+        y = draw_curve(sheet, curve, (left, y), width)
+    return y
 
 
 def rows_of(writing: Writing) -> list[Row]:
@@ -107,7 +124,7 @@ def rows_of(writing: Writing) -> list[Row]:
     for measurement in writing.result.measurements:
         method = measurement.method.meaning if measurement.method else ""
         value = f"{measurement.value:.4g}{measurement.spread()} {measurement.unit_text()}"
-        rows.append(Row(measurement.name(), value, p.TEXT, method))
+        rows.append(Row(measurement.name(), value, p.TEXT, method, number=True))
     return rows
 
 
@@ -182,17 +199,18 @@ def _image_column(sheet: p.Page, key: KeyImage, top: int) -> int:
 def _table(sheet: p.Page, writing: Writing, left: int, top: int) -> int:
     right, y = WIDTH - _MARGIN, top - 8
     rows = rows_of(writing)
-    for row in rows[:_MAX_ROWS]:
+    for row in rows[:MAX_ROWS]:
         sheet.pill((right, y + 4), row.word, row.colour, filled=row.filled)
-        label = p.Style(p.BODY.size, p.TEXT, bold=row.filled)
-        y = sheet.lines((left, y + 6), row.name, label, right - left - 190)
+        label = p.Style(18 if row.number else p.BODY.size, p.TEXT, bold=row.filled)
+        begun = y
+        y = sheet.lines((left, y + 6), row.name, label, right - left - (230 if row.number else 190))
         for line in row.detail.split("\n"):
             y = sheet.lines((left, y + 2), line, p.SMALL, right - left)
-        y += 8
+        y = max(y + (4 if row.number else 8), begun + 40)
         sheet.rule(left, right, y)
-        y += 8
-    if len(rows) > _MAX_ROWS:
-        text = f"{len(rows) - _MAX_ROWS} more lines stand in the structured report of this study"
+        y += 2 if row.number else 8
+    if len(rows) > MAX_ROWS:
+        text = f"{len(rows) - MAX_ROWS} more lines stand in the structured report of this study"
         y = sheet.lines((left, y + 4), text, p.SMALL, right - left)
     return y
 
@@ -219,6 +237,11 @@ def _origin_lines(writing: Writing) -> list[str]:
         f"coread {origin.coread_version}, {origin.runtime}",
         f"Study {writing.study_instance_uid}",
     ]
+
+
+def source_items(writing: Writing) -> list[Dataset]:
+    """Return references to the images that the result speaks of, to all of them when it names none."""
+    return [_source_item(writing, uid) for uid in _source_uids(writing)]
 
 
 def _source_uids(writing: Writing) -> list[str]:

@@ -13,6 +13,9 @@ _MODALITY = {
     EvidenceKind.SEG: "SEG",
     EvidenceKind.KEY_OBJECT: "KO",
     EvidenceKind.SECONDARY_CAPTURE: "OT",
+    EvidenceKind.PDF: "DOC",
+    EvidenceKind.OVERLAY: "OT",
+    EvidenceKind.PARAMETRIC_MAP: "OT",
 }
 _PREFIX = 132
 _LONG = (b"OB", b"OW", b"UN", b"SQ", b"UT", b"OF")

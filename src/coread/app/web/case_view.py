@@ -14,6 +14,8 @@ from coread.domain.study import Instance, InstanceHeader
 from coread.domain.work import Verdict, VerdictKind
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_OUTLINED = "1.2.840.10008.5.1.4.1.1.7.4"
+"""Our copies of images with outlines: the page draws outlines itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def picture_series(instances: Sequence[Instance]) -> list[dict[str, object]]:
     groups: dict[str, list[Instance]] = {}
     for instance in instances:
         header = instance.header
-        if _has_picture(header):
+        if _has_picture(header) and not (instance.origin.door == "own" and header.sop_class_uid == _OUTLINED):
             groups.setdefault(header.series_instance_uid, []).append(instance)
     ordered = sorted(groups.items(), key=lambda item: (item[1][0].origin.door == "own", _series_key(item[1][0])))
     return [{"uid": uid, "label": _series_label(members), "frames": _frames(members)} for uid, members in ordered]

@@ -113,7 +113,24 @@ def outcome_word(outcome: Outcome) -> str:
     return OUTCOME_WORDS[outcome]
 
 
+_OBJECT_NAMES = {
+    "SR": "Structured report",
+    "SEG": "Segmentation",
+    "SC": "Summary page",
+    "KOS": "Key images",
+    "PDF": "Summary document (PDF)",
+    "OVERLAY": "Images with outlines",
+    "PM": "Parametric map",
+}
+
+
+def object_name(kind: str) -> str:
+    """Return what people call a kind of result object."""
+    return _OBJECT_NAMES.get(kind, kind)
+
+
 FILTERS = {
+    "object_name": object_name,
     "person": person,
     "dicom_date": dicom_date,
     "dicom_time": dicom_time,
