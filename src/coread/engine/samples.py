@@ -313,6 +313,12 @@ MAKERS: tuple[SampleMaker, ...] = (
 VOLUME_MAKERS: tuple[VolumeMaker, ...] = (
     VolumeMaker(
         "CT",
+        ("CHEST", "THORAX", "LUNG"),
+        ("39607008",),
+        partial(_reference, "ct-nodules", (), spacing_mm=(3.0, 1.5, 1.5)),
+    ),
+    VolumeMaker(
+        "CT",
         ("SPINE", "LSPINE", "ABDOMEN"),
         ("421060004", "51282000"),
         partial(_reference, "ct-spine", (), (), spacing_mm=(3.0, 1.5, 1.5)),
@@ -324,7 +330,7 @@ VOLUME_MAKERS: tuple[VolumeMaker, ...] = (
         "CT",
         ("HEAD",),
         ("128319008",),
-        partial(_reference, "ct-head", (), ("intraparenchymal_ml=0",), spacing_mm=(5.0, 1.0, 1.0)),
+        partial(_reference, "ct-head", (), ("intraparenchymal_ml=0",), spacing_mm=(5.0, 1.4, 1.4)),
     ),
     VolumeMaker("MR", ("HEART",), ("80891009",), partial(_reference, "mr-cine", ("phases=8",), spacing_mm=(10, 2, 2))),
 )

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coread.domain.calling import called_finding
 from coread.domain.cards import InputContract, OutputSpec, ReaderCard
-from coread.domain.findings import Finding, ImageReference, Presence
+from coread.domain.findings import Finding, ImageReference
 from coread.domain.images import PlanarImage, Quantity
 from coread.domain.reading import ModelSession, ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
@@ -93,17 +94,9 @@ def called(spec: OutputSpec, probabilities: Mapping[int, float], read: Sequence[
     """Turn calibrated probabilities by batch row into a finding at the card's default operating point."""
     point = spec.operating_point()
     present = [seen for seen in read if probabilities[seen.number] >= point.threshold]
-    return Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.PRESENT if present else Presence.ABSENT,
-        probability=max(probabilities[seen.number] for seen in read),
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        images=tuple(seen.reference for seen in present or read),
-        urgent=bool(present) and spec.urgent,
-    )
+    highest = max(probabilities[seen.number] for seen in read)
+    images = [seen.reference for seen in present or read]
+    return called_finding(spec, present=bool(present), probability=highest, images=images)
 
 
 def reason_against(contract: InputContract, image: PlanarImage) -> Reason | None:

@@ -1,11 +1,12 @@
 """Reads contrast-enhanced T1 slices of the head: marks the tumour and says which of three types it looks like."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from coread.domain.calling import absent_finding, called_finding
 from coread.domain.cards import OutputSpec, ReaderCard
-from coread.domain.findings import Box, Finding, ImageReference, Presence, TrackingId
+from coread.domain.findings import Box, Finding, ImageReference, TrackingId
 from coread.domain.identifiers import derived_uid
 from coread.domain.images import FloatPixels, PlanarImage
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
@@ -95,41 +96,22 @@ def reader(card: ReaderCard) -> BrainTumorReader:
 
 
 def _tumour(session: ModelSession, spec: OutputSpec, slices: list[Marked], shown: list[Marked]) -> Finding:
-    point = spec.operating_point()
     best = max(shown or slices, key=lambda item: item.probability)
-    present = bool(shown)
-    # A slice whose box is empty cannot be marked, so it cannot be called either.
-    probability = best.probability if present else min(best.probability, float(np.nextafter(point.threshold, 0.0)))
-    return Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.PRESENT if present else Presence.ABSENT,
-        probability=probability,
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        tracking=TrackingId(f"{spec.key} 1", derived_uid(best.reference.sop_instance_uid, session.digest, spec.key)),
-        images=tuple(item.reference for item in shown or slices),
-        locations=tuple(item.box for item in shown if item.box is not None),
-        urgent=present and spec.urgent,
+    tracking = TrackingId(f"{spec.key} 1", derived_uid(best.reference.sop_instance_uid, session.digest, spec.key))
+    images = [item.reference for item in shown or slices]
+    if not shown:
+        # A slice whose box is empty cannot be marked, so it cannot be called either.
+        return replace(absent_finding(spec, highest=best.probability, images=images), tracking=tracking)
+    boxes = [item.box for item in shown if item.box is not None]
+    return called_finding(
+        spec, present=True, probability=best.probability, images=images, tracking=tracking, locations=boxes
     )
 
 
 def _typed(session: ModelSession, spec: OutputSpec, logit: float, slices: list[Marked]) -> Finding:
-    point = spec.operating_point()
     probability = session.calibrate(spec.key, logit)
-    present = probability >= point.threshold
-    return Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.PRESENT if present else Presence.ABSENT,
-        probability=probability,
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        images=tuple(item.reference for item in slices),
-        urgent=present and spec.urgent,
-    )
+    present = probability >= spec.operating_point().threshold
+    return called_finding(spec, present=present, probability=probability, images=[item.reference for item in slices])
 
 
 def _notes(marked: bool) -> tuple[str, ...]:

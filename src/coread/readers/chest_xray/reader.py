@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.domain.cards import OperatingPoint, OutputSpec, ReaderCard
+from coread.domain.calling import absent_finding, called_finding
+from coread.domain.cards import OutputSpec, ReaderCard
 from coread.domain.codes import BILATERAL, LEFT, RIGHT, Code
-from coread.domain.findings import Box, Finding, HeatMap, ImageReference, Presence, TrackingId
+from coread.domain.findings import Box, Finding, HeatMap, ImageReference, TrackingId
 from coread.domain.identifiers import derived_uid
 from coread.domain.images import PlanarImage
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
@@ -104,7 +105,7 @@ class ChestReader:
         present = [seen for seen in read if probability[seen.number] >= point.threshold]
         highest = max(probability.values())
         if not present:
-            return _absent(spec, point, highest, read)
+            return absent_finding(spec, highest=highest, images=[seen.reference for seen in read])
         best = max(present, key=lambda seen: probability[seen.number])
         places = [(seen, place_of(outputs["maps"][seen.number, channel], seen.window)) for seen in present]
         heat = [
@@ -112,20 +113,15 @@ class ChestReader:
             for seen in present
         ]
         uid = derived_uid(best.reference.sop_instance_uid, session.digest, spec.key)
-        return Finding(
-            key=spec.key,
-            concept=spec.concept,
-            presence=Presence.PRESENT,
+        return called_finding(
+            spec,
+            present=True,
             probability=highest,
-            threshold=point.threshold,
-            operating_point=point.name,
-            site=spec.site,
-            laterality=_laterality(spec.key, places),
+            images=[seen.reference for seen in present],
             tracking=TrackingId(f"{spec.key} 1", uid),
-            images=tuple(seen.reference for seen in present),
-            locations=tuple(_box(seen, place) for seen, place in places),
-            heat_maps=tuple(heat),
-            urgent=spec.urgent,
+            locations=[_box(seen, place) for seen, place in places],
+            laterality=_laterality(spec.key, places),
+            heat_maps=heat,
         )
 
 
@@ -143,19 +139,6 @@ def _gate_reason(session: ModelSession, logits: NDArray[np.float32]) -> Reason |
     likeliest = named[int(np.argmax(np.delete(logits, chest)))]
     code, detail = GATE_REASONS[likeliest]
     return Reason(code, detail)
-
-
-def _absent(spec: OutputSpec, point: OperatingPoint, probability: float, read: Sequence[Seen]) -> Finding:
-    return Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.ABSENT,
-        probability=probability,
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        images=tuple(seen.reference for seen in read),
-    )
 
 
 def _box(seen: Seen, place: Place) -> Box:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from coread.domain.calling import absent_finding, called_finding
 from coread.domain.cards import OutputSpec, ReaderCard
 from coread.domain.codes import Code
-from coread.domain.findings import Box, Finding, ImageReference, Presence, Region, TrackingId
+from coread.domain.findings import Box, Finding, ImageReference, Region, TrackingId
 from coread.domain.identifiers import derived_uid
 from coread.domain.images import FloatPixels, PlanarImage
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
@@ -88,9 +89,8 @@ class PolypReader:
             highest = max([highest, *(item.probability for item in found)] if lesions else [highest, unsure])
         shown = sorted((item for item in found if item.probability >= threshold), key=lambda item: -item.probability)
         if not shown:
-            return ReadResult(
-                (_absent(spec, highest, context.seen),), skipped=context.skipped, notes=(_NEVER_MEASURED,)
-            )
+            absent = absent_finding(spec, highest=highest, images=[item.reference for item in context.seen])
+            return ReadResult((absent,), skipped=context.skipped, notes=(_NEVER_MEASURED,))
         findings, regions = zip(*(_present(session, spec, item, n) for n, item in enumerate(shown, 1)), strict=True)
         return ReadResult(findings, regions=regions, skipped=context.skipped, notes=(_NEVER_MEASURED,))
 
@@ -101,21 +101,15 @@ def reader(card: ReaderCard) -> PolypReader:
 
 
 def _present(session: ModelSession, spec: OutputSpec, item: Found, number: int) -> tuple[Finding, Region]:
-    point = spec.operating_point()
     uid = derived_uid(item.reference.sop_instance_uid, str(item.reference.frame), session.digest, spec.key, str(number))
     tracking = TrackingId(f"{spec.key} {number}", uid)
-    finding = Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.PRESENT,
+    finding = called_finding(
+        spec,
+        present=True,
         probability=item.probability,
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        tracking=tracking,
         images=(item.reference,),
+        tracking=tracking,
         locations=(Box(item.reference, *item.lesion.box),),
-        urgent=spec.urgent,
     )
     region = Region(
         label="Polyp",
@@ -126,18 +120,3 @@ def _present(session: ModelSession, spec: OutputSpec, item: Found, number: int) 
         tracking=TrackingId(f"{spec.key} {number} outline", derived_uid(uid, "outline")),
     )
     return finding, region
-
-
-def _absent(spec: OutputSpec, probability: float, seen: tuple[Seen, ...]) -> Finding:
-    point = spec.operating_point()
-    below = float(np.nextafter(point.threshold, 0.0))
-    return Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.ABSENT,
-        probability=min(probability, below),
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        images=tuple(item.reference for item in seen),
-    )

@@ -1,10 +1,11 @@
 """Nodules as findings, regions and measurements, and what there is to say beside them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from coread.domain.calling import absent_finding, called_finding
 from coread.domain.cards import OutputSpec, ReaderCard
 from coread.domain.codes import COREAD_SCHEME, Code
 from coread.domain.findings import Box, Finding, ImageReference, Measurement, Presence, Region, TrackingId
@@ -86,17 +87,16 @@ def _shown(spec: OutputSpec, scan: Scan, nodule: Nodule) -> tuple[Finding, Regio
     fullest = int(mask.sum(axis=(1, 2)).argmax())
     rows, columns = np.flatnonzero(mask[fullest].any(axis=1)), np.flatnonzero(mask[fullest].any(axis=0))
     box = Box(images[fullest], float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-    point = spec.operating_point()
     right = nodule.side == "right"
     # A nodule that only the other date led to carries no probability of its own.
-    told = nodule.probability >= point.threshold
-    finding = Finding(
-        key=spec.key, concept=spec.concept, presence=Presence.PRESENT,
-        probability=nodule.probability if told else None, threshold=point.threshold if told else None,
-        operating_point=point.name if told else "", site=RIGHT_LUNG if right else LEFT_LUNG,
-        laterality=RIGHT if right else LEFT, tracking=nodule.tracking, images=(images[fullest],), locations=(box,),
-        urgent=spec.urgent,
+    told = nodule.probability >= spec.operating_point().threshold
+    called = called_finding(
+        spec, present=True, probability=nodule.probability, images=(images[fullest],), tracking=nodule.tracking,
+        locations=(box,), laterality=RIGHT if right else LEFT,
     )  # fmt: skip
+    finding = replace(called, site=RIGHT_LUNG if right else LEFT_LUNG)
+    if not told:
+        finding = replace(finding, probability=None, threshold=None, operating_point="")
     tracking = TrackingId(f"{nodule.tracking.identifier} outline", derived_uid(nodule.tracking.uid, "outline"))
     label = f"{nodule.outline.density.value} nodule"
     return finding, Region(label, _ABNORMAL, spec.concept, mask, images, tracking, geometry)
@@ -154,13 +154,10 @@ def _changes(read: Read, regions: Sequence[Region]) -> list[Measurement]:
 
 def _none(spec: OutputSpec, read: Read) -> Finding:
     """Return that there is none; where the lungs are cut off, that this cannot be said."""
-    point = spec.operating_point()
     images = _ends(read.scan)
     if not read.scan.lungs.whole:
         return Finding(spec.key, spec.concept, Presence.INDETERMINATE, site=spec.site, images=images)
-    below = min(read.highest, float(np.nextafter(point.threshold, 0.0)))
-    said = (below, point.threshold, point.name)
-    return Finding(spec.key, spec.concept, Presence.ABSENT, *said, site=spec.site, images=images)
+    return absent_finding(spec, highest=read.highest, images=images)
 
 
 def _growth(spec: OutputSpec, read: Read) -> Finding:

@@ -29,8 +29,7 @@ LIMITS = (
     "calcified or spiculated nodules. Real lungs will give more false calls.",
     "The network saw LUNA16 patches that state neither Hounsfield units nor millimetres. A window of -1000 to "
     "400 HU and pixels of 0.7 mm are assumed: grey values of lung and soft tissue in the patches fit that window, "
-    "the pixel is the usual one of those scans and could not be checked. With pixels of 1 mm the smallest simulated "
-    "nodule is missed.",
+    "the pixel is the usual one of those scans and could not be checked.",
     "The lobe is told from the place in the lung alone, by where fissures usually lie: they are not looked for, so "
     "near a fissure, after surgery or with collapse it is wrong. Side and zone (thirds of its height) are measured.",
     "What is elongated (middle axis below half of the longest), flat (shortest below 0.35) or ragged is not called: "
@@ -85,9 +84,9 @@ WHAT = (
     "short axis in the axial plane, mean HU, the solid part of part-solid nodules, and in words side, zone, likely "
     "lobe, Lung-RADS v2022 category (Christensen 2024, J Am Coll Radiol 21:473) and Fleischner 2017 size class "
     "(MacMahon 2017, Radiology 284:228). The category of the scan is that of its most suspicious nodule. With one "
-    "earlier CT: both are read by the same code, laid over one another rigidly, nodules are matched within 15 mm, and each keeps "
-    "the tracking identity of the earlier study; change is called real only beyond the repeatability coefficient, "
-    "with the doubling time and its interval."
+    "earlier CT: both are read by the same code, laid over one another rigidly, nodules are matched within 15 mm, and "
+    "each keeps the tracking identity of the earlier study; change is called real only beyond the repeatability "
+    "coefficient, with the doubling time and its interval."
 )
 REFUSES = (
     "Other modalities and body parts, patients under 16, fewer than 20 slices, more than 5 mm between voxels, "

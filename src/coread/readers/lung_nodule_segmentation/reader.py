@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from coread.domain.calling import absent_finding, called_finding
 from coread.domain.cards import OutputSpec, ReaderCard
 from coread.domain.codes import Code
-from coread.domain.findings import Box, Finding, ImageReference, Measurement, Presence, Region, TrackingId
+from coread.domain.findings import Box, Finding, ImageReference, Measurement, Region, TrackingId
 from coread.domain.geometry import Geometry
 from coread.domain.identifiers import derived_uid
 from coread.domain.images import FloatPixels, PlanarImage
@@ -90,7 +91,8 @@ class NoduleSegmentationReader:
         shown.sort(key=lambda item: -item.probability)  # not in the order in which the crops came
         if not shown:
             highest = max(item.probability for item in drawn)
-            return ReadResult((_absent(spec, highest, context.seen),), skipped=context.skipped)
+            images = [item.reference for item in context.seen]
+            return ReadResult((absent_finding(spec, highest=highest, images=images),), skipped=context.skipped)
         findings, regions, measurements = [], [], []
         for number, item in enumerate(shown, start=1):
             finding, region = _present(session, spec, item, number)
@@ -106,24 +108,14 @@ def reader(card: ReaderCard) -> NoduleSegmentationReader:
 
 
 def _present(session: ModelSession, spec: OutputSpec, item: Drawn, number: int) -> tuple[Finding, Region]:
-    point = spec.operating_point()
     image = item.reference
     uid = derived_uid(image.sop_instance_uid, str(image.frame), session.digest, spec.key)
     mask = item.outline.mask
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = Box(image, float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-    finding = Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.PRESENT,
-        probability=item.probability,
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        tracking=TrackingId(f"{spec.key} {number}", uid),
-        images=(image,),
-        locations=(box,),
-        urgent=spec.urgent,
+    name = TrackingId(f"{spec.key} {number}", uid)
+    finding = called_finding(
+        spec, present=True, probability=item.probability, images=(image,), tracking=name, locations=(box,)
     )
     tracking = TrackingId(f"{spec.key} {number} outline", derived_uid(uid, "outline"))
     return finding, Region(LABEL, _ABNORMAL, spec.concept, mask, (image,), tracking, item.crop.geometry)
@@ -142,17 +134,3 @@ def _measured(item: Drawn, region: Region) -> list[Measurement]:
         return [area]
     longest = round(longest_diameter(item.outline.mask) * spacing[0], 3)
     return [area, Measurement(_DIAMETER, longest, _MM, tracking=region.tracking, images=region.images)]
-
-
-def _absent(spec: OutputSpec, probability: float, seen: tuple[Seen, ...]) -> Finding:
-    point = spec.operating_point()
-    return Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.ABSENT,
-        probability=min(probability, float(np.nextafter(point.threshold, 0.0))),
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        images=tuple(item.reference for item in seen),
-    )

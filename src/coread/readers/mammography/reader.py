@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from coread.domain.calling import called_finding
 from coread.domain.cards import OutputSpec, ReaderCard
 from coread.domain.codes import BILATERAL, LEFT, RIGHT, Code
-from coread.domain.findings import Box, Finding, Measurement, Presence, TrackingId
+from coread.domain.findings import Box, Finding, Measurement, TrackingId
 from coread.domain.identifiers import derived_uid
 from coread.domain.images import FloatPixels, PlanarImage
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
@@ -106,19 +107,14 @@ def _finding(session: ModelSession, spec: OutputSpec, judged: list[Judged]) -> F
     shown = [item for item in judged if item.probability >= point.threshold]
     best = max(judged, key=lambda item: item.probability)
     uid = derived_uid(best.seen.reference.sop_instance_uid, session.digest, spec.key)
-    return Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.PRESENT if shown else Presence.ABSENT,
+    return called_finding(
+        spec,
+        present=bool(shown),
         probability=best.probability,
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        laterality=_laterality(shown),
+        images=[item.seen.reference for item in shown or judged],
         tracking=TrackingId(f"{spec.key} 1", uid),
-        images=tuple(item.seen.reference for item in shown or judged),
-        locations=tuple(item.box for item in shown if item.box is not None),
-        urgent=bool(shown) and spec.urgent,
+        locations=[item.box for item in shown if item.box is not None],
+        laterality=_laterality(shown),
     )
 
 

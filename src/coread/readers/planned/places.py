@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coread.domain.calling import absent_finding, called_finding
 from coread.domain.cards import OutputSpec
 from coread.domain.codes import Code
 from coread.domain.findings import Box, Finding, ImageReference, Presence, Region, TrackingId
@@ -56,7 +57,7 @@ def boxed(
         if sure >= threshold and not shown:
             found.append((sure, place, None))
     if not found:
-        return (_absent(spec, max(whole), places),)
+        return (absent_finding(spec, highest=max(whole), images=[place.reference for place in places]),)
     ordered = sorted(found, key=lambda entry: -entry[0])
     return tuple(_marked(session, spec, entry, number) for number, entry in enumerate(ordered, start=1))
 
@@ -131,33 +132,13 @@ def _logit(score: float) -> float:
 
 def _marked(session: ModelSession, spec: OutputSpec, entry: tuple[float, Place, Box | None], number: int) -> Finding:
     probability, place, box = entry
-    point = spec.operating_point()
-    return Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.PRESENT,
+    return called_finding(
+        spec,
+        present=True,
         probability=probability,
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        tracking=_tracking(session, spec, place, str(number)),
         images=(place.reference,),
+        tracking=_tracking(session, spec, place, str(number)),
         locations=(box,) if box is not None else (),
-        urgent=spec.urgent,
-    )
-
-
-def _absent(spec: OutputSpec, probability: float, places: Sequence[Place]) -> Finding:
-    point = spec.operating_point()
-    return Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.ABSENT,
-        probability=probability,
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        images=tuple(place.reference for place in places),
     )
 
 
