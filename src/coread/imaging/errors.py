@@ -9,7 +9,8 @@ Refused (domain)
     |-- MissingSlice, SamePosition, TooFewImages, MixedGeometry  the series is not one regular grid
     |   `-- UnevenGaps (of MissingSlice)                         no whole number of slices would fill the gaps
     |-- Localizer, SeveralVolumes                                the images are not the one volume that is asked for
-    `-- NotAligned                                               two scans do not lie over one another
+    |-- NotAligned                                               two scans do not lie over one another
+    `-- BadPrompt, NothingSegmented                              a lesion cannot be outlined from what was pointed at
 """
 
 from typing import ClassVar
@@ -150,3 +151,15 @@ class NotAligned(ImagingRefused):
     """Two scans of a patient could not be registered well enough to compare places."""
 
     code = ReasonCode.NOT_ALIGNED
+
+
+class BadPrompt(ImagingRefused):
+    """A point, line or box that cannot be meant: not finite, without size, outside the volume."""
+
+    code = ReasonCode.BAD_PROMPT
+
+
+class NothingSegmented(ImagingRefused):
+    """Nothing at the place that was pointed at stands out from what is around it."""
+
+    code = ReasonCode.INDETERMINATE
