@@ -19,13 +19,14 @@ from coread.engine.checks import check_ending
 from coread.engine.conformance.volumes import run_other_way
 from coread.engine.samples import study_of
 from coread.models.calibration import sigmoid
-from coread.readers.lung_nodule.frame import framed
+from coread.readers.lung_nodule.frame import framed, thinned
 from coread.readers.lung_nodule.grading import History, fleischner, highest, lung_rads
 from coread.readers.lung_nodule.lungs import Lungs, find_lungs
 from coread.readers.lung_nodule.outline import Density, outlined
 from coread.readers.lung_nodule.outputs import GROWTH, HEAD, INPUT, NODULE
 from coread.readers.lung_nodule.packaging import volume_of
 from coread.readers.lung_nodule.reader import LungNoduleReader
+from coread.readers.lung_nodule.shape import shape_of
 from coread.readers.lung_nodule.words import CARD, NODULE_OUTPUT, POINT, POINT_RULE, THRESHOLD
 
 BOTH = ((0.0, 1.0), (0.0, 1.0))
@@ -156,12 +157,14 @@ def test_outlines_lie_where_the_nodules_are(said: ReadResult) -> None:
         assert min(float(np.linalg.norm(center - ball[:3])) for center in centers) < 1.0
 
 
+@pytest.mark.slow
 def test_the_way_in_which_the_axes_run_changes_nothing(two: Volume, said: ReadResult) -> None:
     other = result(run_other_way(two))
     assert volumes_of(other) == pytest.approx(volumes_of(said), rel=1e-3)
     assert [item.tracking for item in other.findings] == [item.tracking for item in said.findings]
 
 
+@pytest.mark.slow
 def test_a_moved_patient_keeps_the_identity_and_growth_is_real(two: Volume, said: ReadResult) -> None:
     grown = (*SOLID[:3], 6.0 * 1.5 ** (1 / 3), 40.0)
     fresh = (60.0, 30.0, 40.0, 5.0, 40.0)
@@ -179,12 +182,14 @@ def test_a_moved_patient_keeps_the_identity_and_growth_is_real(two: Volume, said
     assert next(item for item in now.findings if item.key == GROWTH).presence is Presence.PRESENT
 
 
+@pytest.mark.slow
 def test_a_vanished_nodule_is_named_and_nothing_grew(two: Volume) -> None:
     now = result(scan(body((SOLID,)), "gone", "20260701"), two)
     assert any(note.startswith("No longer seen: ground-glass nodule, left lung") for note in now.notes)
     assert next(item for item in now.findings if item.key == GROWTH).presence is Presence.ABSENT
 
 
+@pytest.mark.slow
 def test_an_earlier_scan_of_someone_else_is_not_compared(two: Volume) -> None:
     half = np.array(two.voxels)
     half[:34] = 40.0
@@ -203,6 +208,7 @@ def test_cut_off_lungs_without_a_nodule_are_indeterminate() -> None:
     assert any("cut off at the bottom" in note for note in said.notes)
 
 
+@pytest.mark.slow
 def test_one_lung_is_read_with_a_remark() -> None:
     said = result(scan(body((SOLID,), lungs=(-55.0,))))
     assert any("only the right lung" in note for note in said.notes)
@@ -265,6 +271,49 @@ def test_the_lungs_of_the_drawn_body_have_their_volume(two: Volume) -> None:
     assert lungs.volume_ml == pytest.approx(2 * 4 / 3 * np.pi * 42 * 55 * 75 / 1000, rel=0.03)
     assert lungs.whole
     assert abs(lungs.middle_x) < 3
+
+
+@pytest.mark.parametrize("shape", [(9, 10, 11), (4, 7, 13), (1, 2, 3)])
+def test_a_mirrored_scan_is_thinned_to_the_mirrored_means(shape: tuple[int, int, int]) -> None:
+    values = np.random.default_rng(1).normal(0, 100, shape).astype(np.float32)
+    geometry = grid((1.2, 0.8, 0.7), shape)
+    means, where = thinned(framed(Volume(values, Quantity.HOUNSFIELD, geometry, ())), 2.5)
+    mirrored = np.ascontiguousarray(values[:, :, ::-1])
+    other, there = thinned(framed(Volume(mirrored, Quantity.HOUNSFIELD, geometry, ())), 2.5)
+    assert there == where
+    assert other[:, :, ::-1] == pytest.approx(means, abs=1e-3)
+    ends = where.to_patient(np.array([[0.0, 0.0, 0.0], np.subtract(where.shape, 1)]))
+    assert ends.sum(axis=0) == pytest.approx(0, abs=1e-9)
+
+
+def test_lumps_are_compact_and_vessels_sheets_and_forks_are_not() -> None:
+    geometry = grid((1.25, 0.7, 0.7), (32, 60, 60))
+    places = geometry.to_patient(np.moveaxis(np.indices(geometry.shape), 0, -1).reshape(-1, 3))
+    z, y, x = (places[:, axis].reshape(geometry.shape) for axis in (2, 1, 0))
+
+    def tube(*way: float) -> NDArray[np.bool_]:
+        along = (x * way[0] + y * way[1] + z * way[2]) / np.linalg.norm(way)
+        return np.asarray((x**2 + y**2 + z**2 - along**2 < 2.0**2) & (along > 0) & (along < 18))
+
+    ball, egg = x**2 + y**2 + z**2 < 25, (x / 8) ** 2 + (y / 5) ** 2 + (z / 5) ** 2 < 1
+    assert shape_of(ball, geometry).fill == pytest.approx(1, abs=0.03)
+    assert shape_of(ball, geometry).short > 0.95
+    assert shape_of(egg, geometry).middle == pytest.approx(5 / 8, abs=0.03)
+    assert shape_of(ball, geometry).compact()
+    assert shape_of(egg, geometry).compact()
+    assert not shape_of(tube(1, 0.5, 0.2), geometry).compact()
+    assert not shape_of((np.abs(y) < 1) & (np.hypot(x, z) < 8), geometry).compact()
+    assert not shape_of(tube(1, 0, 0.3) | tube(-1, 1, 0) | tube(-0.6, -1, 0.4), geometry).compact()
+
+
+def test_the_lobe_is_that_which_usually_lies_there() -> None:
+    hu = np.zeros((2, 2, 2), dtype=np.float32)
+    heights, depths = ((0.0, 200.0), (0.0, 200.0)), ((-80.0, 80.0), (-80.0, 80.0))
+    lungs = Lungs(np.ones((2, 2, 2), bool), hu, grid(), 1.0, 0.0, heights, (), True, depths)
+    said = [lungs.lobe_of(np.array(place)) for place in ((-50, -60, 180), (-50, -60, 60), (-50, 60, 60), (50, -60, 60),
+                                                        (50, 70, 100), (50, 0, 190))]  # fmt: skip
+    assert said == ["right upper lobe", "right middle lobe", "right lower lobe", "left upper lobe", "left lower lobe",
+                    "left upper lobe"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
