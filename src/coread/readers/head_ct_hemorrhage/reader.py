@@ -44,6 +44,7 @@ from coread.readers.head_ct_hemorrhage.shift import midline_shift
 from coread.readers.volumes import reason_against
 
 LEAST_BRAIN_SLICES = 5
+_TOGETHER = 16
 _ORIENTATION = "slices counted from the feet"
 
 
@@ -88,8 +89,10 @@ class HeadCtHaemorrhageReader:
         return Prepared({INPUT: network_input(head.slices)}, _Read(slices, head, numbers, volume.changes))
 
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
-        """Run the network over the slices."""
-        return session.run(GRAPH, prepared.arrays)
+        """Run the network over the slices, some at a time."""
+        given = prepared.arrays[INPUT]
+        parts = [session.run(GRAPH, {INPUT: given[at : at + _TOGETHER]}) for at in range(0, len(given), _TOGETHER)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in (PLACE_HEAD, TYPE_HEAD)}
 
     def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
         """Call haemorrhage over the study; name the slices that carry the score, and put no mark on any image."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.readers.classifying.packaging import Answers, Release, mean_of, release
+from coread.readers.classifying.packaging import Answers, Release, release
 from coread.readers.classifying.recipe import Lesson, Settings, fit_members
 from coread.readers.classifying.recipe import main as run_from_shell
 from coread.readers.head_ct_hemorrhage.cohort import (
@@ -42,6 +42,7 @@ from coread.train.arrays import ArraySet
 from coread.train.augmenting import AugmentPlan
 from coread.train.crossfit import CrossFitted
 from coread.train.errors import DataMissing
+from coread.train.exporting import export
 from coread.train.fit import FitPlan, Fitted
 from coread.train.networks import NetworkPlan
 from coread.train.splits import patient_folds
@@ -91,7 +92,7 @@ def run(settings: Settings) -> Path:
     write_series(settings.data, settings.out / "series")
     work = Release(
         code=CODE, card=card(sentences), outputs=OUTPUT_PLANS, answers={ANY: answers},
-        write_graph=mean_of(fitted.members), golden=golden_slices(),
+        write_graph=lambda path: export(fitted.members, path, flips=True, storage="float16"), golden=golden_slices(),
         cohort=COHORT | {"root": str((settings.out / "series").resolve())}, rows=cohort_rows(settings.data),
         page=PAGE, learnt_from=[settings.data / SET, settings.data / MAPS],
         facts={"folds": MEMBERS, "members": MEMBERS, "simulated_heads": HEADS, "plan": asdict(PLAN)} | facts
