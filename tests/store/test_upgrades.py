@@ -62,4 +62,4 @@ def test_a_database_that_cannot_be_reached_is_a_setting_to_mend(tmp_path: Path) 
     settings = StoreSettings(tmp_path, "postgresql+pg8000://nobody@127.0.0.1:1/none")
     with pytest.raises(Misconfigured, match="database_url"):
         Store.open(settings)
-    assert REVISION == "0001"
+    assert REVISION == "0002"

@@ -1,6 +1,7 @@
 """What the front door can complain about.
 
 AppError
+|-- CannotCorrect  a correction that cannot be meant or cannot be written (Refused)
 |-- BadSettings    the settings file or an environment variable is wrong (Misconfigured)
 |-- IncompleteRetrieval  an archive named objects that it did not deliver (Failed)
 |-- MissingExtra   a library that this command needs is not installed (Misconfigured)
@@ -9,7 +10,7 @@ AppError
 `-- ViewerRefused  the viewer could not be fetched, or is not the one that we know (Misconfigured)
 """
 
-from coread.domain.errors import CoreadError, Failed, Misconfigured
+from coread.domain.errors import CoreadError, Failed, Misconfigured, Refused
 
 
 class AppError(CoreadError):
@@ -38,3 +39,7 @@ class VideoRefused(AppError, Misconfigured):
 
 class ViewerRefused(AppError, Misconfigured):
     """The viewer could not be fetched, or is not byte for byte the one that we know."""
+
+
+class CannotCorrect(AppError, Refused):
+    """A correction that cannot be meant or cannot be written; nothing was changed."""

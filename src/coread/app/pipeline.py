@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from coread.app.errors import NothingFound
 from coread.app.settings import Settings
@@ -31,6 +31,9 @@ from coread.route.facts import study_facts
 from coread.route.settle import SettlePolicy, may_settle, settle_decision
 from coread.store import Store
 from coread.store.records import StudyActivity
+
+if TYPE_CHECKING:
+    from coread.evidence.revision import Revision
 
 ARRIVED = (DeliveryState.SENT, DeliveryState.COMMITTED)
 
@@ -176,18 +179,30 @@ def _declined(study: Study, reader_id: str, version: str, reason: Reason) -> Rou
     )
 
 
-def evidence_maker(settings: Settings) -> Callable[[Reading, ReaderCard, Sequence[Path]], tuple[EncodedObject, ...]]:
+class EvidenceMaker(Protocol):
+    """Writes and proves the objects of a result, or of a corrected version of it."""
+
+    def __call__(
+        self, reading: Reading, card: ReaderCard, sources: Sequence[Path], revision: "Revision | None" = None, /
+    ) -> tuple[EncodedObject, ...]:
+        """Return the objects; raises EvidenceError."""
+        ...
+
+
+def evidence_maker(settings: Settings) -> EvidenceMaker:
     """Return what writes and proves the objects of a result; where it raises NotProven, nothing leaves.
 
     Images with outlines are made only when a destination takes them.
     """
     kinds = frozenset(DEFAULT_KINDS).union(*(peer.kinds for peer in settings.destinations))
 
-    def make(reading: Reading, card: ReaderCard, sources: Sequence[Path]) -> tuple[EncodedObject, ...]:
+    def make(
+        reading: Reading, card: ReaderCard, sources: Sequence[Path], revision: "Revision | None" = None, /
+    ) -> tuple[EncodedObject, ...]:
         from coread.evidence.build import build_evidence
         from coread.evidence.external import prove_externally
 
-        objects = build_evidence(reading, card, sources, kinds)
+        objects = build_evidence(reading, card, sources, kinds, revision)
         if settings.external_validator is None:
             return objects
         proof = prove_externally(objects, settings.external_validator)

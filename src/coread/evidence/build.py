@@ -14,6 +14,7 @@ from coread.evidence.kos import build_kos
 from coread.evidence.overlay import Overlays, build_overlays
 from coread.evidence.pdf import build_pdf
 from coread.evidence.prove import prove_writing
+from coread.evidence.revision import Revision
 from coread.evidence.seg import build_segmentations
 from coread.evidence.sources import copied_header, read_sources
 from coread.evidence.sr import build_sr
@@ -22,18 +23,23 @@ from coread.evidence.writing import Writing, part10
 
 
 def build_evidence(
-    reading: Reading, card: ReaderCard, sources: Sequence[Path], kinds: Collection[EvidenceKind] = DEFAULT_KINDS
+    reading: Reading,
+    card: ReaderCard,
+    sources: Sequence[Path],
+    kinds: Collection[EvidenceKind] = DEFAULT_KINDS,
+    revision: Revision | None = None,
 ) -> tuple[EncodedObject, ...]:
     """Write and prove all objects of a result; refusals and failures leave no object, so the answer is empty.
 
-    ``kinds`` adds images with outlines (OVERLAY), which are made only where somebody takes them.
+    ``kinds`` adds images with outlines (OVERLAY), which are made only where somebody takes them. ``revision`` says
+    that a person has corrected the result: its objects follow those of the version before.
     Raises EvidenceError (Failed): SourceUnreadable, NotBuilt, or NotProven when an object, read back, does
     not say what the result says.
     """
     if not isinstance(reading.ending, ReadResult):
         return ()
     images = read_sources(sources)
-    writing = Writing(reading.ending, reading.provenance, card, images, copied_header(images))
+    writing = Writing(reading.ending, reading.provenance, card, images, copied_header(images), revision=revision)
     try:
         objects = _written(writing, reading.outcome(), overlay=EvidenceKind.OVERLAY in kinds)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError) as problem:

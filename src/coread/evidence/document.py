@@ -28,6 +28,8 @@ def document_of(sop_class_uid: str, content: Any, writing: Writing, evidence: It
     document.PerformedProcedureCodeSequence = []
     document.ReferencedPerformedProcedureStepSequence = []
     document.CurrentRequestedProcedureEvidenceSequence = [_study_item(writing, evidence)]
+    if writing.revision is not None and writing.revision.predecessor is not None:
+        document.PredecessorDocumentsSequence = [_study_item(writing, [writing.revision.predecessor])]
     if writing.copied.value("AccessionNumber"):
         document.ReferencedRequestSequence = [request_item(writing)]
     return document

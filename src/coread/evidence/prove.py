@@ -133,6 +133,9 @@ def _raw(dataset: Dataset, keyword: str) -> bytes:
 def _references(parsed: Objects, writing: Writing) -> list[str]:
     known = {i.header.sop_instance_uid: (i.header.sop_class_uid, i.header.series_instance_uid) for i in writing.images}
     known |= {item.sop_instance_uid: (item.sop_class_uid, item.series_instance_uid) for item, _ in parsed}
+    before = writing.revision.predecessor if writing.revision is not None else None
+    if before is not None:
+        known[before[1]] = (before[0], before[2])
     problems: list[str] = []
     for item, dataset in parsed:
         listed = referenced_series(dataset)
@@ -203,6 +206,19 @@ def _marks_inside(_: Objects, writing: Writing) -> list[str]:
     return problems
 
 
+def _predecessor(parsed: Objects, writing: Writing) -> list[str]:
+    """A corrected report names the report that it follows, and only a corrected one names any."""
+    before = writing.revision.predecessor if writing.revision is not None else None
+    wanted = [] if before is None else [before[1]]
+    for item, dataset in parsed:
+        if item.kind is EvidenceKind.SR:
+            items = dataset.get("PredecessorDocumentsSequence", [])
+            named = [uid for entry in items for _, uid in _all_references(entry)]
+            if named != wanted:
+                return [f"the report follows {named or 'no report'} and should follow {wanted or 'none'}"]
+    return []
+
+
 def _outlines(parsed: Objects, writing: Writing) -> list[str]:
     return [
         line for item, dataset in parsed if item.kind is EvidenceKind.SR for line in prove_outlines(dataset, writing)
@@ -239,6 +255,7 @@ _CHECKS: tuple[Callable[[Objects, Writing], list[str]], ...] = (
     _report_content,
     _marks_inside,
     wrong_side,
+    _predecessor,
     _outlines,
     _documents,
     _overlays,

@@ -139,12 +139,13 @@ def description(writing: Writing, region: Region, number: int) -> Any:
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
     from pydicom.sr.codedict import codes
 
+    by_hand = writing.revision is not None and region.tracking.uid in writing.revision.outlined
     return SegmentDescription(
         segment_number=number,
         segment_label=region.label[:64],
         segmented_property_category=_concept(region.category),
         segmented_property_type=_concept(region.type),
-        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_type=(SegmentAlgorithmTypeValues.SEMIAUTOMATIC if by_hand else SegmentAlgorithmTypeValues.AUTOMATIC),
         algorithm_identification=AlgorithmIdentificationSequence(
             name=writing.card.name[:64],
             version=writing.provenance.reader_version[:64],

@@ -74,7 +74,12 @@ def _english() -> Any:
 
 
 def _observation_context(writing: Writing) -> Any:
-    from highdicom.sr import DeviceObserverIdentifyingAttributes, ObservationContext, ObserverContext
+    from highdicom.sr import (
+        DeviceObserverIdentifyingAttributes,
+        ObservationContext,
+        ObserverContext,
+        PersonObserverIdentifyingAttributes,
+    )
     from pydicom.sr.codedict import codes
 
     device = DeviceObserverIdentifyingAttributes(
@@ -84,9 +89,14 @@ def _observation_context(writing: Writing) -> Any:
         model_name=writing.model,
         serial_number=writing.provenance.package_digest[:16],
     )
-    return ObservationContext(
-        observer_device_context=ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
-    )
+    by_device = ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
+    if writing.revision is None:
+        return ObservationContext(observer_device_context=by_device)
+    login = writing.revision.person
+    name = "".join(" " if letter in "^=\\" else letter for letter in login)[:60]
+    person = PersonObserverIdentifyingAttributes(name=f"{name}^", login_name=login)
+    by_person = ObserverContext(observer_type=codes.DCM.Person, observer_identifying_attributes=person)
+    return ObservationContext(observer_person_context=by_person, observer_device_context=by_device)
 
 
 def _finding_groups(writing: Writing) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from coread.domain.identifiers import derived_uid
 from coread.domain.results import Provenance, ReadResult
 from coread.domain.work import EvidenceKind
 from coread.evidence.errors import NotBuilt
+from coread.evidence.revision import Revision
 from coread.evidence.sources import OPTIONAL, CopiedHeader, SourceImage
 
 LAYOUT = "2"
@@ -43,6 +44,8 @@ class Writing:
     copied: CopiedHeader
     notes: tuple[str, ...] = ()
     """What had to be left out, and why; said in the report and on the page."""
+    revision: Revision | None = None
+    """Of a result that a person has corrected."""
 
     @property
     def study_instance_uid(self) -> str:
@@ -57,7 +60,8 @@ class Writing:
     def uid(self, *parts: str) -> str:
         """Return the UID that stands for these parts of this result, the same each time."""
         digests = (self.provenance.input_digest, self.provenance.package_digest)
-        return derived_uid("coread-evidence", LAYOUT, *digests, self.card.reader_id, *parts)
+        version = () if self.revision is None else (f"version {self.revision.number}",)
+        return derived_uid("coread-evidence", LAYOUT, *digests, self.card.reader_id, *version, *parts)
 
     def series_uid(self, kind: EvidenceKind, index: int = 1) -> str:
         """Return the Series Instance UID of one kind of object, or of the ``index``-th where each has its own."""
@@ -119,7 +123,7 @@ def offset_text(at: datetime) -> str:
 
 def series_description(writing: Writing, what: str) -> str:
     """Return a Series Description that begins with the model's name and says "AI" (at most 64 characters)."""
-    tail = f" AI {what}"
+    tail = f" AI {what}" if writing.revision is None else f" AI {what} {writing.revision.words()}"
     return writing.model[: 64 - len(tail)].strip() + tail
 
 

@@ -80,6 +80,17 @@ def crosses_itself(polygon: Polygon) -> bool:
     return len(np.unique(polygon, axis=0)) < count
 
 
+def polygons_cross(polygons: Sequence[Polygon]) -> bool:
+    """Say whether the lines of any two polygons meet; one inside another does not."""
+    for number, one in enumerate(polygons):
+        begin, end = one, np.roll(one, -1, axis=0)
+        for other in polygons[number + 1 :]:
+            ends = np.roll(other, -1, axis=0)
+            if any(_meet(begin[side], end[side], other, ends).any() for side in range(len(one))):
+                return True
+    return False
+
+
 def _edges(mask: NDArray[np.bool_]) -> dict[tuple[int, int], list[int]]:
     """Return the sides between inside and outside as directions from corner points, inside on the right hand."""
     padded = np.pad(mask, 1)

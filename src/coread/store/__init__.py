@@ -1,7 +1,9 @@
 """The memory of Coread: files of instances, index, work queue, results, deliveries, people, history."""
 
+from coread.store.corrections import Proposal
 from coread.store.errors import (
     AlreadyExists,
+    CorrectedMeanwhile,
     DamagedFile,
     LeaseLost,
     NoSuchRecord,
@@ -38,6 +40,7 @@ __all__ = [
     "ApiToken",
     "AuditEntry",
     "Conflict",
+    "CorrectedMeanwhile",
     "DamagedFile",
     "DiskLevel",
     "DiskState",
@@ -46,6 +49,7 @@ __all__ = [
     "NewEvidence",
     "NoSuchRecord",
     "Page",
+    "Proposal",
     "RetentionReport",
     "SeriesQuery",
     "Session",

@@ -27,6 +27,10 @@ class AlreadyExists(Refused):
     """A record of that name is there already."""
 
 
+class CorrectedMeanwhile(Refused):
+    """Somebody else has corrected the same result since it was shown; nothing was changed."""
+
+
 class UnsafePath(Refused):
     """A path would leave the store's folder."""
 

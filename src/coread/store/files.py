@@ -47,6 +47,11 @@ def arrays_path(study_uid: str, work_id: int) -> str:
     return f"{study_folder(study_uid)}/results/{work_id}.npz"
 
 
+def version_path(study_uid: str, work_id: int, version: int) -> str:
+    """Return where the arrays of a corrected version of a reading lie."""
+    return f"{study_folder(study_uid)}/results/{work_id}.v{version}.npz"
+
+
 def conflict_path(study_uid: str, sop_uid: str, sha256: str) -> str:
     """Return where an object that contradicts a stored one is kept aside."""
     return f"conflicts/{name_of(study_uid)}/{name_of(sop_uid)}-{name_of(sha256)[:16]}.dcm"

@@ -43,8 +43,8 @@ def finish(
         raise LeaseLost(f"work item {work_id} is {row.state.lower()} and not held by {owner!r}: nothing was stored")
     study = tx.run(select(schema.studies).where(schema.studies.c.study_uid == row.study_uid).with_for_update()).one()
     _store_reading(tx, row, reading)
-    records = [_store_evidence(tx, row, study, item) for item in made]
-    queued = _queue_deliveries(tx, records, destinations)
+    records = [store_evidence(tx, row, study, item) for item in made]
+    queued = queue_deliveries(tx, records, destinations)
     move(tx, row, WorkState.COMPLETED, lease_owner="", lease_expires_at=None)
     _store_outcome(tx, row, reading)
     refresh_urgency(tx, row.study_uid)
@@ -88,7 +88,7 @@ def reading(tx: Transaction, work_id: int) -> Reading | None:
     return codec.decode(Reading, row.document, arrays)
 
 
-def _store_evidence(tx: Transaction, row: Row[Any], study: Row[Any], item: EncodedObject) -> EvidenceRecord:
+def store_evidence(tx: Transaction, row: Row[Any], study: Row[Any], item: EncodedObject) -> EvidenceRecord:
     """Store one object; one with this UID that is there already is taken over, not doubled."""
     known = tx.run(select(_EVIDENCE).where(_EVIDENCE.c.sop_uid == item.sop_instance_uid)).one_or_none()
     if known is not None:
@@ -130,7 +130,8 @@ def _index_evidence(tx: Transaction, header: InstanceHeader, values: dict[str, A
     tx.add(instances, key | placed | {"received_at": tx.now, "door": OWN_DOOR, "peer": reader_id})
 
 
-def _queue_deliveries(tx: Transaction, records: Sequence[EvidenceRecord], destinations: Sequence[Destination]) -> int:
+def queue_deliveries(tx: Transaction, records: Sequence[EvidenceRecord], destinations: Sequence[Destination]) -> int:
+    """Queue each object for each destination that takes its kind; return how many."""
     table = schema.deliveries
     rows = [
         {

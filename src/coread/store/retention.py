@@ -118,6 +118,7 @@ def _forget(tx: Transaction, study_uid: str) -> None:
     tx.run(delete(schema.study_modalities).where(schema.study_modalities.c.study_key.in_(key)))
     for table in (
         schema.verdicts,
+        schema.corrections,
         schema.deliveries,
         schema.evidence,
         schema.outcomes,

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-REVISION = "0001"
+REVISION = "0002"
 """The Alembic revision that this code needs."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -327,6 +327,26 @@ verdicts = Table(
     _text("corrected_presence"),
 )
 Index("ix_verdicts_study", verdicts.c.study_uid)
+
+corrections = Table(
+    "corrections",
+    metadata,
+    _key("id"),
+    Column("work_id", Key, ForeignKey("work.id"), nullable=False),
+    _text("study_uid"),
+    Column("version", Integer, nullable=False),
+    _text("user_name"),
+    Column("reason", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("value_before", Text, nullable=False),
+    Column("value_after", Text, nullable=False),
+    _count("same_as"),
+    Column("document", Text, nullable=False),
+    _text("arrays_path"),
+    UniqueConstraint("work_id", "version"),
+)
+Index("ix_corrections_study", corrections.c.study_uid)
 
 users = Table(
     "users",

@@ -42,6 +42,7 @@ from coread.store import (
     studies,
 )
 from coread.store import worklist as worklists
+from coread.store.corrections import Corrections
 from coread.store.database import Database, utc_now
 from coread.store.migrating import check_schema
 from coread.store.migrating import migrate as migrate_schema
@@ -77,6 +78,7 @@ class Store:
         self.settings = settings
         self.folder = settings.folder
         self._db = database
+        self.corrections = Corrections(database)
         self._disk: tuple[float, DiskState] | None = None
         self._disk_lock = threading.Lock()
 

@@ -1,0 +1,222 @@
+"""Corrections of outlines and numbers: new versions with who and why, whose objects follow the earlier ones."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from coread.app.corrections import Corrector, Wish, checked_mask, current_result, newest_version
+from coread.app.errors import CannotCorrect
+from coread.app.pipeline import evidence_maker
+from coread.app.settings import Settings
+from coread.domain.cards import ReaderKind
+from coread.domain.codes import Code
+from coread.domain.findings import Measurement, Region, TrackingId
+from coread.domain.results import ReadResult
+from coread.domain.work import EvidenceKind
+from coread.evidence.sr_reading import read_sr
+from coread.phantoms.ct import CtRecipe, ct_affine, ct_series
+from coread.store import CorrectedMeanwhile, Store, StoreSettings
+from tests.evidence.build_sources import reference
+from tests.evidence.build_volumes import NODULE, TISSUE, geometry_of
+from tests.web import world
+
+ML, HU = Code("ml", "UCUM", "milliliter"), Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+VOLUME = Code("118565006", "SCT", "Volume")
+SQUARE = np.array([[14.0, 9.0], [22.0, 9.0], [22.0, 15.0], [14.0, 15.0]])
+
+
+class Read:
+    """One CT study with a measured region, read and stored."""
+
+    def __init__(self, store: Store, kind: ReaderKind = ReaderKind.QUANTIFICATION) -> None:
+        recipe = CtRecipe(slices=6)
+        series = ct_series(recipe)
+        for dataset in series:
+            self.uid = world.send(store, dataset)
+        world.settle(store, self.uid)
+        self.images = tuple(reference(dataset) for dataset in series)
+        mask = np.zeros((6, recipe.rows, recipe.columns), dtype=bool)
+        mask[2:4, 10:16, 12:20] = True
+        tracking = TrackingId("nodule 1", "2.25.4711")
+        geometry = geometry_of(ct_affine(recipe), mask.shape, str(series[0].FrameOfReferenceUID))
+        self.region = Region("Nodule", TISSUE, NODULE, mask, self.images, tracking, geometry)
+        measured = (
+            Measurement(VOLUME, 0.25, ML, 0.02, tracking=tracking),
+            Measurement(Code("112031", "DCM", "Attenuation Coefficient"), 40.0, HU, tracking=tracking,
+                        derivation=Code("373098007", "SCT", "Mean")),
+            Measurement(Code("ODD", "99TEST", "Odd number"), 7.0, Code("1", "UCUM", "no units"), tracking=tracking),
+            Measurement(Code("410668003", "SCT", "Length"), 12.5, Code("mm", "UCUM", "millimeter"), 0.4),
+        )  # fmt: skip
+        self.work_id = world.finish(store, ReadResult((), measured, (self.region,)))
+        cards = (replace(world.CARD, kind=kind),)
+        self.corrector = Corrector(store, evidence_maker(Settings.model_validate({})), (world.PACS,), cards)
+        self.store = store
+
+    def wish(self, version: int = 1, user: str = "maria", reason: str = "leaks into the vessel") -> Wish:
+        return Wish(self.work_id, version, user, reason)
+
+    def outline(self, version: int = 1, **more: Any) -> Any:
+        image = (self.images[2].sop_instance_uid, 1)
+        return self.corrector.outline(self.wish(version, **more), "2.25.4711", image, [SQUARE])
+
+    def objects(self, kind: EvidenceKind) -> list[Dataset]:
+        records = [item for item in self.store.evidence(self.uid) if item.kind is kind]
+        return [dcmread(BytesIO(self.store.path_of(item.path).read_bytes())) for item in records]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Iterator[Read]:
+    with Store.open(StoreSettings(tmp_path / "store", durable=False), migrate=True) as store:
+        yield Read(store)
+
+
+def test_a_corrected_outline_is_a_version_with_who_when_what_and_why(read: Read) -> None:
+    stored = read.outline()
+    assert (stored.version, stored.user, stored.reason) == (2, "maria", "leaks into the vessel")
+    assert stored.what == "outline of Nodule, image 3"
+    assert stored.before.startswith("48 pixels, Volume 0.25 ml")
+    assert stored.after.startswith("48 pixels, Volume ")
+    corrected = current_result(read.store, read.work_id, 2)
+    assert corrected.regions[0].mask[2, 9:15, 14:22].all()
+    assert corrected.regions[0].mask[2].sum() == 48
+    assert np.array_equal(corrected.regions[0].mask[3], read.region.mask[3])
+    own = current_result(read.store, read.work_id, 1)
+    assert np.array_equal(own.regions[0].mask, read.region.mask), "the reader's own result stays"
+    assert [event.event for event in read.store.history(read.uid)].count("people.corrected") == 1
+
+
+def test_numbers_of_a_corrected_region_are_counted_anew_or_left_out_and_said(read: Read) -> None:
+    read.outline()
+    corrected = current_result(read.store, read.work_id, 2)
+    assert [m.concept.meaning for m in corrected.measurements] == ["Volume", "Attenuation Coefficient", "Length"]
+    assert read.region.geometry is not None
+    voxel_ml = abs(np.linalg.det(read.region.geometry.matrix()[:3, :3])) / 1000
+    assert corrected.measurements[0].value == pytest.approx(96 * voxel_ml)
+    assert corrected.measurements[1].value != 40.0
+    assert any("Odd number" in note for note in corrected.notes)
+    assert any("corrected by maria" in note and "leaks into the vessel" in note for note in corrected.notes)
+
+
+def test_the_objects_of_a_version_follow_those_before_and_are_queued(read: Read) -> None:
+    read.outline()
+    first, second = read.objects(EvidenceKind.SR)
+    (before,) = second.PredecessorDocumentsSequence
+    named = before.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert named.ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert "PredecessorDocumentsSequence" not in first
+    assert "corrected v2" in second.SeriesDescription
+    assert read_sr(second).measurements[0].value != read_sr(first).measurements[0].value
+    segmentations = read.objects(EvidenceKind.SEG)
+    assert [str(item.SegmentSequence[0].SegmentAlgorithmType) for item in segmentations] == [
+        "AUTOMATIC",
+        "SEMIAUTOMATIC",
+    ]
+    assert len({item.SeriesInstanceUID for item in segmentations}) == 2
+    waiting = {delivery.evidence_id for delivery in read.store.deliveries(study_uid=read.uid, destination="PACS")}
+    assert waiting == {item.evidence_id for item in read.store.evidence(read.uid)}
+
+
+def test_a_number_is_corrected_without_the_interval_of_the_old_one(read: Read) -> None:
+    stored = read.corrector.number(read.wish(), 3, 14.0)
+    assert (stored.what, stored.before, stored.after) == ("Length", "12.5 ± 0.4 mm", "14 mm")
+    corrected = current_result(read.store, read.work_id, 2).measurements[3]
+    assert (corrected.value, corrected.uncertainty) == (14.0, None)
+
+
+def test_going_back_is_one_more_version_and_deletes_nothing(read: Read) -> None:
+    read.outline()
+    back = read.corrector.back_to(read.wish(2, reason="it was right"), 1)
+    assert (back.version, back.same_as) == (3, 1)
+    assert np.array_equal(current_result(read.store, read.work_id, 3).regions[0].mask, read.region.mask)
+    assert [item.version for item in read.store.corrections.of_study(read.uid)] == [2, 3]
+    assert len(read.objects(EvidenceKind.SR)) == 3
+    with pytest.raises(CannotCorrect, match="no such earlier"):
+        read.corrector.back_to(read.wish(3), 3)
+
+
+def test_the_second_of_two_who_correct_the_same_version_is_told(read: Read) -> None:
+    read.outline()
+    with pytest.raises(CorrectedMeanwhile, match=r"maria corrected this result meanwhile \(version 2"):
+        read.corrector.number(read.wish(1, user="jonas"), 3, 15.0)
+    assert newest_version(read.store, read.work_id) == 2
+
+
+def test_the_second_is_told_too_when_both_were_written_at_once(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = read.corrector
+    monkeypatch.setattr(Corrector, "_may", lambda self, wish: None)  # noqa: ARG005 - looked before the first was stored
+    late.number(read.wish(), 3, 13.0)
+    with pytest.raises(CorrectedMeanwhile):
+        late.number(read.wish(user="jonas"), 3, 15.0)
+    assert current_result(read.store, read.work_id, 2).measurements[3].value == 13.0
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        ([[1, 1], [5, 1]], "three points"),
+        ([[1, 1], [5, 5], [5, 1], [1, 5]], "crosses itself"),
+        ([[1, 1], [50, 1], [5, 5]], "leaves the image"),
+        ([[-1, 1], [5, 1], [5, 5]], "leaves the image"),
+        ([[1, 1], [1.2, 1], [1.2, 1.2]], "empty"),
+        ([[1, 1], [float("nan"), 1], [3, 3]], "no number"),
+    ],
+)
+def test_an_outline_that_cannot_be_meant_is_refused_with_words(points: list[list[float]], words: str) -> None:
+    with pytest.raises(CannotCorrect, match=words):
+        checked_mask([np.array(points, dtype=float)], (20, 24))
+
+
+def test_outlines_that_cross_and_too_many_points_are_refused() -> None:
+    one = np.array([[2.0, 2], [8, 2], [8, 8], [2, 8]])
+    with pytest.raises(CannotCorrect, match="cross one another"):
+        checked_mask([one, one + 3], (20, 24))
+    with pytest.raises(CannotCorrect, match="more than 2000"):
+        checked_mask([np.zeros((2001, 2))], (20, 24))
+    ring = checked_mask([one, np.array([[4.0, 4], [6, 4], [6, 6], [4, 6]])], (20, 24))
+    assert ring.sum() == 36 - 4
+
+
+def test_what_would_change_nothing_or_leave_nothing_is_refused(read: Read) -> None:
+    image = (read.images[2].sop_instance_uid, 1)
+    same = np.array([[12.0, 10], [20, 10], [20, 16], [12, 16]])
+    with pytest.raises(CannotCorrect, match="same pixels"):
+        read.corrector.outline(read.wish(), "2.25.4711", image, [same])
+    with pytest.raises(CannotCorrect, match="no such region"):
+        read.corrector.outline(read.wish(), "2.25.9", image, [SQUARE])
+    with pytest.raises(CannotCorrect, match="not looked for"):
+        read.corrector.outline(read.wish(), "2.25.4711", ("1.2.3", 1), [SQUARE])
+    with pytest.raises(CannotCorrect, match="Say why"):
+        read.corrector.number(read.wish(reason="  "), 3, 1.0)
+    with pytest.raises(CannotCorrect, match="same as before"):
+        read.corrector.number(read.wish(), 3, 12.5)
+    with pytest.raises(CannotCorrect, match="no number"):
+        read.corrector.number(read.wish(), 3, float("inf"))
+    read.corrector.outline(read.wish(), "2.25.4711", image, [])
+    with pytest.raises(CannotCorrect, match="Nothing of Nodule would be left"):
+        read.corrector.outline(read.wish(2), "2.25.4711", (read.images[3].sop_instance_uid, 1), [])
+
+
+def test_the_card_of_another_version_or_of_a_triage_reader_corrects_nothing(read: Read) -> None:
+    other = replace(read.corrector, cards=(replace(world.CARD, version="9.9"),))
+    with pytest.raises(CannotCorrect, match="not switched on"):
+        other.number(read.wish(), 3, 13.0)
+    triage = replace(read.corrector, cards=(replace(world.CARD, kind=ReaderKind.TRIAGE),))
+    with pytest.raises(CannotCorrect, match="triage"):
+        triage.number(read.wish(), 3, 13.0)
+
+
+@pytest.mark.peer
+def test_dciodvfy_finds_no_error_in_the_objects_of_a_version(read: Read, need_program: Callable[[str], str]) -> None:
+    verifier = need_program("dciodvfy")
+    read.outline()
+    for item in read.store.evidence(read.uid):
+        done = subprocess.run([verifier, read.store.path_of(item.path)], capture_output=True, text=True, check=False)
+        assert [line for line in done.stderr.splitlines() if line.startswith("Error")] == [], item.kind
