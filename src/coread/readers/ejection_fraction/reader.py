@@ -10,8 +10,9 @@ from coread.domain.findings import ImageReference
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
+from coread.readers.ejection_fraction.areas import areas_of
 from coread.readers.ejection_fraction.cine import Cine, cine_of, references_of
-from coread.readers.ejection_fraction.outputs import AREA, CAVITY, GRAPH, PIXEL_MM, SIDE
+from coread.readers.ejection_fraction.outputs import AREA, CAVITY, GRAPH, MUSCLE, PIXEL_MM, SIDE
 from coread.readers.ejection_fraction.report import Seen, measured, reason_against, reported
 from coread.readers.ejection_fraction.tracking import shares_of, ventricle_of
 from coread.readers.ejection_fraction.window import Window, moving_place, squares
@@ -55,18 +56,17 @@ class EjectionFractionReader:
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
         """Find the middle of the ventricle, then the share of each class in all phases and slices around it.
 
-        ``shares`` (phases, slices, classes, SIDE, SIDE) float32, ``place`` (row, column) of the middle.
+        ``images`` (phases, slices, SIDE, SIDE) and ``shares`` (phases, slices, classes, SIDE, SIDE) float32, ``place``
+        (row, column) of their middle.
         """
         context: Context = prepared.context
         first = shares_of(_run(session, np.asarray(prepared.arrays["image"], np.float32)))
         window = _middle(context, first[:, CAVITY].mean(axis=0))
         cine = context.cine
         slices = np.arange(cine.volumes[0].voxels.shape[0])
-        every = [
-            shares_of(_run(session, squares_of_phase.reshape(-1, 1, SIDE, SIDE)))
-            for squares_of_phase in squares(cine, window, np.arange(cine.phases), slices)
-        ]
-        return {"shares": np.stack(every), "place": np.array([window.row, window.column])}
+        images = squares(cine, window, np.arange(cine.phases), slices)
+        every = [shares_of(_run(session, phase.reshape(-1, 1, SIDE, SIDE))) for phase in images]
+        return {"images": images, "shares": np.stack(every), "place": np.array([window.row, window.column])}
 
     def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
         """Measure the ventricle, or say why it cannot be measured."""
@@ -75,7 +75,9 @@ class EjectionFractionReader:
         if ventricle is None:
             return Refusal(Reason(ReasonCode.INDETERMINATE, "no left ventricle was found"), context.skipped)
         window = Window(float(outputs["place"][0]), float(outputs["place"][1]))
-        seen = Seen(context.cine, ventricle, window)
+        muscle = np.asarray(outputs["shares"])[:, :, MUSCLE]
+        areas = areas_of(np.asarray(outputs["images"]), muscle, ventricle, context.cine.slice_distance_mm())
+        seen = Seen(context.cine, ventricle, areas, window)
         if (reason := reason_against(seen)) is not None:
             return Refusal(reason, context.skipped)
         result = reported(self.card, session.digest, seen, measured(seen, session.parameters))

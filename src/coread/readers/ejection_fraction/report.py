@@ -13,6 +13,7 @@ from coread.domain.identifiers import derived_uid
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Curve, ReadResult, Refusal
 from coread.readers.ejection_fraction import words
+from coread.readers.ejection_fraction.areas import Areas
 from coread.readers.ejection_fraction.cine import Cine, references_of
 from coread.readers.ejection_fraction.outputs import EJECTION
 from coread.readers.ejection_fraction.tracking import Ventricle
@@ -27,14 +28,17 @@ _LEAST_ROUND, _LEAST_ENCLOSED = 0.6, 0.5
 _CUT_OFF = 0.3
 _CUT_OFF_BASE = 0.6
 _LEAST_EJECTED_PERCENT = 5.0
+_BASE_SHARE = 0.15
+"""How far the share of the slice at the base that lies in the ventricle is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """The cine that was read, the place of the squares in it, and images that were not read."""
+    """The cine that was read, what was found in it, and where the squares lie."""
 
     cine: Cine
     ventricle: Ventricle
+    areas: Areas
     window: Window
 
 
@@ -51,7 +55,7 @@ class Volumes:
 
 def reason_against(seen: Seen) -> Reason | None:
     """Return why the ventricle cannot be measured: wrong plane, not covered, or no regular beat."""
-    ventricle, areas = seen.ventricle, seen.ventricle.areas_mm2
+    ventricle, areas = seen.ventricle, seen.areas.mm2
     beat = one_beat(volume_curve(seen))
     at_diastole = areas[beat.diastole]
     if int((at_diastole > 0).sum()) < _LEAST_SLICES:
@@ -69,20 +73,20 @@ def reason_against(seen: Seen) -> Reason | None:
 
 def volume_curve(seen: Seen) -> NDArray[np.float64]:
     """Return the volume of each phase, ml: areas times the distance of the planes (disc summation)."""
-    return np.asarray(seen.ventricle.areas_mm2.sum(axis=1) * seen.cine.slice_distance_mm() / 1000)
+    return np.asarray(seen.areas.mm2.sum(axis=1) * seen.cine.slice_distance_mm() / 1000)
 
 
 def measured(seen: Seen, parameters: Mapping[str, Any]) -> Volumes:
-    """Return volumes and ejection fraction; the spread joins edge, base and the error that phantoms showed."""
+    """Return volumes and ejection fraction; the spread joins the slice at the base with the error on phantoms."""
     beat = one_beat(volume_curve(seen))
-    ejected = beat.ejected_percent
-    edge = abs(_at_level(seen, beat, 0.35) - _at_level(seen, beat, 0.65)) / 2
-    base = abs(_without_base(seen, beat) - ejected) / 2
-    half = float(np.sqrt(edge**2 + base**2 + float(parameters["ejection_percent"]) ** 2))
     share = float(parameters["volume_share"])
-    slab = _base_ml(seen, beat)
-    spreads = [float(np.hypot(share * value, slab[k])) for k, value in enumerate((beat.largest, beat.smallest))]
-    return Volumes(beat, ejected, half, spreads[0], spreads[1])
+    base = [_base_ml(seen, phase) for phase in (beat.diastole, beat.systole)]
+    spreads = [
+        float(np.hypot(share * value, ml)) for value, ml in zip((beat.largest, beat.smallest), base, strict=True)
+    ]
+    from_base = np.hypot(beat.smallest / beat.largest * base[0], base[1]) / beat.largest
+    half = float(np.hypot(100 * from_base, float(parameters["ejection_percent"])))
+    return Volumes(beat, beat.ejected_percent, half, spreads[0], spreads[1])
 
 
 def reported(card: ReaderCard, digest: str, seen: Seen, found: Volumes) -> ReadResult | Refusal:
@@ -110,35 +114,27 @@ def reported(card: ReaderCard, digest: str, seen: Seen, found: Volumes) -> ReadR
     return ReadResult((_finding(card, seen, found),), measurements, regions, notes=notes, curves=(drawn,))
 
 
-def _at_level(seen: Seen, beat: Beat, level: float) -> float:
-    largest, smallest = ((seen.ventricle.shares[k] >= level).sum() for k in (beat.diastole, beat.systole))
-    return 100.0 * (1 - float(smallest) / max(float(largest), 1.0))
+def _base_ml(seen: Seen, phase: int) -> float:
+    """Return what an uncertain share of the slice at the base means in ml."""
+    base = int(seen.areas.base[phase])
+    return _BASE_SHARE * float(seen.areas.mm2[phase, base]) * seen.cine.slice_distance_mm() / 1000
 
 
-def _base(seen: Seen, beat: Beat) -> int:
-    """Return the last slice with a cavity on the side of the base: there it is larger than at the apex."""
-    filled = np.flatnonzero(seen.ventricle.areas_mm2[beat.diastole] > 0)
-    areas = seen.ventricle.areas_mm2[beat.diastole]
-    half = len(filled) // 2
-    near_first = areas[filled[:half]].sum() > areas[filled[-half:]].sum()
-    return int(filled[0] if near_first else filled[-1])
-
-
-def _without_base(seen: Seen, beat: Beat) -> float:
-    areas = np.delete(seen.ventricle.areas_mm2, _base(seen, beat), axis=1).sum(axis=1)
-    return 100.0 * (1 - float(areas[beat.systole] / areas[beat.diastole]))
-
-
-def _base_ml(seen: Seen, beat: Beat) -> tuple[float, float]:
-    """Return a quarter of what the basal slice adds at end diastole and at end systole: how far its choice counts."""
-    slab = seen.ventricle.areas_mm2[:, _base(seen, beat)] * seen.cine.slice_distance_mm() / 1000
-    return float(slab[beat.diastole]) / 4, float(slab[beat.systole]) / 4
+def _mask(seen: Seen, phase: int) -> NDArray[np.float32]:
+    """Return the shares of cavity (slices, side, side) in the slices that count by half or more."""
+    last, step = int(seen.areas.base[phase]), seen.ventricle.towards_base
+    if seen.areas.base_share[phase] >= 0.5:
+        last += step
+    places = np.arange(len(seen.ventricle.shares[phase]))
+    kept = places <= last if step > 0 else places >= last
+    shares = seen.ventricle.shares[phase]
+    return np.asarray(np.where(kept[:, np.newaxis, np.newaxis], shares, 0), dtype=np.float32)
 
 
 def _region(digest: str, seen: Seen, phase: int, name: str) -> Region:
     volume = seen.cine.volumes[phase]
     rows, columns = seen.window.way_back(seen.cine)
-    soft = rows @ seen.ventricle.shares[phase] @ columns.T
+    soft = np.asarray(rows @ _mask(seen, phase) @ columns.T, dtype=np.float32)
     mask = np.ascontiguousarray(seen.cine.as_came(soft) >= 0.5)
     uid = derived_uid("left-ventricle", digest, name, *(ref.sop_instance_uid for ref in volume.references()[:1]))
     label = f"Left ventricle, {name}"
@@ -163,7 +159,7 @@ def _finding(card: ReaderCard, seen: Seen, found: Volumes) -> Finding:
 
 
 def _notes(seen: Seen, beat: Beat) -> tuple[str, ...]:
-    areas = seen.ventricle.areas_mm2[beat.diastole]
+    areas = seen.areas.mm2[beat.diastole]
     notes = [
         f"End diastole: phase {beat.diastole + 1}, end systole: phase {beat.systole + 1} of {seen.cine.phases}",
         f"Disc summation over {int((areas > 0).sum())} slices, {seen.cine.slice_distance_mm():.2f} mm apart",
