@@ -306,6 +306,14 @@ def test_lumps_are_compact_and_vessels_sheets_and_forks_are_not() -> None:
     assert not shape_of(tube(1, 0, 0.3) | tube(-1, 1, 0) | tube(-0.6, -1, 0.4), geometry).compact()
 
 
+def test_a_room_with_blankets_is_no_lung() -> None:
+    values = body(lungs=())
+    random = np.random.default_rng(5)
+    room = values < -500
+    values[room] = random.choice([-995.0, -940.0], int(room.sum()), p=[0.4, 0.6])
+    assert find_lungs(framed(scan(values))) == "no lungs were found"
+
+
 def test_the_lobe_is_that_which_usually_lies_there() -> None:
     hu = np.zeros((2, 2, 2), dtype=np.float32)
     heights, depths = ((0.0, 200.0), (0.0, 200.0)), ((-80.0, 80.0), (-80.0, 80.0))

@@ -17,6 +17,9 @@ _AIR_HU = -400.0
 _PADDING_HU = -1100.0
 _GAS_HU = -972.0
 """A part whose median lies below is gas without tissue: bowel, stomach, a pneumothorax, the room."""
+_ROOM_HU = -975.0
+"""A part that reaches the side of the field of view and of which a tenth lies below is the room, also where blankets or
+thick slices fill it up: in 24 real scans of limbs and trunks (ct_sarcoma) the room's tenth was -983 to -999."""
 _AIRWAY_HU = -935.0
 _AIRWAY_ML = (3.0, 150.0)
 _AIRWAY_TALL_MM = 30.0
@@ -113,8 +116,10 @@ def _parts(hu: Floats, geometry: Geometry) -> tuple[Mask, list[str], bool]:
         inside = labels[box] == number
         if float(np.median(hu[box][inside])) < _GAS_HU:
             continue
-        sideways = [box[axis].start == 0 or box[axis].stop == hu.shape[axis] for axis in (1, 2)]
-        cut_sideways |= any(sideways)
+        sideways = any(box[axis].start == 0 or box[axis].stop == hu.shape[axis] for axis in (1, 2))
+        if sideways and float(np.quantile(hu[box][inside], 0.1)) < _ROOM_HU:
+            continue
+        cut_sideways |= sideways
         kept[box] |= inside
     airways = _airways(hu, kept, geometry)
     if airways is None:

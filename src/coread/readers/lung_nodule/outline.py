@@ -187,7 +187,8 @@ def _has_halo(field: _Field, dense: Mask, lung_hu: float) -> bool:
     from scipy.ndimage import distance_transform_edt
 
     outside = distance_transform_edt(~dense, sampling=field.step)
-    nearest = 0.6 + 0.2 * max(field.step)
+    # Voxels that touch the dense part hold some of it, whatever the blur.
+    nearest = max(0.6 + 0.2 * max(field.step), 1.05 * min(field.step))
     shell = (outside > nearest) & (outside <= nearest + _HALO_MM) & field.lung
     return bool(shell.any()) and float(np.median(field.hu[shell])) > lung_hu + _HALO_HU
 

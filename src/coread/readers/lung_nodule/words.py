@@ -42,14 +42,15 @@ LIMITS = (
     "calcium and fat are not recognised.",
     "Lung-RADS is arithmetic on size and kind: never 0, 4X or S, no perifissural exception, never lowered for "
     "stability. The solid part enters as the diameter of a ball of its volume.",
-    "Contrast medium does not matter to the search and changes HU of solid tissue; it was not measured.",
+    "Contrast medium changes HU of vessels and nodules; it was not measured.",
     "One earlier study. Identity is taken from that study read alone; over three dates the name of a nodule is that of "
     "the date just before.",
     "Change below 25 % of the mean volume is never called real: in patients scanned twice 95 % of solid nodules stayed "
-    "within 27 % (Marchiano 2009, Radiology 251:919). Simulated repeats gave less, without breath and heart.",
+    "within 27 % (Marchiano 2009, Radiology 251:919). Simulated repeats leave breath and heart out.",
     "RECIST is not applied: nodules are not target lesions.",
-    "Slices above 2.5 mm are read up to 5 mm, but volumes then err by more than their interval says (one was more than "
-    "doubled on simulated slices of 4 mm); the result says so.",
+    "Slices above 2.5 mm are read up to 5 mm, but there are more false calls and volumes err by more than their "
+    "interval says (see the rows on 4 mm); the result says so.",
+    "Most solid nodules of 3 to 4 mm are missed.",
 )
 CARD = ReaderCard(
     reader_id="lung_nodule",
