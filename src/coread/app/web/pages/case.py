@@ -1,5 +1,6 @@
 """One study: images with findings, numbers, verdicts, timeline, result objects."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -7,6 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.responses import Response
 
 from coread.app.errors import NothingFound
+from coread.app.trends import trend_blocks
 from coread.app.web.case_view import CaseView, case_view, standing_verdicts
 from coread.app.web.context import WebContext
 from coread.app.web.errors import BadInput, NotFound
@@ -14,7 +16,9 @@ from coread.app.web.guard import Actor, Allow, RecentAccess, context_of, note
 from coread.app.web.pages.worklist import flag_texts
 from coread.app.web.permissions import Permission
 from coread.app.web.rendering import page
-from coread.app.why import study_story
+from coread.app.web.versions import VersionView, version_of
+from coread.app.why import Story, study_story
+from coread.domain.cards import ReaderCard
 from coread.domain.findings import Presence
 from coread.domain.results import ReadResult
 from coread.domain.work import VerdictKind
@@ -31,7 +35,8 @@ def case_page(
     """Show one study."""
     view = load_case(context_of(request), study_uid)
     note_access(request, actor, "case.opened", study_uid)
-    return page(request, "case.html", actor, view=view)
+    store = context_of(request).store
+    return page(request, "case.html", actor, view=view, trends=trend_blocks(store, view.story.study))
 
 
 def load_case(context: WebContext, study_uid: str) -> CaseView:
@@ -44,7 +49,22 @@ def load_case(context: WebContext, study_uid: str) -> CaseView:
         raise NotFound(str(problem)) from problem
     cards = {reader.card.reader_id: reader.card for reader in context.readers}
     instances = context.store.instances(study_uid=study_uid)
-    return case_view(story, cards, instances, flag_texts(context.store.study_flags(study_uid)))
+    return case_view(
+        story, cards, instances, flag_texts(context.store.study_flags(study_uid)), _versions(context, story, cards)
+    )
+
+
+def _versions(context: WebContext, story: Story, cards: Mapping[str, ReaderCard]) -> dict[int, VersionView]:
+    """Return the current version of every result of the study, by work item."""
+    corrections = context.store.corrections.of_study(story.study.study_instance_uid)
+    found: dict[int, VersionView] = {}
+    for reader in story.readers:
+        ending = reader.reading.ending if reader.reading is not None else None
+        if reader.work is not None and isinstance(ending, ReadResult):
+            card = cards.get(reader.reader_id)
+            same = card if card is not None and card.version == reader.reader_version else None
+            found[reader.work.work_id] = version_of(context.store, reader.work.work_id, ending, corrections, same)
+    return found
 
 
 def note_access(request: Request, actor: Actor, action: str, target: str, *more: str) -> None:
