@@ -26,7 +26,7 @@ _BANDS = 1.2 ** np.arange(28)
 """Half widths of the band of like values, as multiples of the noise."""
 _APART = 3
 """Bands between the two patches whose sizes are compared."""
-_STABLE = 0.35
+_STABLE = 0.6
 """A patch that grows by less than this share while its band becomes twice as wide has a border."""
 _FEWEST = 12
 

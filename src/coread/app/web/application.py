@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Lock
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
@@ -24,9 +25,11 @@ from coread.app.web.pages import (
     api,
     audit,
     case,
+    corrections,
     destinations,
     health,
     images,
+    lesions,
     login,
     readers,
     users,
@@ -37,6 +40,7 @@ from coread.app.web.pages import (
 from coread.app.web.pictures import FrameDrawer
 from coread.app.web.rendering import make_environment, page
 from coread.app.web.throttle import LoginThrottle
+from coread.app.web.versions import ResultShelf
 from coread.domain.errors import CoreadError
 from coread.store.errors import NoSuchRecord, StoreBusy
 
@@ -59,13 +63,16 @@ def create_app(context: WebContext) -> FastAPI:
     app.state.throttle = LoginThrottle()
     app.state.recent = RecentAccess()
     app.state.drawer = FrameDrawer()
+    app.state.outlining = Lock()  # one at a time: a volume in hand is a gigabyte
+    app.state.results = ResultShelf(context.store)
     app.state.latest_checks = health.LatestChecks(context.health)
     app.state.feed = ChangeFeed(context.store.change_token, context.settings.live_seconds)
     app.add_middleware(
         SafeAnswers, secure=context.settings.cookie_secure, upload_limit_bytes=context.settings.upload_limit_bytes
     )
     _add_answers_to_refusals(app)
-    for room in (login, worklist, case, images, readers, destinations, health, account, users, audit, why, api, viewer):
+    pages = (login, worklist, case, corrections, images, readers, destinations, health, account, users, audit, why)
+    for room in (*pages, api, lesions, viewer):
         app.include_router(room.router)
     _mount_dicomweb(app, context)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
