@@ -17,19 +17,12 @@ from coread.app.errors import CannotCorrect
 from coread.app.pipeline import evidence_maker
 from coread.app.settings import Settings
 from coread.domain.cards import ReaderKind
-from coread.domain.codes import Code
-from coread.domain.findings import Measurement, Region, TrackingId
-from coread.domain.results import ReadResult
 from coread.domain.work import EvidenceKind
 from coread.evidence.sr_reading import read_sr
-from coread.phantoms.ct import CtRecipe, ct_affine, ct_series
 from coread.store import CorrectedMeanwhile, Store, StoreSettings
-from tests.evidence.build_sources import reference
-from tests.evidence.build_volumes import NODULE, TISSUE, geometry_of
 from tests.web import world
+from tests.web.ct_case import REGION_UID, read_ct
 
-ML, HU = Code("ml", "UCUM", "milliliter"), Code("[hnsf'U]", "UCUM", "Hounsfield unit")
-VOLUME = Code("118565006", "SCT", "Volume")
 SQUARE = np.array([[14.0, 9.0], [22.0, 9.0], [22.0, 15.0], [14.0, 15.0]])
 
 
@@ -37,25 +30,8 @@ class Read:
     """One CT study with a measured region, read and stored."""
 
     def __init__(self, store: Store, kind: ReaderKind = ReaderKind.QUANTIFICATION) -> None:
-        recipe = CtRecipe(slices=6)
-        series = ct_series(recipe)
-        for dataset in series:
-            self.uid = world.send(store, dataset)
-        world.settle(store, self.uid)
-        self.images = tuple(reference(dataset) for dataset in series)
-        mask = np.zeros((6, recipe.rows, recipe.columns), dtype=bool)
-        mask[2:4, 10:16, 12:20] = True
-        tracking = TrackingId("nodule 1", "2.25.4711")
-        geometry = geometry_of(ct_affine(recipe), mask.shape, str(series[0].FrameOfReferenceUID))
-        self.region = Region("Nodule", TISSUE, NODULE, mask, self.images, tracking, geometry)
-        measured = (
-            Measurement(VOLUME, 0.25, ML, 0.02, tracking=tracking),
-            Measurement(Code("112031", "DCM", "Attenuation Coefficient"), 40.0, HU, tracking=tracking,
-                        derivation=Code("373098007", "SCT", "Mean")),
-            Measurement(Code("ODD", "99TEST", "Odd number"), 7.0, Code("1", "UCUM", "no units"), tracking=tracking),
-            Measurement(Code("410668003", "SCT", "Length"), 12.5, Code("mm", "UCUM", "millimeter"), 0.4),
-        )  # fmt: skip
-        self.work_id = world.finish(store, ReadResult((), measured, (self.region,)))
+        case = read_ct(store)
+        self.uid, self.images, self.region, self.work_id = case.uid, case.images, case.region, case.work_id
         cards = (replace(world.CARD, kind=kind),)
         self.corrector = Corrector(store, evidence_maker(Settings.model_validate({})), (world.PACS,), cards)
         self.store = store
@@ -65,7 +41,7 @@ class Read:
 
     def outline(self, version: int = 1, **more: Any) -> Any:
         image = (self.images[2].sop_instance_uid, 1)
-        return self.corrector.outline(self.wish(version, **more), "2.25.4711", image, [SQUARE])
+        return self.corrector.outline(self.wish(version, **more), REGION_UID, image, [SQUARE])
 
     def objects(self, kind: EvidenceKind) -> list[Dataset]:
         records = [item for item in self.store.evidence(self.uid) if item.kind is kind]
@@ -188,20 +164,20 @@ def test_what_would_change_nothing_or_leave_nothing_is_refused(read: Read) -> No
     image = (read.images[2].sop_instance_uid, 1)
     same = np.array([[12.0, 10], [20, 10], [20, 16], [12, 16]])
     with pytest.raises(CannotCorrect, match="same pixels"):
-        read.corrector.outline(read.wish(), "2.25.4711", image, [same])
+        read.corrector.outline(read.wish(), REGION_UID, image, [same])
     with pytest.raises(CannotCorrect, match="no such region"):
         read.corrector.outline(read.wish(), "2.25.9", image, [SQUARE])
     with pytest.raises(CannotCorrect, match="not looked for"):
-        read.corrector.outline(read.wish(), "2.25.4711", ("1.2.3", 1), [SQUARE])
+        read.corrector.outline(read.wish(), REGION_UID, ("1.2.3", 1), [SQUARE])
     with pytest.raises(CannotCorrect, match="Say why"):
         read.corrector.number(read.wish(reason="  "), 3, 1.0)
     with pytest.raises(CannotCorrect, match="same as before"):
         read.corrector.number(read.wish(), 3, 12.5)
     with pytest.raises(CannotCorrect, match="no number"):
         read.corrector.number(read.wish(), 3, float("inf"))
-    read.corrector.outline(read.wish(), "2.25.4711", image, [])
+    read.corrector.outline(read.wish(), REGION_UID, image, [])
     with pytest.raises(CannotCorrect, match="Nothing of Nodule would be left"):
-        read.corrector.outline(read.wish(2), "2.25.4711", (read.images[3].sop_instance_uid, 1), [])
+        read.corrector.outline(read.wish(2), REGION_UID, (read.images[3].sop_instance_uid, 1), [])
 
 
 def test_the_card_of_another_version_or_of_a_triage_reader_corrects_nothing(read: Read) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
+from coread.app.pipeline import evidence_maker
+from coread.app.settings import Settings
 from coread.app.web.accounts import create_account
 from coread.app.web.context import BrokenReader, CheckLevel, DestinationState, HealthCheck, WebContext, WebSettings
 from coread.domain.cards import Estimate, InputContract, OperatingPoint, OutputSpec, ReaderCard, ReaderKind, Resources
@@ -236,6 +238,7 @@ def context(store: Store, **settings: object) -> WebContext:
         readers=(READER,),
         broken_readers=(BrokenReader("old_reader", "its package was changed after it was locked"),),
         destinations=(PACS, RESEARCH),
+        evidence=evidence_maker(Settings.model_validate({})),
         settings=WebSettings(version="0.1.0", **settings),  # type: ignore[arg-type]
         destination_states=lambda: {"Research archive": DestinationState("open", "connection refused", retry)},
         health=lambda: CHECKS,

@@ -19,7 +19,7 @@ from coread.app.children import ChildPlan, ChildProcesses
 from coread.app.doctor import examine
 from coread.app.logs import set_up_logging
 from coread.app.opening import open_store
-from coread.app.pipeline import Pipeline, pipeline_of
+from coread.app.pipeline import Pipeline, evidence_maker, pipeline_of
 from coread.app.routing import RoutingLoop
 from coread.app.settings import Settings
 from coread.app.site_models import record_switches, site_models
@@ -250,6 +250,7 @@ def web_context(settings: Settings, pipeline: Pipeline, deliverer: "DeliveryWork
         broken_readers=tuple(BrokenReader(p.name, p.problem) for p in pipeline.broken),
         find_readers=pipeline.find_readers,
         destinations=pipeline.destinations,
+        evidence=evidence_maker(settings),
         settings=web,
         destination_states=lambda: destination_states(deliverer),
         health=lambda: examine(settings, server_running=True) + child_checks(children),

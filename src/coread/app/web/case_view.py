@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from coread.app.scope import in_front
 from coread.app.web.formats import duration
+from coread.app.web.versions import NumberRow, VersionView, region_places
 from coread.app.why import ReaderStory, SentObject, Story
 from coread.domain.cards import OperatingPoint, ReaderCard
 from coread.domain.errors import InvalidRecord
-from coread.domain.findings import Box, Finding, Measurement, Presence
+from coread.domain.findings import Box, Finding, Presence
 from coread.domain.results import ReadResult
 from coread.domain.study import Instance, InstanceHeader
 from coread.domain.work import Verdict, VerdictKind
@@ -37,8 +38,10 @@ class ReaderView:
     name: str
     story: ReaderStory
     findings: tuple[FindingRow, ...]
-    measurements: tuple[Measurement, ...]
+    numbers: tuple[NumberRow, ...]
+    """Of the current version."""
     notes: tuple[str, ...]
+    version: VersionView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +63,22 @@ class CaseView:
 
 
 def case_view(
-    story: Story, cards: Mapping[str, ReaderCard], instances: Sequence[Instance], flags: tuple[str, ...]
+    story: Story,
+    cards: Mapping[str, ReaderCard],
+    instances: Sequence[Instance],
+    flags: tuple[str, ...],
+    versions: Mapping[int, VersionView],
 ) -> CaseView:
-    """Put the page together."""
+    """Put the page together; ``versions`` are the current versions of the results by work item."""
     standing = standing_verdicts(story.verdicts)
-    readers = tuple(_reader_view(reader, cards.get(reader.reader_id), standing) for reader in story.readers)
+    readers = tuple(_reader_view(reader, cards.get(reader.reader_id), standing, versions) for reader in story.readers)
     shown, aside = in_front(readers, lambda one: one.story.outcome, lambda one: one.story.reason())
     series = picture_series(instances)
     rows = [row for reader in readers for row in reader.findings]
     document = {
         "study": story.study.study_instance_uid,
         "series": series,
+        **region_places([view for view in versions.values() if view.marks] if series else []),
         "findings": [_finding_marks(story.study.study_instance_uid, row) for row in rows],
     }
     return CaseView(
@@ -94,12 +102,15 @@ def standing_verdicts(verdicts: Sequence[Verdict]) -> dict[tuple[int, str], Verd
 
 
 def _reader_view(
-    story: ReaderStory, card: ReaderCard | None, standing: Mapping[tuple[int, str], Verdict]
+    story: ReaderStory,
+    card: ReaderCard | None,
+    standing: Mapping[tuple[int, str], Verdict],
+    versions: Mapping[int, VersionView],
 ) -> ReaderView:
     name = card.name if card is not None else story.reader_id
     ending = story.reading.ending if story.reading is not None else None
     if not isinstance(ending, ReadResult) or story.work is None:
-        return ReaderView(name, story, (), (), ())
+        return ReaderView(name, story, (), (), (), None)
     same_version = card if card is not None and card.version == story.reader_version else None
     rows = [
         FindingRow(
@@ -113,7 +124,8 @@ def _reader_view(
         for finding in ending.findings
     ]
     rows.sort(key=_importance)
-    return ReaderView(name, story, tuple(rows), ending.measurements, ending.notes)
+    current = versions[story.work.work_id]
+    return ReaderView(name, story, tuple(rows), current.numbers(ending), current.result.notes, current)
 
 
 def _importance(row: FindingRow) -> tuple[bool, bool, float]:

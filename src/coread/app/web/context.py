@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from coread.app.pipeline import EvidenceMaker
 from coread.domain.work import Destination
 from coread.readers.registry import InstalledReader, ReaderListing
 from coread.store import Store
@@ -93,6 +94,8 @@ class WebContext:
     destination_states: Callable[[], Mapping[str, DestinationState]] = _no_states
     health: Callable[[], tuple[HealthCheck, ...]] = _no_checks
     clock: Callable[[], datetime] = now_utc
+    evidence: EvidenceMaker | None = None
+    """Writes the objects of corrected results; None: nothing can be corrected."""
     find_readers: Callable[[], ReaderListing] | None = None
     """Which versions of the readers are switched on now; None: ``readers`` never change."""
 

@@ -5,6 +5,7 @@ WebError
 |-- NotAllowed        the role of this user does not hold the permission
 |-- ForgedRequest     a state-changing request came without the page's own token (CSRF)
 |-- TooManyAttempts   logging in is paused for this account or address
+|-- Conflict          somebody else changed the same thing since it was shown
 |-- NotFound          no study, object, user or reader answers to that name
 `-- BadInput          a form or a query holds something that cannot be meant
 """
@@ -56,6 +57,13 @@ class NotFound(WebError):
 
     status = 404
     title = "Not found"
+
+
+class Conflict(WebError):
+    """Somebody else was faster; nothing was changed."""
+
+    status = 409
+    title = "Changed meanwhile"
 
 
 class BadInput(WebError):

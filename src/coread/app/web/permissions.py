@@ -18,6 +18,7 @@ class Permission(StrEnum):
     CASE = "case.read"
     EXPORT = "case.export"
     VERDICT = "case.verdict"
+    CORRECT = "case.correct"
     STORY = "story.read"
     READERS = "readers.read"
     DESTINATIONS = "destinations.read"
@@ -34,6 +35,7 @@ MEANINGS: dict[Permission, str] = {
     Permission.CASE: "open a case and see its images and findings",
     Permission.EXPORT: "download images and result objects",
     Permission.VERDICT: "accept, reject or edit a finding",
+    Permission.CORRECT: "correct an outline or a number of a result",
     Permission.STORY: "read why a study was or was not analysed",
     Permission.READERS: "see the readers and their cards",
     Permission.DESTINATIONS: "see where results go and what is waiting",
@@ -57,7 +59,8 @@ _EVERYBODY = frozenset(
 )
 
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
-    Role.RADIOLOGIST: _EVERYBODY | {Permission.CASE, Permission.EXPORT, Permission.VERDICT, Permission.STORE_IMAGES},
+    Role.RADIOLOGIST: _EVERYBODY
+    | {Permission.CASE, Permission.EXPORT, Permission.VERDICT, Permission.CORRECT, Permission.STORE_IMAGES},
     Role.ADMINISTRATOR: frozenset(Permission),
     # An auditor follows what happened, but does not see images and changes nothing.
     Role.AUDITOR: _EVERYBODY | {Permission.AUDIT},

@@ -1,4 +1,5 @@
 // The case page: preview with boxes and heat maps, verdicts, readable objects; its parts follow changes by themselves.
+import { makeOutlines } from './outlines.js';
 import { onChange, post, say, showTimes, typing } from './ui.js';
 
 const data = JSON.parse(document.getElementById('images').textContent);
@@ -14,6 +15,23 @@ function shape(name, attributes, text) {
   return element;
 }
 
+const outlines = makeOutlines({
+  data,
+  current: () => current(),
+  unit: () => unitOf(current()),
+  redraw: () => { if (stage) marks(); },
+  refresh: () => refresh(),
+  place: event => {
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(by('scene').getScreenCTM().inverse());
+    return [at.x, at.y];
+  },
+  middle: () => {
+    const box = by('stage').getBoundingClientRect();
+    const at = new DOMPoint(box.x + box.width / 2, box.y + box.height / 2).matrixTransform(by('scene').getScreenCTM().inverse());
+    return [at.x, at.y];
+  },
+});
+const unitOf = image => Math.max(image.rows, image.columns) / 700 / view.scale;
 const current = () => data.series[view.series]?.frames[view.frame];
 const same = (image, mark) => image && mark.sop === image.sop && mark.frame === image.frame;
 
@@ -69,7 +87,8 @@ function marks() {
   boxes.replaceChildren();
   by('heat').replaceChildren();
   if (!image) return;
-  const unit = Math.max(image.rows, image.columns) / 700 / view.scale;
+  outlines.draw();
+  const unit = unitOf(image);
   for (const finding of data.findings) {
     const active = view.finding === finding.id;
     if (view.boxes) for (const mark of finding.marks.filter(mark => same(image, mark))) {
@@ -117,6 +136,7 @@ function toggle(name, button) {
 }
 
 function chooseSeries(index) {
+  if (outlines.busy()) { say('Save or cancel the outline first.'); return; }
   view.series = index;
   view.frame = 0;
   const frames = data.series[index].frames;
@@ -127,6 +147,7 @@ function chooseSeries(index) {
 }
 
 function chooseFrame(index) {
+  if (outlines.busy()) { by('frame').value = view.frame; return; }
   const frames = data.series[view.series].frames;
   view.frame = Math.min(frames.length - 1, Math.max(0, index));
   by('frame').value = view.frame;
@@ -153,6 +174,7 @@ function startImages() {
   startSeries();
   by('show-boxes').addEventListener('click', () => toggle('boxes', 'show-boxes'));
   by('show-heat').addEventListener('click', () => toggle('heat', 'show-heat'));
+  by('show-outlines').addEventListener('click', event => outlines.toggle(event.currentTarget));
   by('invert').addEventListener('click', () => toggle('invert', 'invert'));
   by('zoom-in').addEventListener('click', () => zoom(1.4));
   by('zoom-out').addEventListener('click', () => zoom(1 / 1.4));
@@ -170,9 +192,9 @@ function startImages() {
     else chooseFrame(view.frame + Math.sign(event.deltaY));
   }, { passive: false });
   let drag = null;
-  stage.addEventListener('pointerdown', event => { drag = { x: event.clientX, y: event.clientY }; stage.setPointerCapture(event.pointerId); stage.classList.add('dragging'); });
+  stage.addEventListener('pointerdown', event => { if (outlines.grab(event)) { stage.setPointerCapture(event.pointerId); return; } drag = { x: event.clientX, y: event.clientY }; stage.setPointerCapture(event.pointerId); stage.classList.add('dragging'); });
   stage.addEventListener('pointermove', event => {
-    if (!drag) return;
+    if (outlines.pull(event) || !drag) return;
     const box = by('picture').getBoundingClientRect();
     const image = current();
     const unit = Math.max(image.columns / box.width, image.rows / box.height);
@@ -181,7 +203,7 @@ function startImages() {
     drag = { x: event.clientX, y: event.clientY };
     place();
   });
-  for (const end of ['pointerup', 'pointercancel']) stage.addEventListener(end, () => { drag = null; stage.classList.remove('dragging'); });
+  for (const end of ['pointerup', 'pointercancel']) stage.addEventListener(end, () => { outlines.release(); drag = null; stage.classList.remove('dragging'); });
   chooseSeries(0);
 }
 
@@ -230,6 +252,9 @@ async function refresh() {
   const images = JSON.parse(page.getElementById('images').textContent);
   if (images.series.length !== data.series.length && !stage) { location.reload(); return; }
   data.findings = images.findings;
+  if (JSON.stringify(images.regions) !== JSON.stringify(data.regions)) outlines.forget();
+  data.regions = images.regions;
+  data.places = images.places;
   if (stage && JSON.stringify(images.series) !== JSON.stringify(data.series)) {
     const kept = [view.series, view.frame];
     data.series = images.series;
@@ -268,7 +293,7 @@ document.addEventListener('click', async event => {
   } else if (row) chooseFinding(row.dataset.finding, false);
 });
 document.addEventListener('keydown', event => {
-  if (typing(event)) return;
+  if (outlines.pressed(event) || typing(event)) return;
   const rows = [...document.querySelectorAll('tr[data-finding]')];
   const at = rows.findIndex(row => row.dataset.finding === view.finding);
   const press = name => rows[at]?.querySelector(name)?.click();
@@ -277,6 +302,7 @@ document.addEventListener('keydown', event => {
     k: () => rows.length && chooseFinding(rows[Math.max(0, at - 1)].dataset.finding),
     a: () => press('[data-verdict="accept"]'), x: () => press('[data-verdict="reject"]'), e: () => press('[data-verdict="edit"]'), u: () => press('[data-undo]'),
     b: () => stage && toggle('boxes', 'show-boxes'), h: () => stage && toggle('heat', 'show-heat'), i: () => stage && toggle('invert', 'invert'), r: () => stage && reset(),
+    o: () => stage && outlines.toggle(by('show-outlines')), c: () => stage && by('correct') && outlines.begin(),
     Escape: () => location.assign('/'),
   };
   if (event.target.closest('button, a') && event.key === 'Enter') return;

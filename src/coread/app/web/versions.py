@@ -1,0 +1,126 @@
+"""Versions of a result as the case page shows them: current numbers and what they were, regions, who did what."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+from coread.app.corrections import current_result
+from coread.domain.cards import ReaderCard, ReaderKind
+from coread.domain.corrections import Correction
+from coread.domain.findings import Measurement
+from coread.domain.results import ReadResult
+from coread.imaging.outlines import outlines_of, simplified
+from coread.store import Store
+
+_KEPT = 3
+_TOLERANCE = 0.8
+"""Pixels by which a shown outline may leave the edges of its mask: fewer points can be dragged."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRow:
+    """One measurement of the current version; ``own`` is the reader's value where a person has corrected it."""
+
+    index: int
+    measurement: Measurement
+    own: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    """The current version of one reading."""
+
+    work_id: int
+    version: int
+    result: ReadResult
+    corrections: tuple[Correction, ...]
+    """Oldest first; the reader's own version is before them."""
+    editable: bool
+    marks: bool
+    """Whether outlines may be drawn: not those of a triage reader (21 CFR 892.2080)."""
+
+    def numbers(self, own: ReadResult) -> tuple[NumberRow, ...]:
+        """Return the measurements with what the reader itself said."""
+        before = {_key(item): item for item in own.measurements}
+        rows = []
+        for index, item in enumerate(self.result.measurements):
+            first = before.get(_key(item), item)
+            changed = (first.value, first.uncertainty) != (item.value, item.uncertainty)
+            rows.append(NumberRow(index, item, f"{first.value:.4g}{first.spread()}" if changed else ""))
+        return tuple(rows)
+
+
+class ResultShelf:
+    """Keeps the last few results in memory: their masks are asked for slice by slice."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: OrderedDict[tuple[int, int], ReadResult] = OrderedDict()
+        self._lock = Lock()
+
+    def result(self, work_id: int, version: int) -> ReadResult:
+        """Return the result of a version; raises CannotCorrect, NoSuchRecord."""
+        key = (work_id, version)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = current_result(self._store, work_id, version)
+            self._kept.move_to_end(key)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+            return self._kept[key]
+
+
+def version_of(
+    store: Store, work_id: int, own: ReadResult, corrections: Iterable[Correction], card: ReaderCard | None
+) -> VersionView:
+    """Return the current version of a reading whose own result is ``own``."""
+    mine = tuple(item for item in corrections if item.work_id == work_id)
+    version = mine[-1].version if mine else 1
+    result = store.corrections.result(work_id, version) if mine else own
+    marks = card is None or card.kind is not ReaderKind.TRIAGE
+    return VersionView(work_id, version, result, mine, marks and card is not None, marks)
+
+
+def region_places(versions: Sequence[VersionView]) -> dict[str, object]:
+    """Return the regions of a study and the frames they lie on, for the script that draws and corrects them.
+
+    ``places`` lists frames once; a region names those that it may lie on (``at``) and does lie on (``on``).
+    """
+    from coread.evidence.page import OUTLINES
+
+    numbers: dict[tuple[str, int], int] = {}
+    regions: list[dict[str, object]] = []
+    for view in versions:
+        for colour, region in enumerate(view.result.regions):
+            at = [numbers.setdefault((image.sop_instance_uid, image.frame), len(numbers)) for image in region.images]
+            planes: list[bool] = region.mask.reshape(len(at), -1).any(axis=1).tolist()
+            regions.append(
+                {
+                    "work": view.work_id,
+                    "version": view.version,
+                    "uid": region.tracking.uid,
+                    "label": region.label,
+                    "colour": "#{:02x}{:02x}{:02x}".format(*OUTLINES[colour % len(OUTLINES)]),
+                    "at": at,
+                    "on": [number for number, there in zip(at, planes, strict=True) if there],
+                    "editable": view.editable,
+                }
+            )
+    return {"places": [list(place) for place in numbers], "regions": regions}
+
+
+def outlines_on(result: ReadResult, sop_instance_uid: str, frame: int) -> list[dict[str, object]]:
+    """Return label and polygons (column, row; SCOORD corners) of every region on one frame."""
+    found: list[dict[str, object]] = []
+    for region in result.regions:
+        planes = region.mask.reshape(len(region.images), *region.mask.shape[-2:])
+        for image, plane in zip(region.images, planes, strict=True):
+            if (image.sop_instance_uid, image.frame) == (sop_instance_uid, frame) and plane.any():
+                polygons = [simplified(polygon, _TOLERANCE).round(2).tolist() for polygon in outlines_of(plane)]
+                found.append({"region": region.tracking.uid, "label": region.label, "polygons": polygons})
+    return found
+
+
+def _key(measurement: Measurement) -> tuple[str, str]:
+    return measurement.name(), measurement.tracking.uid if measurement.tracking is not None else ""
