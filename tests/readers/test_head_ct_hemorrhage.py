@@ -94,7 +94,7 @@ def read(given: Volume, logits: Sequence[NDArray[np.float32]] = ()) -> ReadResul
 def test_a_suspected_study_is_urgent_named_in_words_and_marked_nowhere() -> None:
     suspected = np.full((SLICES, 1, SIDE, SIDE), -4.0, dtype=np.float32)
     types = np.full((SLICES, len(TYPES)), -4.0, dtype=np.float32)
-    suspected[6:11, 0, 60:64, 100:104] = 3.0
+    suspected[6:11, 0, 60:66, 100:106] = 3.0
     types[[7, 8, 9], TYPES.index("epidural")] = 3.0
     result = read(volume(), (suspected, types))
     assert isinstance(result, ReadResult)
@@ -271,8 +271,8 @@ def test_a_turned_head_is_set_upright(degrees: float) -> None:
 
 
 def test_places_are_smoothed_over_neighbouring_slices_and_their_highest_pixels_count() -> None:
-    logits = np.full((3, 1, 6, 6), -9.0, dtype=np.float32)
-    logits[1, 0, :2, :4] = 9.0
+    logits = np.full((3, 1, 12, 12), -9.0, dtype=np.float32)
+    logits[1, 0, :4, :6] = 9.0
     places = place_probabilities(logits)
     assert places[1, 0, 0] == pytest.approx(0.5, abs=1e-3)
     assert places[0, 0, 0] == pytest.approx(0.25, abs=1e-3)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HIGHEST = 8
+HIGHEST = 24
 """Pixels whose mean probability stands for a slice."""
 TOP = 3
 """Slices whose mean score stands for the study."""
