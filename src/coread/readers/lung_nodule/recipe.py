@@ -160,7 +160,10 @@ def table(numbers: Mapping[str, Any]) -> list[Row]:
         right = numbers[f"{name}_right"]
         rows.append((f"{name.capitalize()} right, of those found", _told(right), str(right["n"])))
     for name, error in (*numbers["volume"].items(), ("4 mm slices", numbers["volume_4_mm"])):
-        text = f"mean {error['mean']:+.1%}, standard deviation {error['sd']:.1%}, largest {error['largest']:.1%}"
+        text = (
+            f"mean {error['mean']:+.1%}, standard deviation {error['sd']:.1%}, median size of the error "
+            f"{error['median']:.1%}, largest {error['largest']:.1%}"
+        )
         rows.append((f"Volume against truth, {name}", text, str(error["n"])))
     for name, repeat in (*numbers["repeats"].items(), ("4 mm slices", numbers["repeats_4_mm"])):
         count = f"{repeat['nodules']} nodules x {repeat['scans']} scans"
@@ -194,7 +197,7 @@ def _mean(values: Sequence[float]) -> float:
 def _volume_errors(nodules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     errors = np.array([one["said_mm3"] / one["volume_mm3"] - 1 for one in nodules if _called(one)])
     return {"n": len(errors), "mean": float(errors.mean()), "sd": float(errors.std(ddof=1)),
-            "largest": float(np.abs(errors).max())}  # fmt: skip
+            "median": float(np.median(np.abs(errors))), "largest": float(np.abs(errors).max())}  # fmt: skip
 
 
 def _repeatability(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
