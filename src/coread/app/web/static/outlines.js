@@ -13,6 +13,7 @@ const path = polygons => polygons.map(points => 'M' + points.map(point => point.
 // `page` knows the study: { data, current, unit, redraw, refresh }.
 export function makeOutlines(page) {
   const shown = new Map();
+  const asked = new Map();
   const chosen = new Map();
   let visible = true;
   let editing = null;
@@ -23,17 +24,19 @@ export function makeOutlines(page) {
   const here = (image, list) => image ? page.data.regions.filter(region => region[list].includes(key(image))) : [];
   const url = (work, version, image) => `/case/${page.data.study}/outlines/${work}/${version}/${image.sop}/${image.frame}`;
 
-  async function load(work, version, image) {
+  // Every frame is asked for once; whoever asks while the answer is on its way gets the same answer.
+  function load(work, version, image) {
     const at = url(work, version, image);
-    if (!shown.has(at)) {
-      shown.set(at, []);
-      const answer = await fetch(at);
-      if (answer.ok) shown.set(at, (await answer.json()).outlines);
-      else shown.delete(at);
+    if (!asked.has(at)) asked.set(at, fetch(at).then(async answer => {
+      if (!answer.ok) throw new Error('The outlines could not be read.');
+      shown.set(at, (await answer.json()).outlines);
       page.redraw();
-    }
-    return shown.get(at) ?? [];
+      return shown.get(at);
+    }).catch(problem => { asked.delete(at); say(problem.message, true); return []; }));
+    return asked.get(at);
   }
+
+  function forget() { shown.clear(); asked.clear(); chosen.clear(); }
 
   function draw() {
     const image = page.current();
@@ -48,7 +51,7 @@ export function makeOutlines(page) {
     const works = new Map(here(image, 'at').map(region => [region.work, versionOf(region)]));
     for (const [work, version] of works) {
       const known = shown.get(url(work, version, image));
-      if (!known) { load(work, version, image); continue; }
+      if (!known) { if (!asked.has(url(work, version, image))) load(work, version, image); continue; }
       for (const outline of known) {
         const region = page.data.regions.find(one => one.work === work && one.uid === outline.region);
         const stale = region && version !== region.version;
@@ -216,8 +219,7 @@ export function makeOutlines(page) {
       try {
         say('Writing the new version ...');
         await saving(form.get('reason'), form.get('value'));
-        shown.clear();
-        chosen.clear();
+        forget();
         await page.refresh();
         say('Saved as a new version.');
       } catch (problem) { say(problem.message, true); }
@@ -251,7 +253,7 @@ export function makeOutlines(page) {
     draw, pressed, grab, pull, begin,
     release: () => { drag = null; },
     busy: () => editing !== null,
-    forget: () => { if (!editing) { shown.clear(); chosen.clear(); } },
+    forget: () => { if (!editing) forget(); },
     toggle(button) { visible = !visible; button.setAttribute('aria-pressed', String(visible)); draw(); },
   };
 }

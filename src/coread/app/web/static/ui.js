@@ -34,7 +34,7 @@ export function showTimes(root = document) {
 export async function post(url, values = {}) {
   const answer = await fetch(url, {
     method: 'POST',
-    headers: { 'x-csrf-token': csrf, accept: 'application/json, text/html' },
+    headers: { 'x-csrf-token': csrf, accept: 'application/json' },
     body: new URLSearchParams(values),
   });
   if (answer.status === 401) location.assign('/login?next=' + encodeURIComponent(location.pathname));
