@@ -62,8 +62,8 @@ _CARD = ReaderCard(
     validation="The locked package, run through the engine on the held-out fifth of the patients, fixed before "
     "anything was learnt (coread validate; see validation.json). The set holds pictures in a brain window, no HU: each "
     "patient was made a CT series by turning the window (level 40, width 120) back to HU, with slices assumed 5 mm "
-    "apart and pixels of 0.9 mm, which the reader does not use. Three networks, each fitted without one third of the "
-    "other patients, are averaged; calibration and thresholds come from what each said of its third.",
+    "apart and pixels of 0.9 mm, which only its volumes and shifts use. Three networks, each fitted without one third "
+    "of the other patients, are averaged; calibration and thresholds come from what each said of its third.",
     limits=(),
     resources=Resources(memory_mb=3000, seconds=60.0),
 )
