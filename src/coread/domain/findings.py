@@ -81,11 +81,16 @@ class Region:
     images: tuple[ImageReference, ...]
     tracking: TrackingId
     geometry: Geometry | None = None
+    probability: NDArray[np.float32] | None = None
+    """Where the reader knows it: how likely each pixel belongs to the region, [0, 1], in the shape of the mask."""
 
     def __post_init__(self) -> None:
         slices = 1 if self.mask.ndim == 2 else self.mask.shape[0]
         if self.mask.ndim not in (2, 3) or slices != len(self.images):
             raise InvalidRecord(f"mask of shape {self.mask.shape} with {len(self.images)} source images")
+        chances = self.probability
+        if chances is not None and (chances.shape != self.mask.shape or not ((chances >= 0) & (chances <= 1)).all()):
+            raise InvalidRecord(f"{self.label}: probabilities are in [0, 1], in the shape of the mask")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

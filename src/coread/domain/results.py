@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Finding, ImageReference, Measurement, Presence, Region
+from coread.domain.maps import ParameterMap
 from coread.domain.reasons import Reason
 
 
@@ -50,6 +51,7 @@ class ReadResult:
     """Images of the study that the reader did not read although others were, each with its reason."""
     notes: tuple[str, ...] = ()
     curves: tuple[Curve, ...] = ()
+    maps: tuple[ParameterMap, ...] = ()
 
     def __post_init__(self) -> None:
         assessed = {Presence.PRESENT, Presence.ABSENT}

@@ -12,10 +12,12 @@ from coread.domain.work import DEFAULT_KINDS, EncodedObject, EvidenceKind
 from coread.evidence.errors import NotBuilt
 from coread.evidence.kos import build_kos
 from coread.evidence.overlay import Overlays, build_overlays
+from coread.evidence.parametric_map import build_maps
 from coread.evidence.pdf import build_pdf
 from coread.evidence.prove import prove_writing
 from coread.evidence.revision import Revision
 from coread.evidence.seg import build_segmentations
+from coread.evidence.seg_fractional import build_fractional
 from coread.evidence.sources import copied_header, read_sources
 from coread.evidence.sr import build_sr
 from coread.evidence.summary import build_summary, draw_summary
@@ -51,12 +53,15 @@ def build_evidence(
 def _written(writing: Writing, outcome: Outcome, *, overlay: bool) -> tuple[EncodedObject, ...]:
     segmentations = build_segmentations(writing)
     overlays = build_overlays(writing) if overlay else Overlays((), ())
-    writing = replace(writing, notes=(*segmentations.notes, *overlays.notes))
+    likely, unlikely = build_fractional(writing, first_index=len(segmentations.datasets) + 1)
+    maps = build_maps(writing)
+    writing = replace(writing, notes=(*segmentations.notes, *unlikely, *maps.notes, *overlays.notes))
     report = build_sr(writing, segmentations.places)
     page = draw_summary(writing)
     summary = build_summary(writing, page)
     datasets = [(EvidenceKind.SR, report)]
-    datasets += [(EvidenceKind.SEG, dataset) for dataset in segmentations.datasets]
+    datasets += [(EvidenceKind.SEG, dataset) for dataset in (*segmentations.datasets, *likely)]
+    datasets += [(EvidenceKind.PARAMETRIC_MAP, dataset) for dataset in maps.datasets]
     datasets.append((EvidenceKind.SECONDARY_CAPTURE, summary))
     datasets.append((EvidenceKind.PDF, build_pdf(writing, page)))
     datasets += [(EvidenceKind.OVERLAY, dataset) for dataset in overlays.datasets]

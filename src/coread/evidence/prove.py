@@ -19,6 +19,7 @@ from coread.domain.results import Reading, ReadResult
 from coread.domain.work import EncodedObject, EvidenceKind
 from coread.evidence.errors import NotProven
 from coread.evidence.expected import expected_findings, expected_measurements
+from coread.evidence.prove_map import prove_map
 from coread.evidence.prove_overlay import prove_overlay
 from coread.evidence.prove_page import prove_document
 from coread.evidence.prove_seg import prove_segmentation
@@ -40,7 +41,8 @@ _IDENTITY = (
 )
 _HAS_ATTRIBUTE: dict[EvidenceKind, tuple[tuple[str, str], ...]] = {
     EvidenceKind.SR: (("CompletionFlag", "COMPLETE"), ("VerificationFlag", "UNVERIFIED")),
-    EvidenceKind.SEG: (("SegmentationType", "BINARY"),),
+    EvidenceKind.SEG: (),
+    EvidenceKind.PARAMETRIC_MAP: (("ContentLabel", "AI_MAP"),),
     EvidenceKind.SECONDARY_CAPTURE: (("BurnedInAnnotation", "YES"), ("ConversionType", "WSD")),
     EvidenceKind.KEY_OBJECT: (),
     EvidenceKind.OVERLAY: (("BurnedInAnnotation", "YES"), ("PhotometricInterpretation", "RGB")),
@@ -240,6 +242,15 @@ def _overlays(parsed: Objects, writing: Writing) -> list[str]:
     ]
 
 
+def _maps(parsed: Objects, writing: Writing) -> list[str]:
+    return [
+        line
+        for item, dataset in parsed
+        if item.kind is EvidenceKind.PARAMETRIC_MAP
+        for line in prove_map(dataset, writing)
+    ]
+
+
 def _segmentations(parsed: Objects, writing: Writing) -> list[str]:
     return [
         line
@@ -260,4 +271,5 @@ _CHECKS: tuple[Callable[[Objects, Writing], list[str]], ...] = (
     _documents,
     _overlays,
     _segmentations,
+    _maps,
 )

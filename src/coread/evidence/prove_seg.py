@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from coread.domain.findings import Region
+from coread.evidence.prove_map import prove_fractional
 from coread.evidence.seg import segments_of_frames, source_frame
 from coread.evidence.writing import Writing
 
@@ -22,6 +23,12 @@ _Plane = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 def prove_segmentation(segmentation: Dataset, writing: Writing) -> list[str]:
     """Return every disagreement between a segmentation, the result's regions and the source images."""
     regions = {region.tracking.uid: region for region in writing.result.regions}
+    kind = str(segmentation.SegmentationType)
+    if kind == "FRACTIONAL":
+        region = regions.get(str(segmentation.SegmentSequence[0].TrackingUID))
+        return ["fractions of no region of the result"] if region is None else prove_fractional(segmentation, region)
+    if kind != "BINARY":
+        return [f"SegmentationType {kind}"]
     frames = _frames(segmentation)
     numbers = np.array(segments_of_frames(segmentation))
     problems: list[str] = []

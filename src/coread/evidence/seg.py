@@ -130,7 +130,7 @@ def finish(segmentation: Dataset, writing: Writing, index: int, what: str = "seg
     segmentation.SeriesInstanceUID = writing.series_uid(EvidenceKind.SEG, index)
     segmentation.CodingSchemeIdentificationSequence = c.coding_schemes()
     segmentation.ImageComments = RESEARCH_USE
-    _set_dimension_uid(segmentation, writing.uid("dimensions", str(index)))
+    set_dimension_uid(segmentation, writing.uid("dimensions", str(index)))
 
 
 def description(writing: Writing, region: Region, number: int) -> Any:
@@ -143,8 +143,8 @@ def description(writing: Writing, region: Region, number: int) -> Any:
     return SegmentDescription(
         segment_number=number,
         segment_label=region.label[:64],
-        segmented_property_category=_concept(region.category),
-        segmented_property_type=_concept(region.type),
+        segmented_property_category=concept_of(region.category),
+        segmented_property_type=concept_of(region.type),
         algorithm_type=(SegmentAlgorithmTypeValues.SEMIAUTOMATIC if by_hand else SegmentAlgorithmTypeValues.AUTOMATIC),
         algorithm_identification=AlgorithmIdentificationSequence(
             name=writing.card.name[:64],
@@ -163,16 +163,19 @@ def source_datasets(writing: Writing, sheet: Sheet) -> list[Dataset]:
     for reference in sheet.images:
         image = writing.image(reference)
         images.setdefault(image.header.sop_instance_uid, image)
-    return [_source_dataset(writing, image, sheet.regions[0]) for image in images.values()]
+    first = sheet.regions[0]
+    placed = first.geometry is not None
+    return [source_dataset(writing, image, first.mask.shape[-2:], placed=placed) for image in images.values()]
 
 
-def _source_dataset(writing: Writing, image: SourceImage, region: Region) -> Dataset:
+def source_dataset(writing: Writing, image: SourceImage, shape: tuple[int, ...], *, placed: bool) -> Dataset:
+    """Return the few attributes of one source object that the library needs; ``placed``: with its planes."""
     head = image.header
     dataset = evidence_item(writing, head.sop_class_uid, head.sop_instance_uid, head.series_instance_uid)
     dataset.Modality = head.modality
-    dataset.Rows, dataset.Columns = region.mask.shape[-2:]
+    dataset.Rows, dataset.Columns = shape
     dataset.InstanceNumber = head.instance_number or 1
-    keywords = (*_LOSSY, *_SPACE) if region.geometry is not None else _LOSSY
+    keywords = (*_LOSSY, *_SPACE) if placed else _LOSSY
     for keyword in keywords:
         if keyword in image.elements:
             dataset[keyword] = image.elements[keyword]
@@ -189,7 +192,7 @@ def patient_orientation(image: SourceImage) -> list[str] | None:
     return letters if legal else None
 
 
-def _set_dimension_uid(segmentation: Dataset, uid: str) -> None:
+def set_dimension_uid(segmentation: Dataset, uid: str) -> None:
     """Replace the library's random UID: the same result must give the same bytes."""
     segmentation.DimensionOrganizationSequence[0].DimensionOrganizationUID = uid
     for item in segmentation.DimensionIndexSequence:
@@ -228,7 +231,8 @@ def segments_of_frames(segmentation: Dataset) -> list[int]:
     return numbers
 
 
-def _concept(code: Any) -> Any:
+def concept_of(code: Any) -> Any:
+    """Return a code in the library's own type."""
     from highdicom.sr import CodedConcept
 
     return CodedConcept(code.value, code.scheme, code.meaning)
