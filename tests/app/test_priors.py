@@ -67,7 +67,7 @@ def settled(store: Store, *paths: Path) -> list[str]:
 def dates_found(store: Store, uid: str, card: ReaderCard) -> list[str]:
     current = store.study(uid, with_series=True, with_instances=True)
     assert current is not None
-    return [item.study.study_date for item in find_priors(store, current, card)]
+    return [item.study.study_date for item in find_priors(store, current, card).priors]
 
 
 def test_the_newest_earlier_studies_come_first_and_no_later_or_older_one(

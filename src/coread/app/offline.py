@@ -76,6 +76,7 @@ def take_in(store: Store, files: Sequence[Path], progress: Progress) -> tuple[li
 
 
 def _read_all(pipeline: Pipeline, studies: int, progress: Progress) -> None:
+    from coread.app.prior_archive import prior_archive
     from coread.app.priors import prior_finder
     from coread.engine.sessions import SessionSettings
     from coread.engine.worker_loop import WorkLoop, WorkSettings
@@ -88,7 +89,7 @@ def _read_all(pipeline: Pipeline, studies: int, progress: Progress) -> None:
         (),
         settings=WorkSettings(cap_memory=False),
         open_session=threads.open,
-        find_priors=prior_finder(pipeline.store),
+        find_priors=prior_finder(pipeline.store, prior_archive(pipeline.settings)),
     )
     done = 0
     while loop.run_once():

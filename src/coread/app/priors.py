@@ -1,13 +1,16 @@
-"""Earlier studies of a patient in the store, chosen as a reader's card asks: the same person, older, and fitting."""
+"""Earlier studies of a patient, from the store or an archive, as a reader's card asks: same person, older, fitting."""
 
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
+from typing import Protocol
 
 from coread.domain.cards import ReaderCard
 from coread.domain.findings import Region
+from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult
 from coread.domain.study import Study
-from coread.engine.priors import FindPriors, PriorSources
+from coread.engine.priors import FindPriors, FoundPriors, PriorSources
 from coread.route.age import date_of
 from coread.route.decide import decide
 from coread.store import Store, StudyQuery
@@ -35,36 +38,87 @@ _NOBODY = frozenset(
 """Patient IDs that are written for many people, in lower case."""
 
 
-def prior_finder(store: Store) -> FindPriors:
-    """Return what looks for earlier studies in this store."""
-    return partial(find_priors, store)
+class Elsewhere(Protocol):
+    """Another place than the store that earlier studies can be had from."""
+
+    def earlier(self, study: Study, card: ReaderCard, wanted: int) -> FoundPriors:
+        """Return at most ``wanted`` earlier studies of the same person, in limited time; reasons say what failed."""
+        ...
 
 
-def find_priors(store: Store, study: Study, card: ReaderCard) -> tuple[PriorSources, ...]:
+def prior_finder(store: Store, elsewhere: Elsewhere | None = None) -> FindPriors:
+    """Return what looks for earlier studies in this store, and where it has too few in an archive."""
+    return partial(find_priors, store, elsewhere=elsewhere)
+
+
+def find_priors(store: Store, study: Study, card: ReaderCard, *, elsewhere: Elsewhere | None = None) -> FoundPriors:
     """Return at most ``card.input.max_priors`` earlier studies, newest first, with the instances that fit the card.
 
     Who is the same person is ``same_person``'s to say: a number that two hospitals gave to two people must never join
     their images. A study without a date is no prior, nor is one of the same day where a time of the two is missing.
+    What is asked of an archive stands in the history of the study.
     """
     taken = date_of(study.study_date)
-    if taken is None or not study.patient_id or card.input.max_priors < 1:
-        return ()
+    wanted = card.input.max_priors
+    if taken is None or not study.patient_id or wanted < 1:
+        return FoundPriors()
     found: list[PriorSources] = []
     for candidate in _candidates(store, study, taken, card.input.prior_years):
-        if len(found) == card.input.max_priors:
+        if len(found) == wanted:
             break
-        prior = store.study(candidate.study_instance_uid, with_series=True, with_instances=True)
-        if prior is None:
-            continue
-        (decision,) = decide(prior, [card], flags=store.study_flags(prior.study_instance_uid))
-        wanted = set(decision.sop_instance_uids)
-        instances = [one for series in prior.series for one in series.instances]
-        chosen = [one for one in instances if one.header.sop_instance_uid in wanted]
-        if chosen:
-            sources = tuple((store.path_of(one.path), one.header) for one in chosen)
-            regions, said_by = _outlined(store, prior.study_instance_uid)
-            found.append(PriorSources(prior, sources, regions, said_by))
-    return tuple(found)
+        prior = _stored(store, candidate.study_instance_uid, card)
+        if prior is not None:
+            found.append(prior)
+    if elsewhere is None or len(found) >= wanted or study.patient_id.casefold() in _NOBODY:
+        return FoundPriors(tuple(found))
+    fetched = elsewhere.earlier(study, card, wanted)
+    _note(store, study, card, fetched)
+    return _together(found, fetched, wanted)
+
+
+def recorded_priors(
+    store: Store, card: ReaderCard, uids: Sequence[str], kept: Sequence[PriorSources] = ()
+) -> FoundPriors:
+    """Return the earlier studies that a reading was once given, in its order; what is gone is said by a reason.
+
+    ``kept`` are those that were fetched from elsewhere.
+    """
+    fetched = {item.study.study_instance_uid: item for item in kept}
+    found = [(uid, _stored(store, uid, card) or fetched.get(uid)) for uid in uids]
+    gone = [uid for uid, item in found if item is None]
+    reasons = tuple(Reason(ReasonCode.NO_PRIOR, f"{uid} was given at the first reading and is gone") for uid in gone)
+    return FoundPriors(tuple(item for _, item in found if item is not None), reasons)
+
+
+def _stored(store: Store, uid: str, card: ReaderCard) -> PriorSources | None:
+    """Return the instances of a stored study that fit the card, with what is outlined on them."""
+    prior = store.study(uid, with_series=True, with_instances=True)
+    if prior is None:
+        return None
+    (decision,) = decide(prior, [card], flags=store.study_flags(uid))
+    wanted = set(decision.sop_instance_uids)
+    chosen = [one for series in prior.series for one in series.instances if one.header.sop_instance_uid in wanted]
+    if not chosen:
+        return None
+    sources = tuple((store.path_of(one.path), one.header) for one in chosen)
+    regions, said_by = _outlined(store, uid)
+    return PriorSources(prior, sources, regions, said_by)
+
+
+def _together(found: Sequence[PriorSources], fetched: FoundPriors, wanted: int) -> FoundPriors:
+    """Return both, newest first; a study that is stored and was fetched is the stored one."""
+    known = {item.study.study_instance_uid for item in found}
+    more = [item for item in fetched.priors if item.study.study_instance_uid not in known]
+    whole = sorted([*found, *more], key=lambda item: (item.study.study_date, item.study.study_time), reverse=True)
+    return FoundPriors(tuple(whole[:wanted]), fetched.reasons)
+
+
+def _note(store: Store, study: Study, card: ReaderCard, fetched: FoundPriors) -> None:
+    dates = ", ".join(item.study.study_date for item in fetched.priors) or "none"
+    why = "".join(f"; {reason.detail}" for reason in fetched.reasons)
+    store.add_history(
+        study.study_instance_uid, "priors.archive", f"{card.reader_id}: earlier studies had: {dates}{why}"
+    )
 
 
 def _outlined(store: Store, study_uid: str) -> tuple[tuple[Region, ...], tuple[str, ...]]:

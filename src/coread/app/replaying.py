@@ -15,13 +15,15 @@ from typing import Any
 
 import coread
 from coread.app.errors import NothingFound
-from coread.app.priors import find_priors
+from coread.app.prior_archive import FOLDER, kept_priors
+from coread.app.priors import find_priors, recorded_priors
 from coread.app.replay_limits import LimitCheck, Limits, Measured, check_limits, measure_changes
 from coread.domain.errors import Misconfigured
 from coread.domain.reasons import Reason, ReasonCode
-from coread.domain.results import Provenance, Reading, Refusal
+from coread.domain.results import Provenance, Reading, ReadResult, Refusal
 from coread.domain.study import Study
 from coread.engine.comparing import StudyChange, change_from_document, compare_readings
+from coread.engine.priors import FoundPriors
 from coread.engine.run import run_reader
 from coread.engine.sessions import OpenReader, SessionSettings, open_reader
 from coread.models.graphs import runtime_name
@@ -208,8 +210,25 @@ def _read(store: Store, ready: OpenReader, uid: str) -> Reading:
         for item in series.instances
         if item.header.sop_instance_uid in wanted
     ]
-    priors = find_priors(store, study, ready.installed.card)
+    priors = same_priors(store, study, ready)
     return run_reader(ready.installed, ready.session, ready.reader, study, sources, now, priors)
+
+
+def same_priors(store: Store, study: Study, ready: OpenReader) -> FoundPriors:
+    """Return the earlier studies that the clinic's latest reading was given; those of today where it was never read.
+
+    Studies may have come since. A replay compares two versions, not two days.
+    """
+    card = ready.installed.card
+    if card.input.max_priors < 1:
+        return FoundPriors()
+    items = [item for item in store.work_items(study.study_instance_uid) if item.reader_id == card.reader_id]
+    for item in sorted(items, key=lambda item: -item.work_id):
+        reading = store.reading(item.work_id)
+        if reading is not None and isinstance(reading.ending, ReadResult | Refusal):
+            kept = kept_priors(store.folder / FOLDER, study, card, card.input.max_priors)
+            return recorded_priors(store, card, reading.provenance.priors, kept.priors)
+    return find_priors(store, study, card)
 
 
 def _declined(ready: OpenReader, reason: Reason, now: datetime) -> Reading:

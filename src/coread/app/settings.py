@@ -50,6 +50,41 @@ class PacsSetting(BaseModel):
         return value
 
 
+class PriorArchiveSetting(BaseModel):
+    """The archive that earlier studies are fetched from, for readers that compare. Off unless it is set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    address: str = Field(description="host:port for C-FIND and C-MOVE, or the base URL of a DICOMweb service")
+    ae_title: str = Field("ANY-SCP", description="AE title of the archive (C-MOVE only)")
+    listen_port: int = Field(
+        11114, ge=1, le=65535, description="port that the archive sends to under our AE title (C-MOVE only)"
+    )
+    listen_host: str = Field("", description="address to listen on; empty: all (C-MOVE only)")
+    authorization: str = Field("", description="value of the Authorization header (DICOMweb only)", repr=False)
+    between: str = Field(
+        "", description="local time in which it may be asked, e.g. 20:00-06:00; empty: always. Outside, nobody waits"
+    )
+    wait_seconds: float = Field(60.0, gt=0, description="then the study is read without what has not come, and says so")
+    timeout_seconds: float = Field(15.0, gt=0, description="for each answer of the archive")
+    attempts: int = Field(2, ge=1, le=5, description="how often to ask for what is missing")
+    most_images: int = Field(3000, ge=1, description="larger studies are not fetched")
+    keep_days: float = Field(7.0, gt=0, description="what was fetched is removed after so many days")
+
+    @field_validator("address")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")) and not re.fullmatch(r".+:[1-9]\d{0,4}", value):
+            raise ValueError("must be host:port, or a URL that begins with http:// or https://")
+        return value
+
+    @field_validator("between")
+    @classmethod
+    def _is_a_window(cls, value: str) -> str:
+        if value and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", value):
+            raise ValueError("must look like 20:00-06:00")
+        return value
+
+
 class DestinationSetting(BaseModel):
     """A peer that results are sent to."""
 
@@ -113,6 +148,9 @@ class Settings(BaseModel):
     )
 
     pacs: PacsSetting | None = Field(None, description="archive to ask how many images a study has")
+    prior_archive: PriorArchiveSetting | None = Field(
+        None, description="archive to fetch earlier studies from, for readers that compare; empty: own store only"
+    )
     settle_silence_seconds: float | None = Field(
         None, gt=0, description="quiet time after which a study counts as complete; empty: by modality"
     )
@@ -160,6 +198,8 @@ class Settings(BaseModel):
     def shown(self) -> dict[str, Any]:
         """Return the values as plain JSON for people: the database's password is left out."""
         values = self.model_dump(mode="json")
+        if self.prior_archive is not None and self.prior_archive.authorization:
+            values["prior_archive"]["authorization"] = "***"
         values["database_url"] = _PASSWORD_IN_URL.sub(r"\1:***@", self.database_url)
         return values
 

@@ -28,6 +28,7 @@ def work(settings: Settings, parent: int) -> None:
     """Read work items until SIGTERM, SIGINT or the death of the parent, which is the process of that id."""
     from coread.app.opening import open_store
     from coread.app.pipeline import evidence_maker, pipeline_of
+    from coread.app.prior_archive import prior_archive
     from coread.app.priors import prior_finder
     from coread.engine.sessions import SessionSettings
     from coread.engine.worker_loop import WorkLoop, WorkSettings
@@ -46,7 +47,7 @@ def work(settings: Settings, parent: int) -> None:
             pipeline.destinations,
             settings=WorkSettings(owner=owner_name(os.getpid()), lease_seconds=settings.lease_seconds),
             open_session=sessions.open,
-            find_priors=prior_finder(store),
+            find_priors=prior_finder(store, prior_archive(settings)),
         )
 
         stopping = threading.Event()

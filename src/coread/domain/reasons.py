@@ -44,6 +44,7 @@ class ReasonCode(StrEnum):
     TWO_PATIENTS = "TWO_PATIENTS"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     NO_PRIOR = "NO_PRIOR"
+    PRIOR_NOT_HAD = "PRIOR_NOT_HAD"
     SUPERSEDED = "SUPERSEDED"
     NOT_DICOM = "NOT_DICOM"
     TRUNCATED = "TRUNCATED"
@@ -91,6 +92,7 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.TWO_PATIENTS: "Study holds images of two patients",
     ReasonCode.OUT_OF_MEMORY: "Needs more memory than the limit allows",
     ReasonCode.NO_PRIOR: "No earlier study that can be compared",
+    ReasonCode.PRIOR_NOT_HAD: "Earlier studies in the archive could not be used",
     ReasonCode.SUPERSEDED: "Late images came: a newer reading replaces it",
     ReasonCode.NOT_DICOM: "Not a DICOM object",
     ReasonCode.TRUNCATED: "Object is cut short",

@@ -9,6 +9,7 @@ import numpy as np
 from coread.domain.cards import ReaderCard
 from coread.domain.findings import Region
 from coread.domain.reading import Prior
+from coread.domain.reasons import Reason
 from coread.domain.results import Refusal
 from coread.domain.study import Study
 from coread.engine.loading import Source, load_inputs
@@ -26,8 +27,16 @@ class PriorSources:
     """Which readers, or people, outlined it; in words."""
 
 
-FindPriors = Callable[[Study, ReaderCard], Sequence[PriorSources]]
-"""Returns the earlier studies of a study's patient that a card asks for, newest first."""
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundPriors:
+    """The earlier studies of a study's patient that a card asks for, newest first, and why others could not be had."""
+
+    priors: tuple[PriorSources, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+
+NO_PRIORS = FoundPriors()
+FindPriors = Callable[[Study, ReaderCard], FoundPriors]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,11 +57,11 @@ def region_digests(regions: Sequence[Region]) -> list[str]:
     return found
 
 
-def load_priors(card: ReaderCard, found: Sequence[PriorSources]) -> LoadedPriors:
+def load_priors(card: ReaderCard, found: FoundPriors) -> LoadedPriors:
     """Decode earlier studies as the card asks. A refused one never stops the reading of the current study."""
     priors: list[Prior] = []
-    notes: list[str] = []
-    for item in found[: card.input.max_priors]:
+    notes = [f"{reason.code.value}: {reason.text()}" for reason in found.reasons]
+    for item in found.priors[: card.input.max_priors]:
         loaded = load_inputs(card, item.study, item.sources)
         if isinstance(loaded, Refusal):
             notes.append(f"Earlier study of {item.study.study_date} not used: {loaded.reason.text()}")

@@ -20,7 +20,7 @@ from coread.domain.study import Study
 from coread.engine.checks import check_ending, check_outputs
 from coread.engine.errors import ContractBroken, InputChanged
 from coread.engine.loading import Loaded, Source, load_inputs, reason_of
-from coread.engine.priors import PriorSources, load_priors, region_digests
+from coread.engine.priors import NO_PRIORS, FoundPriors, load_priors, region_digests
 from coread.readers.registry import InstalledReader
 
 Value = TypeVar("Value")
@@ -51,7 +51,7 @@ class _Stages:
 class _Given:
     study: Study
     sources: Sequence[Source]
-    priors: Sequence[PriorSources]
+    priors: FoundPriors
 
 
 def run_reader(
@@ -61,7 +61,7 @@ def run_reader(
     study: Study,
     instances: Sequence[Source],
     now: datetime,
-    priors: Sequence[PriorSources] = (),
+    priors: FoundPriors = NO_PRIORS,
 ) -> Reading:
     """Read ``instances`` of one study; every exception becomes a Refusal or a Failure of the returned Reading.
 
@@ -74,7 +74,7 @@ def run_reader(
     def work() -> ReadResult | Refusal:
         with stages.stage("verify"):
             digests.extend(verified_digests(study, sources))
-            for prior in priors:
+            for prior in priors.priors:
                 digests.extend(verified_digests(prior.study, prior.sources))
                 digests.extend(region_digests(prior.regions))
         return _read(reader, session, _Given(study, sources, priors), stages)
@@ -90,7 +90,7 @@ def run_reader(
         started_at=now,
         finished_at=now + timedelta(seconds=time.perf_counter() - stages.began),
         stage_seconds=tuple(stages.seconds),
-        priors=tuple(prior.study.study_instance_uid for prior in priors),
+        priors=tuple(prior.study.study_instance_uid for prior in priors.priors),
     )
     return Reading(ending, provenance)
 

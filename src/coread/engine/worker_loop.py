@@ -23,7 +23,7 @@ from coread.domain.work import Destination, EncodedObject, WorkItem
 from coread.engine.errors import DeadlineExceeded
 from coread.engine.limits import memory_cap
 from coread.engine.loading import Source
-from coread.engine.priors import FindPriors, PriorSources
+from coread.engine.priors import NO_PRIORS, FindPriors, FoundPriors
 from coread.engine.pulse import Pulse
 from coread.engine.run import failure_of, run_reader
 from coread.engine.sessions import OpenSession, SessionCache, SessionSettings
@@ -190,8 +190,10 @@ class WorkLoop:
         provenance = replace(reading.provenance, finished_at=datetime.now(UTC), stage_seconds=stages)
         return Reading(ending or reading.ending, provenance), evidence
 
-    def _priors(self, study: Study, card: ReaderCard) -> Sequence[PriorSources]:
-        return self._find_priors(study, card) if self._find_priors is not None and card.input.max_priors else ()
+    def _priors(self, study: Study, card: ReaderCard) -> FoundPriors:
+        if self._find_priors is None or card.input.max_priors < 1:
+            return NO_PRIORS
+        return self._find_priors(study, card)
 
     def _sources(self, study: Study, item: WorkItem) -> list[Source]:
         wanted = set(item.sop_instance_uids)

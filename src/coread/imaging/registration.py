@@ -48,20 +48,22 @@ class Registration:
 
 def registered(
     fixed: Volume, moving: Volume, *, motion: Motion = Motion.RIGID, start: NDArray[np.float64] | None = None,
-    inside: NDArray[np.bool_] | None = None,
+    inside: NDArray[np.bool_] | None = None, samples: int = _SAMPLES,
 ) -> Registration:  # fmt: skip
     """Find the motion by mutual information from coarse to fine (Mattes 2001; any two kinds of contrast).
 
     ``start`` (4, 4) as ``Registration.matrix``; default: both centres coincide. ``inside`` is a mask on the grid of
-    ``fixed`` of what counts. Raises TooFewImages for volumes below 8 voxels along an axis.
+    ``fixed`` of what counts. ``samples``: voxels that count at each level; fewer
+    are faster. Raises TooFewImages for volumes below 8 voxels along an axis.
     """
     with one_thread():
-        return _registered(fixed, moving, motion, start, inside)
+        return _registered(fixed, moving, motion, start, inside, samples)
 
 
 def _registered(
-    fixed: Volume, moving: Volume, motion: Motion, start: NDArray[np.float64] | None, inside: NDArray[np.bool_] | None
-) -> Registration:
+    fixed: Volume, moving: Volume, motion: Motion, start: NDArray[np.float64] | None,
+    inside: NDArray[np.bool_] | None, samples: int,
+) -> Registration:  # fmt: skip
     sitk = simple_itk()
 
     still, moved = itk_image(straightened(fixed)), itk_image(straightened(moving))
@@ -74,7 +76,7 @@ def _registered(
         first.SetMatrix(np.asarray(start)[:3, :3].ravel().tolist())
         centre = np.asarray(middle)
         first.SetTranslation((np.asarray(start)[:3, :3] @ centre + np.asarray(start)[:3, 3] - centre).tolist())
-    method = _method(first, still.GetSize())
+    method = _method(first, still.GetSize(), samples)
     if inside is not None:
         grid = rectangular_grid(fixed.geometry) if is_sheared(fixed.geometry) else fixed.geometry
         counts = inside if grid is fixed.geometry else resampled_mask(inside, fixed.geometry, grid)
@@ -86,7 +88,7 @@ def _registered(
     )
 
 
-def _method(transform: Any, size: tuple[int, ...]) -> Any:
+def _method(transform: Any, size: tuple[int, ...], samples: int) -> Any:
     sitk = simple_itk()
 
     method = sitk.ImageRegistrationMethod()
@@ -94,7 +96,7 @@ def _method(transform: Any, size: tuple[int, ...]) -> Any:
     method.SetMetricSamplingStrategy(method.REGULAR)
     most = max(1, min(size) // _LEAST_SIDE)
     shrink = [min(factor, most) for factor in _SHRINK]
-    shares = [min(1.0, _SAMPLES * factor**3 / math.prod(size)) for factor in shrink]
+    shares = [min(1.0, samples * factor**3 / math.prod(size)) for factor in shrink]
     method.SetMetricSamplingPercentagePerLevel(shares, _SEED)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(

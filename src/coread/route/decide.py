@@ -97,7 +97,7 @@ def _choose(contract: InputContract, images: Sequence[Instance], today: date | N
 
 
 def _one_series(contract: InputContract, fitting: Sequence[InstanceHeader]) -> tuple[str, ...] | Reason:
-    """Choose the longest series, those with a word that the card names first: a volume is one series (PS3.3 A.1.2.3)."""
+    """Choose the longest series, of those that the card names if there are any: a volume is one series (A.1.2.3)."""
     by_series: dict[str, list[InstanceHeader]] = {}
     for header in fitting:
         by_series.setdefault(header.series_instance_uid, []).append(header)
