@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 HIGHEST = 24
 """Pixels whose mean probability stands for a slice."""
-TOP = 3
+TOP = 2
 """Slices whose mean score stands for the study."""
-NEIGHBOURS = (0.25, 0.5, 0.25)
+NEIGHBOURS = (1 / 6, 2 / 3, 1 / 6)
 """Weights of the slice below, the slice and the slice above: blood is seldom in one slice alone, noise is."""
 _SURE = 1e-4
 
