@@ -306,12 +306,21 @@ def test_lumps_are_compact_and_vessels_sheets_and_forks_are_not() -> None:
     assert not shape_of(tube(1, 0, 0.3) | tube(-1, 1, 0) | tube(-0.6, -1, 0.4), geometry).compact()
 
 
-def test_a_room_with_blankets_is_no_lung() -> None:
-    values = body(lungs=())
+@pytest.mark.parametrize("lungs", [(), (-55.0, 55.0)], ids=["a limb", "a chest"])
+def test_neither_blankets_nor_the_foam_of_the_table_are_lung(lungs: tuple[float, ...]) -> None:
+    plain, values = body(lungs=lungs), body(lungs=lungs)
     random = np.random.default_rng(5)
-    room = values < -500
+    room = values < -950
     values[room] = random.choice([-995.0, -940.0], int(room.sum()), p=[0.4, 0.6])
-    assert find_lungs(framed(scan(values))) == "no lungs were found"
+    values[:, 76:79, 20:106] = -920.0
+    values[:, 79, 20:106] = -150.0
+    found, expected = find_lungs(framed(scan(values))), find_lungs(framed(scan(plain)))
+    if isinstance(expected, Lungs):
+        assert isinstance(found, Lungs)
+        assert found.whole
+        assert found.volume_ml == pytest.approx(expected.volume_ml)
+    else:
+        assert found == expected == "no lungs were found"
 
 
 def test_the_lobe_is_that_which_usually_lies_there() -> None:

@@ -25,7 +25,8 @@ GROWTH_OUTPUT = OutputSpec(
 LIMITS = (
     "Measured on simulated chests only. No series of a real chest was at hand, so how many nodules it finds in "
     "patients, and how much else it calls there, is not known. Of real CT, 24 crops of limbs and trunks (ct_sarcoma), "
-    "a trunk and a vertebra (ct_spine) were given: it refused all 26.",
+    "a trunk and a vertebra (ct_spine) were given: it refused all 26. Of the chest there were single slices of ten "
+    "scanners: it refuses them; stacked as copies, they showed that the lung mask leaves out room, blankets and table.",
     "Simulated vessels, lungs and nodules are simple solids: no emphysema, scars, consolidation, effusion, "
     "calcified or spiculated nodules. Real lungs will give more false calls.",
     "The network saw LUNA16 patches that state neither Hounsfield units nor millimetres. A window of -1000 to "
@@ -95,8 +96,9 @@ WHAT = (
 REFUSES = (
     "Other modalities and body parts, patients under 16, fewer than 20 slices, more than 5 mm between voxels, "
     "values that are not HU, not finite or constant, no lungs, or less than 600 ml of aerated lung in the field of "
-    "view. Lungs that are cut off are read with a remark, and without a nodule the answer is then indeterminate, not "
-    "absent. An earlier study that cannot be read or laid over is left out with a remark."
+    "view. Lungs that are cut off, or of which only one was found, are read with a remark, and without a nodule the "
+    "answer is then indeterminate, not absent. An earlier study that cannot be read or laid over is left out "
+    "with a remark."
 )
 SPEED = (
     "One simulated scan of 512 x 512 pixels without an earlier one, network and outlines included, on one CPU core: "
