@@ -22,7 +22,7 @@ LESION = TrackingId("lesion 1", "1.2.3")
 
 def said(day: str, *measurements: Measurement, reader: str = "follow_up") -> DatedResult:
     study = replace(study_of([header(1)], datetime(2026, 1, 1, tzinfo=UTC)), study_date=day, study_instance_uid=day)
-    return DatedResult(study, reader, "0.1.0", ReadResult((), measurements))
+    return DatedResult(study, reader, f"{reader} 0.1.0", ReadResult((), measurements))
 
 
 def volume(value: float, tracking: TrackingId | None = LESION, site: Code | None = None) -> Measurement:

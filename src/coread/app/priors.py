@@ -1,6 +1,7 @@
 """Earlier studies of a patient, from the store or an archive, as a reader's card asks: same person, older, fitting."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import Protocol
@@ -121,18 +122,39 @@ def _note(store: Store, study: Study, card: ReaderCard, fetched: FoundPriors) ->
     )
 
 
-def _outlined(store: Store, study_uid: str) -> tuple[tuple[Region, ...], tuple[str, ...]]:
-    """Return the outlines that stand in the results of a study, those of its latest reading by each reader."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What one reader's latest reading of a study says today: with what people have corrected."""
+
+    reader_id: str
+    said_by: str
+    result: ReadResult
+
+
+def standing_results(store: Store, study_uid: str) -> tuple[Standing, ...]:
+    """Return the current version of the latest reading by each reader that ended with a result, by reader id."""
     latest = {item.reader_id: item for item in sorted(store.work_items(study_uid), key=lambda item: item.work_id)}
-    regions: list[Region] = []
-    said_by: list[str] = []
+    newest = {one.work_id: one for one in sorted(store.corrections.of_study(study_uid), key=lambda one: one.version)}
+    found: list[Standing] = []
     for reader_id, item in sorted(latest.items()):
         reading = store.reading(item.work_id)
-        if reading is None or not isinstance(reading.ending, ReadResult) or not reading.ending.regions:
+        if reading is None or not isinstance(reading.ending, ReadResult):
             continue
-        regions += reading.ending.regions
-        said_by.append(f"{reader_id} {reading.provenance.reader_version}")
-    return tuple(regions), tuple(said_by)
+        by = f"{reader_id} {reading.provenance.reader_version}"
+        correction = newest.get(item.work_id)
+        if correction is None:
+            found.append(Standing(reader_id, by, reading.ending))
+        else:
+            result = store.corrections.result(item.work_id, correction.version)
+            found.append(Standing(reader_id, f"{by}, version {correction.version} by {correction.user}", result))
+    return tuple(found)
+
+
+def _outlined(store: Store, study_uid: str) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    """Return the outlines that stand in the results of a study, and whose they are."""
+    standing = [one for one in standing_results(store, study_uid) if one.result.regions]
+    regions = [region for one in standing for region in one.result.regions]
+    return tuple(regions), tuple(one.said_by for one in standing)
 
 
 def same_person(study: Study, other: Study) -> bool:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from coread.app.priors import same_person
+from coread.app.priors import same_person, standing_results
 from coread.domain.findings import Measurement
 from coread.domain.results import ReadResult
 from coread.domain.study import Study
 from coread.route.age import date_of
 from coread.store import Store, StudyQuery
 
-_MOST_STUDIES, _MOST_PLOTS = 40, 12
+_MOST_STUDIES, _MOST_PLOTS = 12, 12
 _NOT_PLOTTED = frozenset({"VOLUME_CHANGE", "DIAMETER_CHANGE", "DOUBLING_TIME"})
 _PLOTTED_FIRST = ("Volume", "Long axis")
 _WIDTH, _HEIGHT = 360, 190
@@ -53,7 +53,8 @@ class DatedResult:
 
     study: Study
     reader_id: str
-    reader_version: str
+    said_by: str
+    """Reader and version, and who corrected it."""
     result: ReadResult
 
 
@@ -99,14 +100,11 @@ def dated_results(store: Store, study: Study) -> tuple[DatedResult, ...]:
     if study.patient_id:
         query = StudyQuery(patient_id=study.patient_id.replace("*", "?"), limit=_MOST_STUDIES)
         known |= {one.study_instance_uid: one for one in store.find_studies(query).items if same_person(study, one)}
-    found: list[DatedResult] = []
-    for uid, one in known.items():
-        latest = {item.reader_id: item for item in sorted(store.work_items(uid), key=lambda item: item.work_id)}
-        for reader_id, item in latest.items():
-            reading = store.reading(item.work_id)
-            if reading is not None and isinstance(reading.ending, ReadResult):
-                found.append(DatedResult(one, reader_id, reading.provenance.reader_version, reading.ending))
-    return tuple(found)
+    return tuple(
+        DatedResult(one, standing.reader_id, standing.said_by, standing.result)
+        for uid, one in known.items()
+        for standing in standing_results(store, uid)
+    )
 
 
 def trends_of(results: Iterable[DatedResult]) -> tuple[Trend, ...]:
@@ -121,8 +119,7 @@ def trends_of(results: Iterable[DatedResult]) -> tuple[Trend, ...]:
         for key, item in _once(one.reader_id, one.result.measurements):
             place = labels.get(item.tracking.uid, item.tracking.identifier) if item.tracking and not item.site else ""
             titles[key] = (": ".join(part for part in (place, item.name()) if part), item.unit_text())
-            by = f"{one.reader_id} {one.reader_version}"
-            point = TrendPoint(day, item.value, item.uncertainty, one.study.study_instance_uid, by)
+            point = TrendPoint(day, item.value, item.uncertainty, one.study.study_instance_uid, one.said_by)
             points.setdefault(key, {})[day] = point
     found = [
         Trend(*titles[key], tuple(point for _, point in sorted(dated.items())))
