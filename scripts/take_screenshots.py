@@ -1,6 +1,9 @@
 """Takes the pictures of the documentation from a running demo of generated studies: URL and password as arguments.
 
 COREAD_SHARED=/nowhere .venv/bin/coread demo && .venv/bin/python scripts/take_screenshots.py URL PASSWORD
+
+The pictures of a volume need the lumbar spine on the worklist, read by bone_density:
+coread phantom ct-spine --spacing 3,1.5,1.5 --out SPINE && coread send SPINE
 """
 
 import sys
@@ -50,6 +53,48 @@ def take_viewer(page: Any, url: str) -> None:
     page.screenshot(path=IMAGES / "viewer.png")
 
 
+def take_correction(page: Any, url: str, study: str) -> None:
+    page.goto(f"{url}/case/{study}")
+    page.wait_for_timeout(3000)
+    page.evaluate(
+        """() => {
+          const data = JSON.parse(document.getElementById('images').textContent);
+          const region = data.regions.find(one => one.label.startsWith('L3'));
+          const place = data.places[region.on[Math.floor(region.on.length / 2)]];
+          const frame = document.getElementById('frame');
+          frame.value = data.series[0].frames.findIndex(image => image.sop === place[0]);
+          frame.dispatchEvent(new Event('input'));
+        }"""
+    )
+    page.wait_for_timeout(3000)
+    page.keyboard.press("c")
+    page.locator("circle.handle").first.wait_for(state="attached")
+    page.evaluate("document.activeElement.blur()")
+    for key in ("]", "]", "ArrowUp", "ArrowUp"):
+        page.keyboard.press(key)
+    for _ in range(4):
+        page.click("#zoom-in")
+    page.evaluate("window.scrollTo(0, 0)")
+    page.screenshot(path=IMAGES / "case-correction.png")
+
+
+def take_volume(page: Any, url: str) -> None:
+    page.goto(url)
+    page.get_by_text("Confirm and hide").click()
+    page.locator("canvas").first.wait_for()
+    page.wait_for_timeout(5000)
+    page.get_by_text("SEG", exact=True).first.dblclick()
+    page.get_by_text("Yes", exact=True).first.click()
+    page.wait_for_timeout(7000)
+    page.locator('[data-cy="panelSegmentationWithToolsLabelMap-btn"]').first.click()
+    page.wait_for_timeout(2000)
+    page.screenshot(path=IMAGES / "viewer-segmentation.png")
+    page.get_by_text("SR", exact=True).first.dblclick()
+    page.locator("svg.svg-layer polyline").first.wait_for(state="attached")
+    page.wait_for_timeout(3000)
+    page.screenshot(path=IMAGES / "viewer-measurements.png")
+
+
 def main() -> None:
     url, password = sys.argv[1].rstrip("/"), sys.argv[2]
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -61,6 +106,12 @@ def main() -> None:
         take(page, f"{url}/case/{study}", "case", full=True)
         take(page, f"{url}/readers", "readers")
         take_viewer(page, f"{url}/viewer/viewer?StudyInstanceUIDs={study}")
+        page.goto(f"{url}/")
+        spine = page.locator("tr[data-key]:has-text('ct-spine')")
+        if spine.count():
+            key = str(spine.first.get_attribute("data-key"))
+            take_correction(page, url, key)
+            take_volume(page, f"{url}/viewer/viewer?StudyInstanceUIDs={key}")
         phone = browser.new_page(viewport={"width": 390, "height": 844})
         log_in(phone, url, password)
         take(phone, f"{url}/", "worklist-phone")

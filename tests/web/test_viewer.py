@@ -8,7 +8,9 @@ import socket
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -20,6 +22,7 @@ from coread.store import Store, StoreSettings
 from tests.web import world
 from tests.web.browser import TestClient
 from tests.web.conftest import Site
+from tests.web.ct_case import read_ct
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 
@@ -100,6 +103,8 @@ def with_viewer(tmp_path_factory: pytest.TempPathFactory, viewer_folder: Path) -
     with Store.open(StoreSettings(tmp_path_factory.mktemp("seen"), durable=False), migrate=True) as store:
         passwords = world.add_people(store)
         sent = {"positive": world.read_study(store, world.chest(1, ("effusion",)), {"pneumothorax": 0.9})}
+        ct = read_ct(store)
+        sent["ct"] = world.Sent(ct.uid, "", ct.work_id)
         app = create_app(world.context(store, viewer_folder=viewer_folder))
         listener = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
@@ -111,12 +116,10 @@ def with_viewer(tmp_path_factory: pytest.TempPathFactory, viewer_folder: Path) -
         listener.close()
 
 
-@pytest.mark.slow
-@pytest.mark.browser
-@pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed (Debian: chromium)")
-def test_ohif_opens_a_study_with_its_segmentation_and_report(with_viewer: tuple[str, Site]) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
-    url, site = with_viewer
+@contextmanager
+def opened(url: str, site: Site, study: str) -> Iterator[Any]:
+    """Open a study in the viewer; at the end nothing was asked of another address and nothing broke."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     elsewhere: list[str] = []
     broken: list[str] = []
     with playwright.sync_playwright() as driver:
@@ -134,15 +137,41 @@ def test_ohif_opens_a_study_with_its_segmentation_and_report(with_viewer: tuple[
         page.fill("input[name=password]", site.passwords["radiologist"])
         page.press("input[name=password]", "Enter")
         page.wait_for_url(f"{url}/")
-        page.goto(f"{url}/viewer/viewer?StudyInstanceUIDs={site.sent['positive'].study_uid}")
+        page.goto(f"{url}/viewer/viewer?StudyInstanceUIDs={site.sent[study].study_uid}")
         page.get_by_text("for investigational use only").wait_for()
         page.get_by_text("Confirm and hide").click()
         page.locator("canvas").first.wait_for()
+        yield page
+    assert elsewhere == []
+    assert broken == []
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed (Debian: chromium)")
+def test_ohif_opens_a_study_with_its_segmentation_and_report(with_viewer: tuple[str, Site]) -> None:
+    with opened(*with_viewer, "positive") as page:
         page.get_by_text("SEG", exact=True).first.dblclick()
         page.get_by_text("Do you want to open this Segmentation?").wait_for()
         page.get_by_text("SR", exact=True).first.dblclick()
         page.get_by_text("Do you want to continue tracking measurements").wait_for()
         page.get_by_text("Yes", exact=True).click()
         page.get_by_text("Area:").first.wait_for()
-    assert elsewhere == []
-    assert broken == []
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed (Debian: chromium)")
+def test_ohif_lays_a_segmentation_over_its_series_and_shows_numbers_at_their_place(
+    with_viewer: tuple[str, Site],
+) -> None:
+    with opened(*with_viewer, "ct") as page:
+        page.get_by_text("SEG", exact=True).first.dblclick()
+        page.get_by_text("Do you want to open this Segmentation?").wait_for()
+        page.get_by_text("Yes", exact=True).first.click()
+        page.get_by_text("Do you want to open this Segmentation?").wait_for(state="detached")
+        page.locator('[data-cy="dataOverlayMenu-default-btn"]').wait_for()
+        page.get_by_text("SR", exact=True).first.dblclick()
+        page.locator("svg.svg-layer polyline").first.wait_for(state="attached")
+        page.get_by_text("0.25 ml Volume").first.wait_for(state="attached")
+        page.get_by_text("40.00 HU Attenuation Coefficient, Mean").first.wait_for(state="attached")

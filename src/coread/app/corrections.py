@@ -193,8 +193,9 @@ def outline_changed(
         corrected = replace(result, regions=regions, measurements=numbers, notes=notes)
     except InvalidRecord as problem:
         raise CannotCorrect(f"Nothing measured would be left of this result: {problem}.") from problem
-    before = [f"{pixels[0]} pixels", *_numbers(result, region)]
-    after = [f"{pixels[1]} pixels", *_numbers(corrected, changed)]
+    counted = _numbers(corrected, changed)
+    before = [f"{pixels[0]} pixels", *(line for name, line in _numbers(result, region).items() if name in counted)]
+    after = [f"{pixels[1]} pixels", *counted.values()]
     what = f"outline of {region.label}, {_name_of_image(store, region.images[number])}"
     return Change(corrected, what, ", ".join(before), ", ".join(after))
 
@@ -236,12 +237,12 @@ def number_changed(result: ReadResult, index: int, value: float) -> Change:
     return Change(replace(result, measurements=numbers), old.name(), before, f"{value:.6g} {corrected.unit_text()}")
 
 
-def _numbers(result: ReadResult, region: Region) -> list[str]:
-    return [
-        f"{m.name()} {m.value:.4g} {m.unit_text()}"
+def _numbers(result: ReadResult, region: Region) -> dict[str, str]:
+    return {
+        m.name(): f"{m.name()} {m.value:.4g} {m.unit_text()}"
         for m in result.measurements
         if m.tracking is not None and m.tracking.uid == region.tracking.uid
-    ]
+    }
 
 
 def _redrawn(own: ReadResult, corrected: ReadResult) -> list[str]:

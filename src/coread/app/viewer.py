@@ -39,12 +39,12 @@ _OWN_OF_FRAME = "void 0 : _PerFrameFunctionalGr.ImageOrientationPatient);"
 # measurements without a place are left to the report's own text, and a report without any place is shown as text.
 _REPORT_TITLE = "enums/* .CodeNameCodeSequenceValues.ImagingMeasurementReport */.n7.ImagingMeasurementReport;"
 _HAS_PLACES = " && JSON.stringify(instance.ContentSequence ?? null).includes('\"SCOORD');"
-# Numbers beside a place say which statistic they are and where they were taken (derivation and site of the report's
-# item); Hounsfield units as people write them; eight lines instead of five.
+# Numbers beside a place say which statistic they are (derivation of the report's item) and come first in their line,
+# since long lines are cut off; Hounsfield units as people write them; eight lines instead of five.
 _NUMBER = "labels.push(_getLabelFromMeasuredValueSequence(ConceptNameCodeSequence, MeasuredValueSequence))"
 _NUMBER_TEXT = "    label: CodeMeaning,\n    value: `${formatedNumericValue} ${CodeValue}`"
 _MODIFIERS = (
-    "[].concat(below ?? []).filter(item => ['121401', '363698007'].includes(item.ConceptNameCodeSequence?.CodeValue))"
+    "[].concat(below ?? []).filter(item => item.ConceptNameCodeSequence?.CodeValue === '121401')"
     ".map(item => item.ConceptCodeSequence?.CodeMeaning)"
 )
 _SCRIPT_CHANGES = (
@@ -61,6 +61,11 @@ _SCRIPT_CHANGES = (
         "    value: `${formatedNumericValue} ${CodeValue === \"[hnsf'U]\" ? 'HU' : CodeValue}`",
     ),
     ("7248.bundle.*.js", "Math.min(labels.length, 5)", "Math.min(labels.length, 8)"),
+    (
+        "7248.bundle.*.js",
+        "lines.push(`${_labelToShorthand(labelEntry.label)}: ${labelEntry.value}`);",
+        "lines.push(`${labelEntry.value} ${_labelToShorthand(labelEntry.label)}`);",
+    ),
     ("7248.bundle.*.js", _REPORT_TITLE, _REPORT_TITLE.removesuffix(";") + _HAS_PLACES),
     (
         "7248.bundle.*.js",

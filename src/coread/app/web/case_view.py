@@ -125,7 +125,7 @@ def _reader_view(
     ]
     rows.sort(key=_importance)
     current = versions[story.work.work_id]
-    return ReaderView(name, story, tuple(rows), current.numbers(ending), current.result.notes, current)
+    return ReaderView(name, story, tuple(rows), current.numbers(ending), current.notes(), current)
 
 
 def _importance(row: FindingRow) -> tuple[bool, bool, float]:
@@ -183,8 +183,13 @@ def picture_series(instances: Sequence[Instance]) -> list[dict[str, object]]:
         header = instance.header
         if _has_picture(header) and not (instance.origin.door == "own" and header.sop_class_uid == _OUTLINED):
             groups.setdefault(header.series_instance_uid, []).append(instance)
-    ordered = sorted(groups.items(), key=lambda item: (item[1][0].origin.door == "own", _series_key(item[1][0])))
-    return [{"uid": uid, "label": _series_label(members), "frames": _frames(members)} for uid, members in ordered]
+    ordered = sorted(groups.items(), key=lambda item: _series_key(item[1][0]))
+    own = [uid for uid, members in ordered if members[0].origin.door == "own"]
+    names = {uid: "Coread summary" + (f" {number}" if number > 1 else "") for number, uid in enumerate(own, start=1)}
+    return [
+        {"uid": uid, "label": names.get(uid) or _series_label(members), "frames": _frames(members)}
+        for uid, members in ordered
+    ]
 
 
 def _has_picture(header: InstanceHeader) -> bool:
@@ -193,14 +198,15 @@ def _has_picture(header: InstanceHeader) -> bool:
     return bool(header.rows and header.columns) or header.sop_class_uid.startswith(_SECONDARY_CAPTURE)
 
 
-def _series_key(instance: Instance) -> tuple[int, str]:
-    return (instance.header.series_number or 0, instance.header.series_instance_uid)
+def _series_key(instance: Instance) -> tuple[bool, float, int, str]:
+    """The patient's series by number, ours behind them in the order in which they were made."""
+    own = instance.origin.door == "own"
+    made = instance.received_at.timestamp() if own else 0.0
+    return (own, made, instance.header.series_number or 0, instance.header.series_instance_uid)
 
 
 def _series_label(members: Sequence[Instance]) -> str:
     header = members[0].header
-    if members[0].origin.door == "own":
-        return "Coread summary"
     words = [header.modality, header.view_position or header.series_description, f"({len(members)})"]
     return " ".join(word for word in words if word)
 

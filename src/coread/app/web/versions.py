@@ -40,6 +40,11 @@ class VersionView:
     marks: bool
     """Whether outlines may be drawn: not those of a triage reader (21 CFR 892.2080)."""
 
+    def notes(self) -> tuple[str, ...]:
+        """Return the notes of the result but for those that tell of corrections, which are listed for themselves."""
+        told = tuple(f"Version {item.version}, corrected by " for item in self.corrections)
+        return tuple(note for note in self.result.notes if not told or not note.startswith(told))
+
     def numbers(self, own: ReadResult) -> tuple[NumberRow, ...]:
         """Return the measurements with what the reader itself said."""
         before = {_key(item): item for item in own.measurements}
@@ -94,7 +99,7 @@ def region_places(versions: Sequence[VersionView]) -> dict[str, object]:
     for view in versions:
         for colour, region in enumerate(view.result.regions):
             at = [numbers.setdefault((image.sop_instance_uid, image.frame), len(numbers)) for image in region.images]
-            planes: list[bool] = region.mask.reshape(len(at), -1).any(axis=1).tolist()
+            planes = [bool(plane.any()) for plane in region.mask.reshape(len(at), -1)]
             regions.append(
                 {
                     "work": view.work_id,
