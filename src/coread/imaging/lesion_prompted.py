@@ -19,8 +19,8 @@ _ACROSS_LINE = 0.84
 _OVER_LINE = 1.06
 _BOX_RIM, _LINE_RIM = 0.88, 0.97
 """Boxes are drawn a little wide, the ends of a line lie on the border."""
-_REACHES_MM = (8.0, 16.0, 32.0, 64.0)
-"""How far from a point its patch is looked for, one after the other."""
+_REACHES_MM = (8.0, 16.0, 32.0)
+"""How far from a point its patch is looked for, one after the other: farther out it would be an organ."""
 _STEPS_TO_REACH = 18
 _BANDS = 1.2 ** np.arange(28)
 """Half widths of the band of like values, as multiples of the noise."""

@@ -23,8 +23,8 @@ from coread.imaging.prompts import Prompt, require_inside
 from coread.imaging.smooth_cut import smooth_cut
 
 _ACROSS, _BESIDE = 40, 0.18
-_BLUR = 0.7
-"""Steps; the noise of single voxels goes, borders stay."""
+_BLURS = (0.7, 1.4)
+"""Steps: the noise of single voxels goes, borders stay; the second where the first leaves nothing clear."""
 _BINS, _BIN_BLUR, _MOST_SCORE = 48, 1.2, 3.0
 _ROUNDS, _STEPS = 2, 80
 _SHAPE_SCORE, _SHAPE_SLOPE = 2.0, 5.0
@@ -32,6 +32,7 @@ _ALIKE = 0.12
 """From this share of look-alikes in the corners of the prompt on, the shape counts in full."""
 _DOUBT = 0.3
 """A score above minus this is not clearly outside."""
+_DOUBTFUL = 0.3
 _CLEAR = 0.7
 """Above this clearness the border is moved to half way."""
 _BORDER_COST, _EDGE_FALL, _LEAST_COST = 0.6, 0.6, 0.05
@@ -82,16 +83,12 @@ def _require_tissue(volume: Volume, likely: Likely, region: Region) -> None:
 
 def _outlined(region: Region, likely: Likely) -> tuple[Floats, float]:
     """Return the share of each voxel that is inside (z, y, x), and how clear that was."""
-    from scipy import ndimage
-
-    values = ndimage.gaussian_filter(region.values, _BLUR)
     distance, beyond, reach = likely.distance(region), likely.beyond(region), likely.reach(region)
-    scale = _scale(values, distance, beyond)
+    values, scale, clearness = _cleared(region, distance, beyond, reach)
     cost = _border_cost(values, beyond, scale)
     within = beyond <= 1
     around = beyond < 1.35
     surely_outside = (reach > 1.08) & around
-    clearness = _clearness(_score(values, distance < 0.55, surely_outside, scale), (reach > 1.08) & (beyond < 1.05))
     shape = (1 - 0.85 * clearness) * _SHAPE_SCORE * np.clip(_SHAPE_SLOPE * (likely.rim - distance), -6, 3)
     inner, outer = np.exp(-((distance / 0.6) ** 2)) * within, surely_outside.astype(np.float32)
     share = np.zeros_like(values)
@@ -102,6 +99,23 @@ def _outlined(region: Region, likely: Likely) -> tuple[Floats, float]:
         inner, outer = share * np.clip(1.6 - distance, 0.2, 1) * within, (1 - share) * around
     share = _in_one_piece(share, distance)
     return (_half_way(values, share, beyond) if clearness > _CLEAR else share), clearness
+
+
+def _cleared(
+    region: Region, distance: Floats, beyond: Floats, reach: Floats
+) -> tuple[Floats, tuple[float, float], float]:  # fmt: skip
+    """Return the values blurred enough to tell the lesion from what is around it, their scale, and the clearness."""
+    from scipy import ndimage
+
+    found = []
+    for blur in _BLURS:
+        values = ndimage.gaussian_filter(region.values, blur)
+        scale = _scale(values, distance, beyond)
+        outside, corners = (reach > 1.08) & (beyond < 1.35), (reach > 1.08) & (beyond < 1.05)
+        found.append((values, scale, _clearness(_score(values, distance < 0.55, outside, scale), corners)))
+        if found[-1][2] >= _DOUBTFUL:
+            return found[-1]
+    return found[0]
 
 
 def _scale(values: Floats, distance: Floats, beyond: Floats) -> tuple[float, float]:
