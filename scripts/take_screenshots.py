@@ -86,7 +86,6 @@ def take_volume(page: Any, url: str) -> None:
     page.get_by_text("SEG", exact=True).first.dblclick()
     page.get_by_text("Yes", exact=True).first.click()
     page.wait_for_timeout(7000)
-    page.locator('[data-cy="panelSegmentationWithToolsLabelMap-btn"]').first.click()
     page.wait_for_timeout(2000)
     page.screenshot(path=IMAGES / "viewer-segmentation.png")
     page.get_by_text("SR", exact=True).first.dblclick()

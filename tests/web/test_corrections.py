@@ -94,6 +94,8 @@ def test_a_corrected_outline_and_number_stand_on_the_page_with_the_versions_befo
     assert sorted(found["polygons"][0]) == [[14, 9], [14, 15], [22, 9], [22, 15]]
     (before,) = client.get(outline_url(case, 1, 2)).json()["outlines"]
     assert [12, 10] in before["polygons"][0], "the reader's own outline stays visible"
+    (first, second) = client.get(f"/api/v1/case/{case.uid}").json()["corrections"]
+    assert (first["version"], second["before"], second["after"]) == (2, "12.5 ± 0.4 mm", "14.25 mm")
     actions = [(entry.user, entry.action) for entry in site.store.audit_entries()]
     assert actions.count(("radiologist", "result.corrected")) == 2
 

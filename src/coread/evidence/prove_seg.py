@@ -107,7 +107,7 @@ def _frames(segmentation: Dataset) -> NDArray[np.bool_]:
     count, rows, columns = int(segmentation.NumberOfFrames), int(segmentation.Rows), int(segmentation.Columns)
     packed = np.frombuffer(segmentation.PixelData, dtype=np.uint8)
     bits = np.unpackbits(packed, bitorder="little", count=count * rows * columns)
-    return bits.reshape(count, rows, columns).astype(bool)
+    return bits.reshape(count, rows, columns).view(np.bool_)
 
 
 def _plane_of(dataset: Dataset, index: int) -> _Plane:

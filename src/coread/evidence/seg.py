@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from coread.domain.findings import Region
@@ -26,7 +27,7 @@ FRAME_BUDGET = 400
 """Beyond it, empty frames are left out."""
 MOST_FRAMES = 4000
 """More frames than this in one object stop viewers: regions go into further objects, or are not written."""
-_MOST_STACKED = 1_500_000_000
+_MOST_STACKED = 1_000_000_000
 """Bytes of masks that are handed to the library at once."""
 _CLASSIC = ("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness")
 _ENHANCED = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
@@ -96,7 +97,7 @@ def _segmentation(writing: Writing, sheet: Sheet, index: int) -> Dataset:
     frames = len(sheet.images) * len(sheet.regions)
     segmentation: Dataset = Segmentation(
         source_images=source_datasets(writing, sheet),
-        pixel_array=np.stack([sheet.planes(region) for region in sheet.regions], axis=-1),
+        pixel_array=_pixels(sheet),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[description(writing, region, n) for n, region in enumerate(sheet.regions, start=1)],
         series_instance_uid=writing.series_uid(EvidenceKind.SEG, index),
@@ -108,6 +109,23 @@ def _segmentation(writing: Writing, sheet: Sheet, index: int) -> Dataset:
     if first.geometry is None:
         segmentation.PatientOrientation = patient_orientation(writing.image(first.images[0]))
     return segmentation
+
+
+def _pixels(sheet: Sheet) -> NDArray[Any]:
+    """Return the segments as one map of numbers (frames, rows, columns) where none overlap, else stacked.
+
+    The map takes one byte for each voxel, whatever the number of segments.
+    """
+    labels = np.zeros((len(sheet.images), *sheet.regions[0].mask.shape[-2:]), dtype=np.uint8)
+    if len(sheet.regions) <= np.iinfo(np.uint8).max:
+        for number, region in enumerate(sheet.regions, start=1):
+            here = sheet.planes(region)
+            if (labels[here] != 0).any():
+                break
+            labels[here] = number
+        else:
+            return labels
+    return np.stack([sheet.planes(region) for region in sheet.regions], axis=-1)
 
 
 def object_attributes(writing: Writing, index: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ are the source images of all its regions, in order along the patient; a frame wh
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ class Sheet:
     images: tuple[ImageReference, ...]
     regions: tuple[Region, ...]
 
-    def planes(self, region: Region, values: NDArray[np.generic] | None = None) -> NDArray[np.generic]:
+    def planes(self, region: Region, values: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the mask of a region, or values on its grid, on all frames: (frames, rows, columns)."""
         given = region.mask if values is None else values
         rows, columns = given.shape[-2:]

@@ -1,5 +1,6 @@
 """The documents of the JSON API. Their names are stable; every answer says that this is research use."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -9,6 +10,7 @@ from coread.app.web.context import CheckLevel, DestinationState, HealthCheck
 from coread.app.web.rendering import RESEARCH_USE
 from coread.app.why import ReaderStory, SentObject, Stage, Story
 from coread.domain.cards import Estimate, OperatingPoint, OutputSpec
+from coread.domain.corrections import Correction
 from coread.domain.findings import Finding, Presence
 from coread.domain.results import Outcome, ReadResult
 from coread.domain.study import Study, StudyState
@@ -262,6 +264,20 @@ class VerdictDocument(Document):
     created_at: datetime
 
 
+class CorrectionDocument(Document):
+    """A version of a result after the reader's own: who changed what, from what to what, and why."""
+
+    work_id: int
+    version: int
+    user: str
+    reason: str
+    created_at: datetime
+    what: str
+    before: str
+    after: str
+    same_as: int
+
+
 class CaseAnswer(Answer):
     """The story of one study: what happened, what did not, and why."""
 
@@ -270,12 +286,13 @@ class CaseAnswer(Answer):
     earlier: tuple[ReaderStoryDocument, ...]
     stages: tuple[StageDocument, ...]
     verdicts: tuple[VerdictDocument, ...]
+    corrections: tuple[CorrectionDocument, ...]
     missing: tuple[str, ...]
     history: tuple[HistoryDocument, ...]
     also: tuple[str, ...]
 
     @classmethod
-    def of(cls, story: Story) -> "CaseAnswer":
+    def of(cls, story: Story, corrections: Sequence[Correction] = ()) -> "CaseAnswer":
         """Return the document of a story."""
         return cls(
             study=study_document(story.study),
@@ -283,6 +300,7 @@ class CaseAnswer(Answer):
             earlier=tuple(ReaderStoryDocument.of(reader) for reader in story.earlier),
             stages=tuple(_stage(stage) for stage in story.stages),
             verdicts=tuple(_verdict(verdict) for verdict in standing_verdicts(story.verdicts).values()),
+            corrections=tuple(CorrectionDocument.model_validate(item) for item in corrections),
             missing=story.missing,
             history=tuple(_history(entry) for entry in story.history),
             also=story.also,

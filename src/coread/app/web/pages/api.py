@@ -56,9 +56,10 @@ def case(
     request: Request, study_uid: str, actor: Annotated[Actor, Depends(Allow(Permission.CASE))]
 ) -> records.CaseAnswer:
     """Return one study with findings, objects, deliveries and verdicts."""
-    story = study_story(context_of(request).store, study_uid)
+    store = context_of(request).store
+    story = study_story(store, study_uid)
     note_access(request, actor, "case.opened", story.study.study_instance_uid)
-    return records.CaseAnswer.of(story)
+    return records.CaseAnswer.of(story, store.corrections.of_study(story.study.study_instance_uid))
 
 
 @router.get("/why/{identifier}")
