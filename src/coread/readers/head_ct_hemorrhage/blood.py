@@ -42,7 +42,7 @@ class Blood:
     left_share: float
 
     def half_width_ml(self) -> float:
-        """Return half of the interval that held the truth in 95 % of generated heads (on_phantoms.py)."""
+        """Return half of the interval that held the truth in 11 of 12 generated heads (on_phantoms.py)."""
         return max(_HALF_WIDTH_ML, _HALF_WIDTH_SHARE * self.volume_ml)
 
     def place(self) -> str:

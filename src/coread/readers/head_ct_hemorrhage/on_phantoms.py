@@ -115,11 +115,15 @@ def sentence(table: Sequence[dict[str, Any]], drawn_of: int) -> str:
     false = sum(row["found_ml"] is not None for row in quiet)
     return (
         f"Simulated: {len(table)} generated heads (ct-head; {drawn_of - len(table)} of {drawn_of} could not be drawn). "
-        f"Volume given in {len(sized)} of {len(bleeding)} with blood of 1.5 to 70 ml: error mean {errors.mean():+.1f} "
-        f"ml, median {np.median(shares):.0f} %, 95 % limits {_limits(errors)} ml; places of blood in {false} of "
-        f"{len(quiet)} without. Midline shift given in {len(shifted)}: error mean {off.mean():+.1f} mm, 95 % limits "
-        f"{_limits(off)} mm."
+        f"Volume given in {len(sized)} of {len(bleeding)} with blood ({_given(table)}): error mean "
+        f"{errors.mean():+.1f} ml, median {np.median(shares):.0f} %, 95 % limits {_limits(errors)} ml; places of blood "
+        f"in {false} of {len(quiet)} without. Midline shift given in {len(shifted)}: error mean {off.mean():+.1f} mm, "
+        f"95 % limits {_limits(off)} mm."
     )
+
+
+def _given(table: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(f"{kind} {one['measured']} of {one['heads']}" for kind, one in by_kind(table).items())
 
 
 def _limits(errors: NDArray[np.float64]) -> str:
