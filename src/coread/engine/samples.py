@@ -7,7 +7,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -201,15 +201,15 @@ def _saved(datasets: Iterable[Savable]) -> Iterator[list[tuple[Path, InstanceHea
 
 
 def _reference(
-    name: str, *truths: Sequence[str], spacing_mm: tuple[float, float, float] | None = None
+    name: str, *truths: Sequence[str], spacing_mm: tuple[float, float, float] | None = None, series: int = 0
 ) -> Iterable[Visits]:
-    """Draw one reference object for each truth, coarse enough to be quick."""
+    """Draw one reference object for each truth, coarse enough to be quick; ``series`` counts within each date."""
     from coread.phantoms.reference.registry import made
     from coread.phantoms.reference.scan import Setup
 
     for seed, truth in enumerate(truths, start=1):
         visits = made(name, truth, Setup(seed=seed, spacing_mm=spacing_mm)).visits
-        yield [list(visit.series[0].datasets()) for visit in visits]
+        yield [list(visit.series[series].datasets()) for visit in visits]
 
 
 def _echoes(*truths: Sequence[str]) -> Iterable[Sequence[Savable]]:
@@ -220,6 +220,29 @@ def _echoes(*truths: Sequence[str]) -> Iterable[Sequence[Savable]]:
     for seed, truth in enumerate(truths, start=1):
         visit = made("us-echo", truth, Setup(seed=seed)).visits[0]
         yield [dataset for series in visit.series for dataset in series.datasets()]
+
+
+def _one_date(name: str, truth: Sequence[str]) -> Iterable[Visits]:
+    """Draw the first date of a reference object with two: one volume and no prior."""
+    for visits in _reference(name, truth, spacing_mm=(3.0, 2.0, 2.0)):
+        yield visits[:1]
+
+
+def _limbs() -> Iterable[Visits]:
+    """Draw CT fields cut around a tumour in the muscle of a limb, beside bone."""
+    from coread.phantoms.ct import CT_IDENTITY, Ball, CtRecipe, ct_series
+
+    middle = (10.0, -20.0, 35.0)
+    for seed, place in ((1, (16.0, -14.0, 35.0)), (2, (4.0, -26.0, 38.0))):
+        balls = (Ball(middle, 66.0, 55), Ball((42.0, -46.0, 35.0), 11.0, 700), Ball(place, 40.0, 30))
+        recipe = CtRecipe(
+            seed, rows=50, columns=50, slices=46, spacing_mm=(3.0, 3.0), gap_mm=3.0, balls=balls,
+            identity=replace(CT_IDENTITY, uid_seed=f"limb-{seed}"),
+        )  # fmt: skip
+        series = ct_series(recipe)
+        for dataset in series:
+            dataset.BodyPartExamined = "EXTREMITY"
+        yield [series]
 
 
 def _chests(card: ReaderCard, modality: str) -> Iterable[Savable]:
@@ -310,6 +333,8 @@ MAKERS: tuple[SampleMaker, ...] = (
 )
 """The first that fits draws; narrower ones stand first."""
 
+_STILL = ("new_lesions_ml=0.4", "loss_percent=0", "move_mm=0,0,0", "turn_degrees=0,0,0")
+"""A head that lies as it did, so that laying its dates over one another is quick."""
 VOLUME_MAKERS: tuple[VolumeMaker, ...] = (
     VolumeMaker(
         "CT",
@@ -326,11 +351,19 @@ VOLUME_MAKERS: tuple[VolumeMaker, ...] = (
     VolumeMaker(
         "CT", ("ABDOMEN",), ("87784001", "10200004"), partial(_reference, "ct-lesions", (), spacing_mm=(4.0, 1.5, 1.5))
     ),
+    VolumeMaker("CT", ("EXTREMITY", "THIGH"), ("87784001",), _limbs),
     VolumeMaker(
         "CT",
         ("HEAD",),
         ("128319008",),
         partial(_reference, "ct-head", (), ("intraparenchymal_ml=0",), spacing_mm=(5.0, 1.4, 1.4)),
+    ),
+    VolumeMaker("MR", ("BRAIN", "HEAD"), ("12738006",), partial(_one_date, "mr-brain", ("flair=no",))),
+    VolumeMaker(
+        "MR",
+        ("BRAIN", "HEAD"),
+        ("68523003",),
+        partial(_reference, "mr-brain", _STILL, spacing_mm=(5.0, 2.5, 2.5), series=1),
     ),
     VolumeMaker("MR", ("HEART",), ("80891009",), partial(_reference, "mr-cine", ("phases=8",), spacing_mm=(10, 2, 2))),
 )

@@ -1,0 +1,58 @@
+"""How the shipped network was made: ``python -m coread.readers.tumor_volume.recipe --data D --out O``.
+
+Needs the extra ``train``. It fits the members, each without one third of the patients, and keeps them in ``--out``;
+``python -m bench.tumor_volume`` makes the locked package of them and measures it.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from coread.readers.lesions.recipe import Lesson, Recipe, Settings, fit_members
+from coread.readers.lesions.recipe import main as run_from_shell
+from coread.readers.tumor_volume.cohort import FOLDS, SET, TUMOR, read_learned
+from coread.train.augmenting import AugmentPlan
+from coread.train.fit import FitPlan
+from coread.train.networks import NetworkPlan
+from coread.train.tasks import Segmentation
+
+SEED = 20261129
+PLAN = FitPlan(
+    epochs=6,
+    batch=2,
+    epoch_steps=150,
+    learning_rate=2e-3,
+    average_decay=0.99,
+    draw="patients",
+    augment=AugmentPlan(
+        rotation_degrees=20, scale=0.2, aspect=0.1, shift=0.08, mirror=(-1, -2, -3), gamma=0.08, contrast=0.04,
+        sharpness=0.3, noise=0.02, erase=0.1,
+    ),
+    network=NetworkPlan(
+        kind="residual", widths=(12, 24, 48, 80), depths=(1, 1, 1, 1), norm="group", stem_stride=2, map_width=20,
+        map_stride=2, standardise=False, dropout=0.1,
+    ),
+    seed=SEED,
+)  # fmt: skip
+log = logging.getLogger("coread.train")
+
+
+def run(settings: Settings) -> Path:
+    """Do every step and return the folder of the finished reader."""
+    data, folds = read_learned(settings.data, settings.limit)
+    lesson = Lesson(data, [Segmentation(TUMOR, (TUMOR,), dice_share=0.5)], folds)
+    fit_members(replace(settings, pretrained=False), lesson)
+    return settings.out
+
+
+RECIPE = Recipe(run, code=Path(__file__).parent, about=__doc__ or "", set=SET, plan=PLAN, members=FOLDS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the recipe from the command line."""
+    return run_from_shell(RECIPE, arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
