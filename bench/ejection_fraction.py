@@ -62,8 +62,6 @@ MR_TUNED = (
     _mr(1, "edv_ml=200", "esv_ml=150", "mass_g=140", noise=4.0),
     _mr(2, "edv_ml=100", "esv_ml=38", "mass_g=90", spacing_mm=(8.0, 1.5, 1.5)),
     _mr(3, "edv_ml=260", "esv_ml=190", "mass_g=170", kernel_mm=2.5, orientation="7"),
-)
-MR_TESTED = (
     _mr(10, "edv_ml=120", "esv_ml=45", "mass_g=100"),
     _mr(11, "edv_ml=180", "esv_ml=110", "mass_g=150", noise=5.0),
     _mr(12, "edv_ml=90", "esv_ml=30", "mass_g=80", spacing_mm=(8.0, 1.4, 1.4)),
@@ -76,6 +74,20 @@ MR_TESTED = (
     _mr(19, "edv_ml=160", "esv_ml=64", "phases=9", orientation="17"),
     _mr(20, "edv_ml=75", "esv_ml=25", "mass_g=70", spacing_mm=(8.0, 1.6, 1.6)),
     _mr(21, "edv_ml=190", "esv_ml=140", "mass_g=130", noise=6.0, kernel_mm=2.0),
+)
+MR_TESTED = (
+    _mr(40, "edv_ml=125", "esv_ml=50", "mass_g=110", orientation="2"),
+    _mr(41, "edv_ml=170", "esv_ml=102", "mass_g=140", noise=4.0),
+    _mr(42, "edv_ml=95", "esv_ml=36", "mass_g=85", spacing_mm=(8.0, 1.5, 1.5)),
+    _mr(43, "edv_ml=250", "esv_ml=195", "mass_g=170", orientation="16"),
+    _mr(44, "edv_ml=145", "esv_ml=70", "mass_g=190", kernel_mm=2.8),
+    _mr(45, "edv_ml=280", "esv_ml=210", "mass_g=180", spacing_mm=(10.0, 2.1, 2.1)),
+    _mr(46, "edv_ml=135", "esv_ml=55", "papillary=no", orientation="21"),
+    _mr(47, "edv_ml=115", "esv_ml=58", "mass_g=150", spacing_mm=(6.0, 1.7, 1.7), noise=3.5),
+    _mr(48, "edv_ml=200", "esv_ml=78", "mass_g=170", "phases=18", spacing_mm=(11.0, 1.8, 1.8)),
+    _mr(49, "edv_ml=155", "esv_ml=93", "phases=10", orientation="6"),
+    _mr(50, "edv_ml=80", "esv_ml=30", "mass_g=75", spacing_mm=(8.0, 1.6, 1.6)),
+    _mr(51, "edv_ml=185", "esv_ml=130", "mass_g=135", noise=5.5, kernel_mm=2.2),
 )
 MR_REFUSED = (_mr(30, orientation="coronal"), _mr(31, orientation="sagittal"))
 """The same heart cut along its long axis: to be refused."""
@@ -227,12 +239,13 @@ def lock(bench: Bench, name: str, network: Path | None) -> str:
         with tempfile.TemporaryDirectory() as folder:
             drawn = list(np.asarray(drawn_set(2, 1, Path(folder) / "drawn.npz").images)[:, 0])
     shutil.rmtree(model / "golden", ignore_errors=True)
-    lock_whole(bench.folder, card, code=bench.folder, learnt_from=())
+    work = None if network is None else network.parent
+    lock_whole(bench.folder, card, code=bench.folder, learnt_from=(), work=work)
     session = open_session(model, bench.folder / "card.toml", engine="onnxruntime")
     for number, image in enumerate(drawn):
         inputs = {"image": (image[np.newaxis, np.newaxis] / 255).astype(np.float32)}
         save_golden_case(model, f"drawn{number}", inputs, session.run("network", inputs))
-    return lock_whole(bench.folder, card, code=bench.folder, learnt_from=())
+    return lock_whole(bench.folder, card, code=bench.folder, learnt_from=(), work=work)
 
 
 def measure(bench: Bench, folder: Path | None) -> None:
@@ -252,7 +265,7 @@ def main() -> None:
     """Lock and measure one of the readers, or both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reader", choices=sorted(BENCHES), action="append", help="default: both")
-    parser.add_argument("--network", type=Path, help="graph to take into the package")
+    parser.add_argument("--network", type=Path, help="graph to take into the package, in the folder of its recipe")
     parser.add_argument("--patient", type=Path, help="folder of the Sunnybrook patient; short axis only")
     parser.add_argument("--only-lock", action="store_true")
     parser.add_argument("--only-measure", action="store_true")

@@ -121,8 +121,7 @@ def run_other_way(volume: Volume) -> Volume:
 
 def mirror_image(volume: Volume) -> Volume:
     """Return the anatomy with left and right exchanged on the same grid."""
-    axis = int(np.argmax(np.abs(volume.geometry.matrix()[0, :3])))
-    return replace(volume, voxels=np.ascontiguousarray(np.flip(volume.voxels, axis)))
+    return replace(volume, voxels=np.ascontiguousarray(np.flip(volume.voxels, _mirrored_axis(volume))))
 
 
 def refused(subject: Subject, volume: Volume, code: ReasonCode) -> str:
@@ -177,21 +176,33 @@ def same_amounts(result: ReadResult, other: ReadResult, tolerance: float) -> int
 
 
 def _places_agree(result: ReadResult, other: ReadResult, volume: Volume) -> int:
-    """Compare the middle of everything outlined with the mirrored one, along the patient's left and right."""
-    here, there = _middle(result), _middle(other)
+    """Compare the middle of everything outlined with the mirrored one, along the index axis that was reversed.
+
+    In indices and not in mm: the axis of an oblique grid does not run along the patient's left and right.
+    """
+    axis = _mirrored_axis(volume)
+    here, there = _middle(result, volume, axis), _middle(other, volume, axis)
     if here is None or there is None:
         return 0
-    ends = volume.geometry.to_patient(np.array([[0, 0, 0], np.array(volume.geometry.shape) - 1]))[:, 0]
-    width = float(np.ptp(ends))
-    apart = abs(float(ends.sum()) - here - there)
-    require(apart <= MIRROR_TOLERANCE * width, f"what is outlined lies {apart:.0f} mm from its mirror image")
+    last = volume.geometry.shape[axis] - 1
+    apart = abs(last - here - there)
+    mm = apart * float(volume.geometry.spacing_mm()[axis])
+    require(apart <= MIRROR_TOLERANCE * last, f"what is outlined lies {mm:.0f} mm from its mirror image")
     return 1
 
 
-def _middle(result: ReadResult) -> float | None:
+def _mirrored_axis(volume: Volume) -> int:
+    return int(np.argmax(np.abs(volume.geometry.matrix()[0, :3])))
+
+
+def _middle(result: ReadResult, volume: Volume, axis: int) -> float | None:
     places: Sequence[float] = [
-        float(region.geometry.to_patient(np.argwhere(region.mask).mean(axis=0, keepdims=True))[0, 0])
+        float(volume.geometry.to_index(region.geometry.to_patient(_centre(region.mask)))[0, axis])
         for region in result.regions
         if region.geometry is not None and region.mask.ndim == 3 and region.mask.any()
     ]
     return float(np.mean(places)) if places else None
+
+
+def _centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.asarray(np.argwhere(mask).mean(axis=0, keepdims=True))

@@ -11,7 +11,7 @@ from coread.domain.images import Loop, Quantity
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
-from coread.readers.ejection_fraction_echo.discs import outline_of
+from coread.readers.ejection_fraction_echo.discs import calibrated, outline_of
 from coread.readers.ejection_fraction_echo.outputs import AREA, ATRIUM, CAVITY, GRAPH
 from coread.readers.ejection_fraction_echo.picture import Fit, fit_of, pictures_of
 from coread.readers.ejection_fraction_echo.report import View, found_in, reported, seen_view
@@ -67,10 +67,11 @@ class EchoEjectionFractionReader:
         shares, at = np.asarray(outputs["shares"]), 0
         views: list[View] = []
         skipped = list(context.skipped)
+        line = float(session.parameters["diameter_slope"]), float(session.parameters["diameter_offset"])
         for loop, fit in context.loops:
             own = shares[at : at + len(loop.pixels)]
             at += len(loop.pixels)
-            outlines = [outline_of(one[CAVITY], one[ATRIUM]) for one in own]
+            outlines = [calibrated(outline_of(one[CAVITY], one[ATRIUM]), *line) for one in own]
             view = seen_view(loop, fit, own[:, CAVITY], outlines)
             if isinstance(view, Reason):
                 skipped.append((_whole(loop), view))
