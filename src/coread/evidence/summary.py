@@ -165,6 +165,8 @@ def _header(sheet: p.Page, writing: Writing) -> int:
     room = right - _MARGIN - 520
     y = sheet.lines((_MARGIN, 40), writing.card.name, p.TITLE, room)
     version = f"AI reading, version {writing.provenance.reader_version} ({writing.card.kind.value})"
+    if writing.revision is not None:
+        version += f", corrected by {writing.revision.person} (version {writing.revision.number} of this result)"
     y = sheet.line((_MARGIN, y + 2), version, p.SMALL)
     present = [f for f in writing.result.findings if f.presence is Presence.PRESENT]
     colour = p.AMBER if present else p.GREEN
