@@ -1,0 +1,122 @@
+"""Where the anatomy of the earlier scan lies in the current one, and regions of interest that follow it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coread.domain.geometry import Geometry, affine_of
+from coread.domain.images import Volume
+from coread.imaging.registration import registered
+from coread.imaging.resampling import grid_with_spacing, resampled, resampled_array, straightened
+
+Matrix = NDArray[np.float64]
+BODY_MM, BRAIN_MM = (4.0, 4.0, 4.0), (3.0, 2.0, 2.0)
+"""Spacing on which bodies and brains are laid over one another."""
+_SAMPLES = 30_000
+LEAST_LIKENESS = 0.6
+"""Correlation of the two scans laid over one another; below, they are not of one place or not aligned."""
+_LOCAL_MM, _LOCAL_HALF_MM = 4.0, 34.0
+_MOST_LOCAL_SHIFT_MM = 40.0
+_LEAST_GAIN = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """One scan laid over another."""
+
+    to_now: Matrix
+    """(4, 4): position in the earlier scan to the same anatomy in the current one, LPS mm."""
+    likeness: float
+    """Correlation of the values where both scans are."""
+
+
+def placed(before: Volume, now: Volume, spacing_mm: tuple[float, float, float]) -> Placed:
+    """Lay the current scan over the earlier one, rigidly, by mutual information on grids of this spacing."""
+    earlier, current = (coarse(straightened(volume), spacing_mm) for volume in (before, now))
+    found = registered(earlier, current, samples=_SAMPLES)
+    return Placed(found.matrix, likeness(earlier, current, found.matrix))
+
+
+def inverse(motion: Matrix) -> Matrix:
+    """Return the motion back."""
+    return np.asarray(np.linalg.inv(motion), dtype=np.float64)
+
+
+def coarse(volume: Volume, spacing_mm: tuple[float, float, float]) -> Volume:
+    """Return the volume on a coarser grid, smoothed; axes that are coarser already stay."""
+    steps = volume.geometry.spacing_mm()
+    wanted = tuple(max(step, asked) for step, asked in zip(steps, spacing_mm, strict=True))
+    return resampled(volume, grid_with_spacing(volume.geometry, (wanted[0], wanted[1], wanted[2])), smooth=True)
+
+
+def likeness(before: Volume, now: Volume, to_now: Matrix) -> float:
+    """Return the correlation of two volumes where both are, on the grid of the earlier one."""
+    moved = resampled_array(now.voxels, now.geometry, before.geometry, transform=to_now, outside=np.nan)
+    both = np.isfinite(moved)
+    if np.count_nonzero(both) < 0.2 * both.size:
+        return 0.0
+    here, there = before.voxels[both].astype(np.float64), moved[both].astype(np.float64)
+    if min(here.std(), there.std()) == 0:
+        return 0.0
+    return float(np.corrcoef(here, there)[0, 1])
+
+
+def placed_nearby(before: Volume, now: Volume, center_mm: NDArray[np.float64], start: Matrix) -> Matrix:
+    """Return the motion of the surroundings of a place: organs move with the breath, the spine does not.
+
+    Where that makes the surroundings no more alike, or leads far away, the motion of the whole scan is kept.
+    """
+    around = cube(center_mm, _LOCAL_HALF_MM, _LOCAL_MM, before.geometry.frame_of_reference_uid)
+    here = _on(before, around, np.eye(4))
+    there_centre = start[:3, :3] @ center_mm + start[:3, 3]
+    field = cube(there_centre, _LOCAL_HALF_MM + 16.0, _LOCAL_MM, now.geometry.frame_of_reference_uid)
+    there = _on(now, field, np.eye(4))
+    if min(np.ptp(here.voxels), np.ptp(there.voxels)) == 0:
+        return start
+    found = registered(here, there, start=start, samples=_SAMPLES).matrix
+    shift = float(np.linalg.norm(found[:3, :3] @ center_mm + found[:3, 3] - there_centre))
+    gained = likeness(here, there, found) - likeness(here, there, start)
+    return found if shift <= _MOST_LOCAL_SHIFT_MM and gained >= _LEAST_GAIN else start
+
+
+def cube(center_mm: NDArray[np.float64], half_mm: float, step_mm: float, frame_of_reference_uid: str) -> Geometry:
+    """Return a cube of cubic voxels along the patient's axes: slices along z, rows along y, columns along x."""
+    count = 2 * int(np.ceil(half_mm / step_mm)) + 1
+    matrix = np.zeros((3, 4))
+    matrix[2, 0] = matrix[1, 1] = matrix[0, 2] = step_mm
+    matrix[:, 3] = np.asarray(center_mm) - step_mm * (count - 1) / 2
+    return Geometry((count, count, count), affine_of(matrix), frame_of_reference_uid)
+
+
+def _on(volume: Volume, grid: Geometry, transform: Matrix) -> Volume:
+    values = resampled_array(
+        volume.voxels, volume.geometry, grid, transform=transform, outside=float(volume.voxels.min())
+    )
+    return Volume(np.asarray(values, dtype=np.float32), volume.quantity, grid, ())
+
+
+def facing(volume: Volume) -> Volume:
+    """Return the same anatomy with every index axis running to the patient's left, back or head.
+
+    Then nothing that is calculated depends on the way in which a scanner numbers slices, rows and columns.
+    """
+    from dataclasses import replace
+
+    matrix = volume.geometry.matrix()[:3]
+    flips = [axis for axis in range(3) if matrix[np.abs(matrix[:, axis]).argmax(), axis] < 0]
+    if not flips:
+        return volume
+    turned = matrix.copy()
+    for axis in flips:
+        turned[:, 3] += turned[:, axis] * (volume.geometry.shape[axis] - 1)
+        turned[:, axis] *= -1
+    backwards = 0 in flips
+    frames = tuple(reference.frame for reference in volume.references())
+    return replace(
+        volume,
+        voxels=np.ascontiguousarray(np.flip(volume.voxels, tuple(flips))),
+        geometry=replace(volume.geometry, affine=affine_of(turned)),
+        headers=volume.headers[::-1] if backwards else volume.headers,
+        frames=frames[::-1] if backwards else frames,
+    )
