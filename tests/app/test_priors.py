@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +13,12 @@ from hypothesis import strategies as st
 from coread.app.offline import take_in
 from coread.app.priors import find_priors, prior_finder, same_person
 from coread.domain.cards import ReaderCard
-from coread.domain.results import ReadResult
+from coread.domain.codes import Code
+from coread.domain.findings import Finding, ImageReference, Presence, Region, TrackingId
+from coread.domain.results import Provenance, Reading, ReadResult
 from coread.domain.study import SettledReason
+from coread.domain.work import RoutingDecision
+from coread.engine.priors import load_priors, region_digests
 from coread.engine.run import run_reader
 from coread.engine.sessions import SessionSettings
 from coread.engine.worker_loop import WorkLoop, WorkSettings
@@ -226,3 +231,41 @@ def test_a_study_of_the_same_day_is_earlier_only_where_both_times_say_so(
 def test_a_number_that_stands_for_nobody_joins_nothing(number: str) -> None:
     nobody = replace(indexed([header()]), patient_id=number, patient_name="ANONYMOUS", patient_birth_date="19000101")
     assert not same_person(nobody, nobody)
+
+
+def test_what_was_outlined_on_the_earlier_date_is_given_with_its_author_and_is_part_of_the_digest(
+    store: Store, tmp_path: Path, comparing: InstalledReader
+) -> None:
+    current, earlier = settled(store, study(tmp_path, 1, "20260504"), study(tmp_path, 2, "20260101"))
+    known = store.study(current, with_series=True, with_instances=True)
+    assert known is not None
+    bare = find_priors(store, known, comparing.card)
+    outline(store, earlier)
+    found = find_priors(store, known, comparing.card)
+    (prior,) = found.priors
+    assert [region.label for region in prior.regions] == ["Lesion"]
+    assert prior.said_by == ("somebody 1.0",)
+    loaded = load_priors(comparing.card, found)
+    assert loaded.priors[0].regions == prior.regions
+    assert "1 outlines of that date are by somebody 1.0" in loaded.notes
+    assert region_digests(prior.regions) != region_digests(())
+    assert bare.priors[0].regions == ()
+
+
+def outline(store: Store, uid: str) -> None:
+    """Let somebody outline a lesion on the only image of a study."""
+    study_now = store.study(uid, with_series=True, with_instances=True)
+    assert study_now is not None
+    head = study_now.series[0].instances[0].header
+    decision = RoutingDecision(uid, study_now.generation, "somebody", "1.0", True, (head.sop_instance_uid,), None, NOW)
+    store.record_decisions([decision])
+    item = store.claim_work("test", 60, ["somebody"])
+    assert item is not None
+    image = ImageReference(head.sop_class_uid, head.sop_instance_uid, head.series_instance_uid)
+    code = Code("52988006", "SCT", "Lesion")
+    mask = np.zeros((int(head.rows or 1), int(head.columns or 1)), dtype=np.bool_)
+    mask[2:5, 2:5] = True
+    region = Region("Lesion", Code("49755003", "SCT", "Abnormal"), code, mask, (image,), TrackingId("1", "1.2.3"))
+    finding = Finding("lesion", code, Presence.PRESENT)
+    provenance = Provenance("somebody", "1.0", "0" * 64, "1" * 64, "0", "hand", NOW, NOW)
+    store.finish_work(item.work_id, "test", Reading(ReadResult((finding,), regions=(region,)), provenance), (), ())
