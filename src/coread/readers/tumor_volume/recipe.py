@@ -4,16 +4,17 @@ Needs the extra ``train``. It fits the members, each without one third of the pa
 ``python -m bench.tumor_volume`` makes the locked package of them and measures it.
 """
 
+import argparse
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from coread.readers.lesions.recipe import Lesson, Recipe, Settings, fit_members
-from coread.readers.lesions.recipe import main as run_from_shell
+from coread.readers.lesions.recipe import Lesson, Recipe, Settings, fit_members, settings_of
 from coread.readers.tumor_volume.cohort import FOLDS, SET, TUMOR, read_learned
 from coread.train.augmenting import AugmentPlan
 from coread.train.fit import FitPlan
+from coread.train.fitting import use_threads
 from coread.train.networks import NetworkPlan
 from coread.train.tasks import Segmentation
 
@@ -35,11 +36,10 @@ PLAN = FitPlan(
     ),
     seed=SEED,
 )  # fmt: skip
-log = logging.getLogger("coread.train")
 
 
 def run(settings: Settings) -> Path:
-    """Do every step and return the folder of the finished reader."""
+    """Fit the members and return the folder that holds them."""
     data, folds = read_learned(settings.data, settings.limit)
     lesson = Lesson(data, [Segmentation(TUMOR, (TUMOR,), dice_share=0.5)], folds)
     fit_members(replace(settings, pretrained=False), lesson)
@@ -50,8 +50,17 @@ RECIPE = Recipe(run, code=Path(__file__).parent, about=__doc__ or "", set=SET, p
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the recipe from the command line."""
-    return run_from_shell(RECIPE, arguments)
+    """Fit the members from the command line; locking and installing are the bench script's."""
+    parser = argparse.ArgumentParser(description=RECIPE.about)
+    parser.add_argument("--data", type=Path, required=True, help=f"folder of {SET}")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the fits")
+    parser.add_argument("--fast", action="store_true", help="run through every step in seconds, learning nothing")
+    parser.add_argument("--threads", type=int, default=2, help="processor threads for fitting")
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    use_threads(chosen.threads)
+    run(settings_of(RECIPE, chosen.data, chosen.out, fast=chosen.fast))
+    return 0
 
 
 if __name__ == "__main__":
