@@ -87,6 +87,7 @@ def _map(writing: Writing, item: ParameterMap, index: int) -> Dataset:
         content_label="AI_MAP",
         content_description=RESEARCH_USE,
     )
+    dataset.Modality = "OT"  # the map is no image of the scanner; the index says the same
     add_body_part(dataset, next(iter(images.values())).header)
     stamp(dataset, writing, EvidenceKind.PARAMETRIC_MAP, what="map", index=index)
     dataset.SeriesInstanceUID = writing.series_uid(EvidenceKind.PARAMETRIC_MAP, index)
