@@ -35,6 +35,8 @@ ARCHIVES = (
 NOT_KEPT: dict[str, dict[int | None, int]] = {"dcm_seg_sr_objects.zip": {None: 20, 0xA900: 4}}
 """Files by the status they end with. None: pictures, label maps and a text, which no C-STORE client can send;
 A900: objects whose File Meta Information names another SOP Instance UID than their data set (PS3.4 B.2.3)."""
+READ = {"dcm_ge_head_tilt_gaps.zip": Outcome.NEGATIVE}
+"""What a reader says of an archive that one reads: a head without blood. All others read none."""
 DEFAULT = (SYNTAXES, "dcm_seg_sr_objects.zip")
 """Sent in the default suite; the others, all of them plain images, in the full one."""
 REFERENCE = "CTImage.dcm"
@@ -214,6 +216,8 @@ def test_every_file_of_an_archive_has_an_ending_over_c_store(
     studies, copies = distinct_objects(kept)
     for uid in sorted(studies):
         for outcome, text in server.wait(partial(endings_of, store, uid), f"no outcome for {uid}"):
+            if outcome is READ.get(archive):
+                continue
             assert outcome is Outcome.NOT_ANALYSED, (uid, text)
             assert any(meaning[1:] in text for meaning in MEANINGS.values()), (uid, text)
     stored, aside, quarantined = (now - then for now, then in zip(held(server), before, strict=True))
