@@ -18,13 +18,12 @@ import numpy as np
 from coread.domain.codes import Code
 from coread.domain.findings import Region, TrackingId
 from coread.domain.identifiers import derived_uid
-from coread.domain.images import Volume
+from coread.domain.images import Quantity, Volume
 from coread.domain.reading import ModelSession, Prepared, Prior, ReaderInputs
 from coread.domain.results import Refusal
 from coread.engine.samples import study_of
 from coread.imaging.change import Verdict
 from coread.imaging.header import scan_header
-from coread.imaging.volume import load_volume
 from coread.models.golden import save_golden_case
 from coread.models.session import open_session
 from coread.phantoms.reference.made import Made, Visit
@@ -103,24 +102,28 @@ def inputs_of(found: Made) -> ReaderInputs:
 
 
 def _loaded(visit: Visit) -> Volume:
+    """Return the volume as it was rendered, in whole Hounsfield units as files hold them."""
+    series = _drawn(visit)
+    headers = []
     with tempfile.TemporaryDirectory() as folder:
-        sources = []
-        for number, dataset in enumerate(visit.series[0].datasets()):
+        for number, dataset in enumerate(series.datasets()):
             path = Path(folder) / f"{number:04d}.dcm"
             dataset.save_as(path, enforce_file_format=True)
-            sources.append((path, scan_header(path)))
-        return load_volume(sources)
+            headers.append(scan_header(path))
+    values = np.rint(series.voxels).astype(np.float32)
+    return Volume(values, Quantity.HOUNSFIELD, series.grid.geometry, tuple(headers))
 
 
-def _regions(visit: Visit, volume: Volume) -> Iterator[Region]:
+def _drawn(visit: Visit) -> ReferenceSeries:
     series = visit.series[0]
     if not isinstance(series, ReferenceSeries):
         raise TypeError("the phantom is no volume")
-    drawn = series.grid.geometry
-    same = np.allclose(drawn.matrix(), volume.geometry.matrix(), atol=1e-3)
+    return series
+
+
+def _regions(visit: Visit, volume: Volume) -> Iterator[Region]:
     for structure in visit.structures:
-        mask = series.mask(structure.name)
-        mask = mask if same else mask[::-1]
+        mask = _drawn(visit).mask(structure.name)
         tracking = TrackingId(structure.name, derived_uid("follow-up-bench", structure.name))
         kind = Code("52988006", "SCT", "Lesion")
         yield Region(structure.name, words.ABNORMAL, kind, mask, volume.references(), tracking, volume.geometry)
