@@ -11,26 +11,22 @@ from PIL import Image
 
 from coread.readers.head_ct_hemorrhage.cohort import (
     ARCHIVE,
-    DRAWN,
-    DRAWN_SHARE,
-    POSITIVE_SHARE,
     SERIES,
     SET,
     TYPE_COLUMNS,
     cohort_rows,
-    drawing,
+    head_slices_of,
     patient_truth,
-    read_learned,
     read_rows,
     write_series,
 )
 from coread.readers.head_ct_hemorrhage.measures import SliceScores, position_scores, positions
-from coread.readers.head_ct_hemorrhage.outputs import ANY, HEAD, SIDE, TYPE_HEAD
+from coread.readers.head_ct_hemorrhage.outputs import ANY, CHANNELS, PLACE_HEAD, SIDE, TYPE_HEAD
+from coread.readers.head_ct_hemorrhage.taught import DRAWN, SHARES, Head, Pile, drawing, read_taught, write_taught
 from coread.train.arrays import ArraySet
-from coread.train.batches import drawing_weights
 from coread.train.errors import DataMissing
 from coread.train.splits import held_out
-from coread.train.tasks import MultiLabel
+from coread.train.weak_places import SOMEWHERE, UNKNOWN
 
 SLICES = 6
 COLUMNS = ("image", "patient_id", "age", "sex", "slice", "ich", *TYPE_COLUMNS, "fracture")
@@ -85,33 +81,46 @@ def test_labels_that_were_not_joined_for_sure_are_unknown_but_the_patient_bleeds
     assert (truth[healthy], truth[bleeding], truth[unsure]) == (False, True, True)
 
 
-def test_what_is_learnt_holds_no_patient_held_out_and_blood_only_drawn_into_the_healthy(data: Path) -> None:
-    healthy = patients(kept=True, count=1)[0]
-    learned = read_learned(data)
+def taught(data: Path) -> ArraySet:
+    rows = [row for row in read_rows(data / SET) if not row.held_out]
+    slices, pile = head_slices_of(data, rows), Pile(times=1)
+    for patient in dict.fromkeys(row.patient for row in rows):
+        here = [number for number, row in enumerate(rows) if row.patient == patient]
+        own = [rows[number] for number in here]
+        pile.add(Head(patient, slices[here], [row.truth for row in own], [row.image for row in own], real=True))
+    return pile.learned()
+
+
+def test_drawn_blood_is_known_to_the_pixel_and_real_blood_to_be_somewhere(data: Path, tmp_path: Path) -> None:
+    healthy, bleeding, unsure = patients(kept=True, count=3)
+    learned = taught(data)
     assert learned.shape == (SIDE, SIDE)
-    assert not any(held_out(SET, group) for group in learned.groups)
-    drawn = [number for number, key in enumerate(learned.keys) if key.endswith(DRAWN)]
-    assert drawn
-    assert drawn[0] >= 3 * SLICES, "the real slices stand first"
-    table = np.asarray(learned.targets[HEAD])
-    for number in drawn:
-        assert learned.groups[number] == healthy
-        assert table[number, 0] == 1
-        assert np.asarray(learned.targets[TYPE_HEAD])[number].sum() == 1
-        original = learned.images[list(learned.keys).index(learned.keys[number].removesuffix(DRAWN).split(" ")[0])]
-        assert not np.array_equal(learned.images[number], original)
-    again = read_learned(data)
-    assert np.array_equal(learned.images, again.images)
+    assert learned.images[:1].shape == (1, CHANNELS, SIDE, SIDE)
+    places, groups = np.asarray(learned.targets[PLACE_HEAD]), np.array(learned.groups)
+    drawn = np.array([key.startswith(DRAWN) for key in learned.keys])
+    assert drawn.any()
+    assert set(groups[drawn]) == {healthy, bleeding}, "into every head of known slices, the unsure one left alone"
+    assert set(np.unique(places[drawn])) == {0, 1}
+    assert places[drawn].reshape(drawn.sum(), -1).any(axis=1).all()
+    assert not places[(groups == healthy) & ~drawn].any()
+    real = places[(groups == bleeding) & ~drawn]
+    assert [set(np.unique(one)) for one in real[2:4]] == [{0, SOMEWHERE}] * 2
+    assert (places[groups == unsure] == UNKNOWN).all()
+    assert (np.asarray(learned.weights)[groups == unsure] == 0).all()
+    write_taught(learned, tmp_path / "taught.npz")
+    again = read_taught(tmp_path / "taught.npz")
+    assert np.array_equal(learned.images[:], again.images[:])
+    assert np.array_equal(np.asarray(again.targets[TYPE_HEAD]), np.asarray(learned.targets[TYPE_HEAD]), equal_nan=True)
 
 
 def test_slices_are_drawn_in_fixed_shares_and_unknown_ones_never() -> None:
-    bleeding = np.array([1, 1, 0, 0, 0, np.nan, 1], dtype=np.float32)
-    drawn = np.array([False] * 6 + [True])
-    weights = drawing(bleeding, drawn, np.array(["a", "a", "a", "b", "c", "d", "c"]))
-    assert weights[:2].sum() == pytest.approx(POSITIVE_SHARE)
-    assert weights[6] == pytest.approx(DRAWN_SHARE)
+    kinds = np.array(["bleeding", "bleeding", "quiet", "quiet", "quiet", "unknown", "drawn", "drawn"])
+    simulated = np.array([False] * 4 + [True, False, False, True])
+    weights = drawing(kinds, simulated, np.array(["a", "a", "a", "b", "s", "d", "c", "s"]))
+    for kind, share in SHARES.items():
+        assert weights[kinds == kind].sum() == pytest.approx(share)
     assert weights[5] == 0
-    assert weights.sum() == pytest.approx(1)
+    assert weights[2] == pytest.approx(weights[3])
 
 
 def test_held_out_pictures_become_hounsfield_units_again(data: Path, tmp_path: Path) -> None:
@@ -138,7 +147,7 @@ def test_pictures_without_a_head_are_an_error(data: Path, tmp_path: Path) -> Non
         for row in read_rows(folder):
             archive.writestr(row.image, stream.getvalue())
     with pytest.raises(DataMissing, match="no head"):
-        read_learned(tmp_path)
+        head_slices_of(tmp_path, read_rows(folder))
 
 
 def test_the_position_of_a_slice_is_learnt_from_other_patients(data: Path) -> None:
@@ -155,16 +164,3 @@ def test_unknown_slices_are_not_counted() -> None:
     scores = SliceScores(np.nan_to_num(truth) * 4 + rng.normal(size=8), truth, np.array(list("aabbccdd")))
     assert scores.slice_auc().n == 7
     assert scores.study_logits(["a", "b"]).shape == (2,)
-
-
-def test_weights_in_float32_still_make_chances_that_numpy_accepts(data: Path) -> None:
-    learned = read_learned(data)
-    many = learned.subset(np.resize(np.arange(len(learned)), 5000))
-    weighed = ArraySet(
-        many.images, many.targets, many.groups, [str(n) for n in range(5000)],
-        weights=np.random.default_rng(1).random(5000).astype(np.float32) + np.float32(1e-3),
-    )  # fmt: skip
-    chances = drawing_weights(weighed, [MultiLabel(HEAD, (ANY,))], "all")
-    assert chances is not None
-    assert abs(chances.sum() - 1) < 1e-12
-    assert len(np.random.default_rng(2).choice(5000, 100, p=chances)) == 100
