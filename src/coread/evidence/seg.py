@@ -183,7 +183,12 @@ def source_datasets(writing: Writing, sheet: Sheet) -> list[Dataset]:
         images.setdefault(image.header.sop_instance_uid, image)
     first = sheet.regions[0]
     placed = first.geometry is not None
-    return [source_dataset(writing, image, first.mask.shape[-2:], placed=placed) for image in images.values()]
+    datasets = [source_dataset(writing, image, first.mask.shape[-2:], placed=placed) for image in images.values()]
+    if first.geometry is not None and len({str(one.get("FrameOfReferenceUID", "")) for one in datasets}) > 1:
+        # A de-identification gave each image its own; the volume was taken as being in one (imaging/series.py).
+        for one in datasets:
+            one.FrameOfReferenceUID = first.geometry.frame_of_reference_uid
+    return datasets
 
 
 def source_dataset(writing: Writing, image: SourceImage, shape: tuple[int, ...], *, placed: bool) -> Dataset:

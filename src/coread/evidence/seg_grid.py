@@ -38,10 +38,24 @@ class Sheet:
 
 def sheets_of(writing: Writing, regions: Sequence[Region]) -> list[Sheet]:
     """Put the regions on as few sheets as they fit on, in the order of the result."""
-    groups: dict[object, list[Region]] = {}
+    groups: dict[object, list[list[Region]]] = {}
     for region in regions:
-        groups.setdefault(_key(region), []).append(region)
-    return [Sheet(_images(writing, members), tuple(members)) for members in groups.values()]
+        alike = groups.setdefault(_key(region), [])
+        fitting = next((members for members in alike if not _same_places(members[0], region)), None)
+        if fitting is None:
+            alike.append([region])
+        else:
+            fitting.append(region)
+    return [Sheet(_images(writing, members), tuple(members)) for alike in groups.values() for members in alike]
+
+
+def _same_places(one: Region, other: Region) -> bool:
+    """Say whether other images lie where the region's images lie: phases of one stack, which need a sheet each."""
+    if one.images == other.images or one.geometry is None or other.geometry is None:
+        return False
+    taken = dict(zip(np.round(_along_normal(one), 2), one.images, strict=True))
+    mine = zip(np.round(_along_normal(other), 2), other.images, strict=True)
+    return any(taken.get(place, image) != image for place, image in mine)
 
 
 def _key(region: Region) -> object:

@@ -82,7 +82,7 @@ class EchoEjectionFractionReader:
         found = found_in(views, session.parameters)
         if isinstance(found, Reason):
             return Refusal(found, tuple(skipped))
-        result = reported(self.card, session.digest, views, found, session.parameters)
+        result = reported(self.card, views, found, session.parameters)
         return replace(result, skipped=tuple(skipped))
 
 

@@ -1,4 +1,4 @@
-"""From the outlines of one or two views to volumes, ejection fraction with uncertainty, curve, outlines, finding."""
+"""From the outlines of one or two views to volumes, ejection fraction with uncertainty, curve, finding."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.cards import ReaderCard
-from coread.domain.findings import Finding, ImageReference, Measurement, Presence, Region, TrackingId
-from coread.domain.identifiers import derived_uid
+from coread.domain.findings import Finding, ImageReference, Measurement, Presence
 from coread.domain.images import Loop
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Curve, ReadResult, Refusal
@@ -105,9 +104,9 @@ def found_in(views: Sequence[View], parameters: Mapping[str, Any]) -> Found | Re
 
 
 def reported(
-    card: ReaderCard, digest: str, views: Sequence[View], found: Found, parameters: Mapping[str, Any]
+    card: ReaderCard, views: Sequence[View], found: Found, parameters: Mapping[str, Any]
 ) -> ReadResult | Refusal:
-    """Return measurements, outlines at both phases, curves and the finding."""
+    """Return measurements with the frames they come from, curves and the finding."""
     used = list(views) if found.biplane else [next((v for v in views if v.loop.view == "A4C"), views[0])]
     method = words.BIPLANE if found.biplane else words.SINGLE_PLANE
     images = tuple(view.reference(frame) for view in used for frame in (view.first.diastole, view.first.systole))
@@ -127,14 +126,9 @@ def reported(
         )
         for concept, value, unit, half in rows
     )  # fmt: skip
-    regions = tuple(
-        _region(digest, view, frame, name)
-        for view in used
-        for frame, name in ((view.first.diastole, "end diastole"), (view.first.systole, "end systole"))
-    )
     curves = tuple(_curve(view) for view in used)
     notes = (*_notes(used, found), *found.notes, SIMULATED)
-    return ReadResult((_finding(card, found, images),), measurements, regions, notes=notes, curves=curves)
+    return ReadResult((_finding(card, found, images),), measurements, notes=notes, curves=curves)
 
 
 def _length_mm(view: View, frame: int) -> float:
@@ -167,19 +161,6 @@ def _finding(card: ReaderCard, found: Found, images: tuple[ImageReference, ...])
         presence = Presence.INDETERMINATE
     urgent = spec.urgent and presence is Presence.PRESENT
     return Finding(spec.key, spec.concept, presence, site=spec.site, images=images, urgent=urgent)
-
-
-def _region(digest: str, view: View, frame: int, name: str) -> Region:
-    fit = view.fit
-    down, across = fit.to_frame()
-    mask = np.zeros(view.loop.pixels.shape[1:], dtype=bool)
-    part = down @ view.shares[frame] @ across.T >= 0.5
-    mask[fit.row_min : fit.row_min + fit.rows, fit.column_min : fit.column_min + fit.columns] = part
-    label = f"Left ventricle, {view.loop.view}, {name}"
-    uid = derived_uid("left-ventricle-echo", digest, label, view.loop.header.sop_instance_uid)
-    return Region(
-        label, words.ROI_CATEGORY, words.VENTRICLE, mask, (view.reference(frame),), TrackingId(label, uid)
-    )  # fmt: skip
 
 
 def _notes(views: Sequence[View], found: Found) -> list[str]:
