@@ -69,7 +69,7 @@ _CARD = ReaderCard(
 )
 _LIMITS = (
     "Aimed at were an AUC of 0.90 over patients and 0.92 over slices; what was reached stands above. How the maps are "
-    "smoothed and how many slices and pixels count was chosen among a dozen ways on the cross-fitted patients, so "
+    "smoothed and how many slices and pixels count was chosen among some forty ways on the cross-fitted patients, so "
     "their figures are a little too good; the held-out ones were looked at once, afterwards.",
     "Thresholds were chosen on what single networks said; the mean of the three is more cautious: at the default point "
     "it called 3 of 5 held-out patients who bleed. Where missing one weighs more, switch on the point named sensitive.",
