@@ -128,7 +128,7 @@ def _plane_of(dataset: Dataset, index: int) -> _Plane:
 
 def _source_plane(writing: Writing, region: Region, k: int) -> _Plane:
     image = writing.image(region.images[k])
-    if "PerFrameFunctionalGroupsSequence" in image.elements:
+    if "PerFrameFunctionalGroupsSequence" in image.elements and "ImagePositionPatient" not in image.elements:
         return _plane_of(image.elements, region.images[k].frame - 1)
     elements = image.elements
     return _plane(elements.ImagePositionPatient, elements.ImageOrientationPatient, elements.PixelSpacing)
