@@ -26,6 +26,7 @@ from coread.imaging.header import scan_header
 from coread.imaging.loops import load_loop, open_loop
 from coread.imaging.series import load, open_series
 from coread.models.golden import save_golden_case
+from coread.models.lineage import sha256_of
 from coread.models.session import open_session
 from coread.phantoms.reference.made import Visit
 from coread.phantoms.reference.registry import made
@@ -254,7 +255,8 @@ def measure(bench: Bench, folder: Path | None) -> None:
     subject = bench.build(read_card(bench.folder / "card.toml"))
     parts = {"tuned": bench.tuned, "tested": bench.tested, "to_be_refused": bench.refused}
     rows = {part: [measured(bench, session, subject, case) for case in cases] for part, cases in parts.items()}
-    document: dict[str, Any] = {"summary": summary(rows["tested"]), "tuned_on": summary(rows["tuned"])}
+    network = {"network_sha256": sha256_of(bench.folder / "model" / "network.onnx")}
+    document: dict[str, Any] = network | {"summary": summary(rows["tested"]), "tuned_on": summary(rows["tuned"])}
     if folder is not None:
         document["patient"] = patient(folder, session, subject)
     document |= {"phantoms": rows}

@@ -63,7 +63,9 @@ def test_a_change_is_not_plotted() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 3000), st.integers(-10**6, 10**6).map(lambda v: v / 100), st.none() | st.floats(0, 100)),
+        st.tuples(
+            st.integers(0, 3000), st.integers(-10**6, 10**6).map(lambda v: v / 100), st.none() | st.floats(0, 100)
+        ),
         min_size=2, max_size=9, unique_by=lambda item: item[0],
     )
 )  # fmt: skip

@@ -19,7 +19,7 @@ SHIPPED = {
     ).names()
 }  # fmt: skip
 FILES = {"LICENCE.txt", "data_statement.md", "sbom.json", "network.onnx"}
-MEASURED_BY_BENCH = {"tumor_volume"}
+MEASURED_BY_BENCH = {"tumor_volume", "ejection_fraction", "ejection_fraction_echo"}
 """Trained, but without a probability to calibrate; measured by its bench script instead of ``coread validate``."""
 WHOLE = sorted(name for name, reader in SHIPPED.items() if (reader.model_folder / "records").is_dir())
 """Readers that were released before packages were whole join with their next release, or by relock_reader.py."""
@@ -52,7 +52,7 @@ def test_its_record_leads_to_its_network_its_recipe_and_its_data(reader: Install
     assert record.outputs["network.onnx"] == sha256_of(reader.model_folder / "network.onnx")
     assert f"{reader.card.reader_id}/recipe.py" in record.inputs
     data = [name for name in record.inputs if name.startswith("data ")]
-    assert data
+    assert data or reader.card.training_data[0].startswith("none of patients")  # drawn by lot: nothing to digest
     statement = (reader.model_folder / "data_statement.md").read_text(encoding="utf-8")
     assert all(record.inputs[name] in statement for name in data)
     locked = read_record(reader.card_path.parent)
