@@ -56,7 +56,7 @@ def test_the_page_shows_the_slice_through_the_largest_region_with_its_outline_an
 def test_a_curve_is_drawn_with_its_named_points(lesion: Writing) -> None:
     texts = [text for *_, text in draw_summary(lesion).texts]
     assert texts.count("Volume over the heart beat") == 2
-    assert "end systole 75.26" in texts
+    assert texts.count("end systole") == 2
     assert "Time (ms)" in texts
     assert "812.5  ±  3.5  mm3" in texts
 

@@ -31,7 +31,7 @@ def draw_curve(sheet: p.Page, curve: Curve, at: tuple[int, int], width: int) -> 
     places = [(x_axis.place(x), y_axis.place(y)) for x, y in curve.points]
     sheet.pen.line(places, fill=p.BLUE, width=3, joint="curve")
     for name, number in curve.marks:
-        _draw_mark(sheet, places[number], f"{name} {ys[number]:.4g}", box)
+        _draw_mark(sheet, places[number], name, box)
     return top + HEIGHT + 16
 
 
@@ -68,8 +68,11 @@ def _axis_name(name: str, unit: str) -> str:
 
 
 def _draw_mark(sheet: p.Page, place: tuple[int, int], text: str, box: tuple[int, int, int, int]) -> None:
+    """Name a point; its value is among the measurements, which may be smoothed over the curve's points."""
     x, y = place
     sheet.pen.ellipse((x - 6, y - 6, x + 6, y + 6), fill=p.AMBER)
     style = p.Style(15, p.AMBER)
     room = min(max(box[0], x - style.width(text) // 2), box[2] - style.width(text))
-    sheet.line((room, y - 28 if y - 28 > box[1] else y + 10), text, style)
+    above = y - 28 if y - 28 > box[1] else y + 10
+    sheet.pen.rectangle((room - 4, above - 1, room + style.width(text) + 4, above + 19), fill=p.PANEL)
+    sheet.line((room, above), text, style)
