@@ -111,6 +111,11 @@ def test_a_lesion_that_grew_keeps_its_name_and_its_growth_is_real(subject: Follo
     assert sizes[words.VOLUME.value] == pytest.approx(truth, rel=0.1)
     assert sizes[words.VOLUME_CHANGE.value] == pytest.approx(100 * (7.5**3 / 6**3 - 1), abs=20)
     assert "doubling time" in " ".join(result.notes)
+    (curve,) = result.curves
+    assert curve.name.endswith("grew")
+    assert curve.points[-1][1] == pytest.approx(sizes[words.VOLUME.value])
+    assert curve.points[0][1] < curve.points[-1][1]
+    assert curve.points[-1][0] > 0
 
 
 def test_no_change_is_called_none_and_a_vanished_lesion_is_gone(subject: FollowUpReader) -> None:
@@ -122,6 +127,7 @@ def test_no_change_is_called_none_and_a_vanished_lesion_is_gone(subject: FollowU
     assert isinstance(gone, ReadResult)
     assert "vanished" in " ".join(gone.notes)
     assert gone.regions == ()
+    assert gone.curves[0].points[-1][1] == 0
 
 
 def test_without_an_outlined_lesion_or_an_earlier_study_it_is_refused(subject: FollowUpReader) -> None:

@@ -12,7 +12,7 @@ from coread.domain.geometry import Geometry
 from coread.domain.images import Volume
 from coread.domain.reading import Arrays, ModelSession, Prior
 from coread.domain.reasons import Reason, ReasonCode
-from coread.domain.results import ReadResult, Refusal
+from coread.domain.results import Curve, ReadResult, Refusal
 from coread.domain.study import Study
 from coread.imaging.resampling import resampled_array
 from coread.readers.follow_up import words
@@ -23,6 +23,8 @@ from coread.readers.follow_up.placing import Placed, inverse
 from coread.readers.follow_up.response import Followed, Response, days_between, followed_of, line_of, response_of
 
 Mask = NDArray[np.bool_]
+_CURVES = 4
+"""More would push the numbers off the summary page; the case page plots every lesion over all dates."""
 _WHY = {
     State.NOT_OUTLINED: "not outlined on this date: nothing at its place stands out as it did; not assessed",
     State.NOT_KNOWN_AGAIN: "not followed: on its own date the calculated outline is not the marked one; not assessed",
@@ -77,7 +79,24 @@ def reported(card: ReaderCard, session: ModelSession, seen: Seen, outputs: Array
     measured += [*response.measurements(), *flair.measurements]
     if not measured and all(item.presence not in (Presence.PRESENT, Presence.ABSENT) for item in findings):
         return Refusal(Reason(ReasonCode.INDETERMINATE, "; ".join(notes[1:]) or "nothing could be compared"))
-    return ReadResult(findings, tuple(measured), (*regions, *flair.regions), notes=tuple(notes))
+    return ReadResult(
+        findings, tuple(measured), (*regions, *flair.regions), notes=tuple(notes), curves=curves_of(rows, days)
+    )
+
+
+def curves_of(rows: Sequence[Followed], days: float | None) -> tuple[Curve, ...]:
+    """Return the volumes of the largest lesions over both dates, for the summary page; nothing without an interval."""
+    if days is None or days <= 0:
+        return ()
+    largest = sorted(rows, key=lambda row: max(row.volume.before, row.volume.after), reverse=True)[:_CURVES]
+    return tuple(
+        Curve(
+            f"{row.site.lesion.label}: {row.volume.verdict.value}", "Days", "d", "Volume", "ml",
+            ((0.0, round(row.volume.before, 3)), (days, round(row.volume.after, 3))),
+            (("earlier study", 0), ("this study", 1)),
+        )
+        for row in largest
+    )  # fmt: skip
 
 
 def _rows(
