@@ -19,10 +19,11 @@ from coread.deliver.stow import stow_objects
 from coread.deliver.web import WebService
 from coread.domain.cards import ReaderCard
 from coread.domain.reasons import ReasonCode
-from coread.domain.study import Study
+from coread.domain.study import InstanceHeader, Study
 from coread.engine.priors import load_priors
 from coread.engine.sessions import SessionSettings, open_reader
 from coread.engine.worker_loop import WorkLoop, WorkSettings
+from coread.imaging.header import scan_header
 from coread.readers.card_file import read_card
 from coread.readers.registry import InstalledReader
 from coread.store import Store
@@ -113,6 +114,54 @@ def test_an_archive_that_is_not_there_is_said(tmp_path: Path, store: Store, card
     asked = archive(tmp_path, f"127.0.0.1:{free_port()}", timeout_seconds=2)
     (reason,) = find_priors(store, current(store, tmp_path), card, elsewhere=asked).reasons
     assert reason.code is ReasonCode.PRIOR_NOT_HAD
+
+
+def test_an_archive_that_answers_nonsense_is_said(
+    tmp_path: Path, store: Store, card: ReaderCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that nobody foresaw ends the thread that asks; it must not look like an archive without studies."""
+
+    def nonsense(*_: object) -> None:
+        raise AttributeError("str has no attribute get")
+
+    monkeypatch.setattr("coread.app.prior_archive.find_studies", nonsense)
+    asked = archive(tmp_path, f"127.0.0.1:{free_port()}")
+    (reason,) = find_priors(store, current(store, tmp_path), card, elsewhere=asked).reasons
+    assert reason.detail == "AttributeError"
+
+
+def fetched_images(folder: Path, *people: dict[str, object]) -> None:
+    place = folder / "priors" / f"{ROOT}.2"
+    (place / "images").mkdir(parents=True)
+    for number, who in enumerate(people):
+        made = study(folder, 2, "20260101", **({"SOPInstanceUID": f"{ROOT}.2.{number}"} | who))
+        made.rename(place / "images" / f"{number}.dcm")
+    (place / "whole").touch()
+
+
+def test_a_fetched_study_with_anybody_elses_image_is_not_used(tmp_path: Path, store: Store, card: ReaderCard) -> None:
+    """An archive may have merged two people's images into one study: the first image speaks for itself only."""
+    mine = current(store, tmp_path)
+    fetched_images(tmp_path, {}, {"PatientID": "SOMEBODY"})
+    found = kept_priors(tmp_path / "priors", mine, card, 2)
+    assert found.priors == ()
+    assert "more than one person" in found.reasons[0].detail
+
+
+def test_of_somebody_elses_fetched_study_one_image_is_looked_at(
+    tmp_path: Path, store: Store, card: ReaderCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fetched for everybody in a week lies in one folder: a reading must not read all its headers."""
+    mine, scanned = current(store, tmp_path), []
+    fetched_images(tmp_path, *[{"PatientID": "SOMEBODY"}] * 5)
+
+    def counted(path: Path) -> InstanceHeader:
+        scanned.append(path)
+        return scan_header(path)
+
+    monkeypatch.setattr("coread.app.prior_archive.scan_header", counted)
+    assert kept_priors(tmp_path / "priors", mine, card, 2).priors == ()
+    assert len(scanned) == 1
 
 
 def test_outside_its_hours_the_archive_is_not_asked(tmp_path: Path, store: Store, card: ReaderCard) -> None:

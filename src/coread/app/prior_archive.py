@@ -71,7 +71,7 @@ class PriorArchive:
             chosen = self._chosen(find_studies(self._source(), _keys(study, card)), study, problems)[:wanted]
             for one in chosen:
                 self._fetch(one, problems)
-        except (CoreadError, OSError, ValueError) as problem:
+        except Exception as problem:  # noqa: BLE001 - the edge of a thread: what is not caught here would be silence
             log.warning("earlier studies could not be fetched: %s", problem)
             problems.append(str(problem) if isinstance(problem, PeerFailed) else type(problem).__name__)
 
@@ -137,12 +137,15 @@ def kept_priors(
     found: list[PriorSources] = []
     refused: list[Reason] = []
     for place in sorted(folder.glob("*/whole")):
-        prior = _read_folder(place.parent, card)
+        images = _images_in(place.parent, study.patient_id)
+        prior = _fitting(images, card)
         if prior is None or not _is_earlier(prior.study, study, card):
             continue
-        if prior.study.patient_id == study.patient_id and not same_person(study, prior.study):
+        if not _of_one_person([header for _, header in images]):
+            refused.append(_reason("a study holds images of more than one person: not used"))
+        elif not same_person(study, prior.study):
             refused.append(_reason("a study of this Patient ID has another issuer, birth date or sex: not used"))
-        elif same_person(study, prior.study):
+        else:
             found.append(prior)
     found.sort(key=lambda item: (item.study.study_date, item.study.study_time), reverse=True)
     return FoundPriors(tuple(found[:wanted]), tuple(dict.fromkeys((*reasons, *refused))))
@@ -180,21 +183,40 @@ def _is_earlier(prior: Study, study: Study, card: ReaderCard) -> bool:
     return before < now and (now - before).days <= card.input.prior_years * _DAYS_A_YEAR
 
 
-def _read_folder(place: Path, card: ReaderCard) -> PriorSources | None:
-    """Return a fetched study with the longest series that fits the card, one that the card names first."""
-    sources: dict[str, list[Source]] = {}
-    headers: list[InstanceHeader] = []
+def _images_in(place: Path, patient_id: str) -> list[Source]:
+    """Return what can be read of a fetched study; nothing, and little is read, where its first is somebody else's."""
+    images: list[Source] = []
     for path in sorted(place.glob("*/*.dcm")):
         try:
             header = scan_header(path)
         except CoreadError as problem:
             log.warning("%s: %s", path.name, problem)
             continue
-        headers.append(header)
+        if header.patient_id != patient_id and not images:
+            return []
+        images.append((path, header))
+    return images
+
+
+def _of_one_person(headers: Sequence[InstanceHeader]) -> bool:
+    """Say whether no two images of a study contradict each other; empty birth dates, issuers and sexes do not."""
+    stated = [
+        {header.issuer_of_patient_id for header in headers} - {""},
+        {header.patient_birth_date for header in headers} - {""},
+        {header.patient_sex for header in headers} - {""},
+    ]
+    return len({header.patient_id for header in headers}) == 1 and all(len(values) < 2 for values in stated)
+
+
+def _fitting(images: Sequence[Source], card: ReaderCard) -> PriorSources | None:
+    """Return a fetched study with the longest series that fits the card, one that the card names first."""
+    sources: dict[str, list[Source]] = {}
+    for path, header in images:
         if header.rows and why_not(card.input, header) is None:
             sources.setdefault(header.series_instance_uid, []).append((path, header))
-    if not headers or not sources:
+    if not sources:
         return None
+    headers = [header for _, header in images]
     if card.input.presentation != "volume":
         return PriorSources(study_of(headers), tuple(one for group in sources.values() for one in group))
 
