@@ -12,6 +12,7 @@ from coread.domain.reasons import ReasonCode
 from coread.domain.results import Refusal
 from coread.engine.limits import estimated_bytes
 from coread.engine.loading import Loaded, load_inputs
+from coread.engine.priors import FoundPriors, PriorSources, load_priors
 from coread.phantoms.ct import with_orientation
 from coread.readers.card_file import read_card
 from tests.engine.inputs import study_of
@@ -125,3 +126,14 @@ def _same_frame(made: list[Dataset]) -> list[Dataset]:
         dataset.SeriesInstanceUID = slices()[0].SeriesInstanceUID
         dataset.StudyInstanceUID = slices()[0].StudyInstanceUID
     return made
+
+
+def test_an_earlier_study_that_is_too_large_is_left_out_and_the_current_one_is_read(
+    card: ReaderCard, tmp_path: Path
+) -> None:
+    located = saved(tmp_path / "series", slices())
+    study, sources = study_of([path for path, _ in located])
+    small = replace(card, input=replace(card.input, max_priors=1), resources=replace(card.resources, memory_mb=0))
+    found = load_priors(small, FoundPriors((PriorSources(study, tuple(sources)),)))
+    assert found.priors == ()
+    assert "not used" in found.notes[0]

@@ -48,9 +48,12 @@ def load_inputs(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Lo
 def _load_volume(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Loaded | Refusal:
     from coread.imaging.series import Choices, Gaps, load, open_series
 
-    require_memory(card, [header for _, header in sources])
     choices = Choices(gaps=Gaps(card.input.gaps))
-    opened = open_series(sources, choices)
+    try:
+        require_memory(card, [header for _, header in sources])
+        opened = open_series(sources, choices)
+    except Refused as problem:
+        return Refusal(reason_of(problem))
     chosen = chosen_stacks(card, opened)
     if isinstance(chosen, Reason):
         return Refusal(chosen, left_out(opened, ()))
