@@ -193,7 +193,10 @@ def test_the_worker_finds_them_by_itself(tmp_path: Path, store: Store, comparing
     }
 
 
-@given(st.text(max_size=8), st.text(max_size=8), st.sampled_from(["", "F", "M"]), st.sampled_from(["", "F", "M"]))
+_NUMBERS = st.text("23A*^ ", min_size=1, max_size=8).filter(lambda text: bool(text.strip()))
+
+
+@given(_NUMBERS, _NUMBERS, st.sampled_from(["", "F", "M"]), st.sampled_from(["", "F", "M"]))
 def test_who_is_the_same_person_does_not_depend_on_the_order(one: str, two: str, sex: str, other: str) -> None:
     plain = replace(indexed([header()]), patient_birth_date="19600102")
     first, second = replace(plain, patient_id=one, patient_sex=sex), replace(plain, patient_id=two, patient_sex=other)
@@ -208,6 +211,9 @@ def test_who_is_the_same_person_does_not_depend_on_the_order(one: str, two: str,
         ("", "19600102", "", True),
         ("", "", "Doe^Jane", True),
         ("HOSPITAL", "", "", True),
+        ("", "", "Anonymous", False),
+        ("", "", "Patient^Unknown", False),
+        ("", "19600102", "Anonymous", True),
     ],
 )
 def test_a_bare_number_joins_nobody(issuer: str, birth: str, name: str, same: bool) -> None:
@@ -227,7 +233,7 @@ def test_a_study_of_the_same_day_is_earlier_only_where_both_times_say_so(
     assert dates_found(store, current, comparing.card) == ["20260504"] * found
 
 
-@pytest.mark.parametrize("number", ["ANONYMOUS", "0", "Unknown"])
+@pytest.mark.parametrize("number", ["ANONYMOUS", "0", "Unknown", "", "00000", " anon "])
 def test_a_number_that_stands_for_nobody_joins_nothing(number: str) -> None:
     nobody = replace(indexed([header()]), patient_id=number, patient_name="ANONYMOUS", patient_birth_date="19000101")
     assert not same_person(nobody, nobody)

@@ -36,7 +36,9 @@ _NOBODY = frozenset(
         "xxx",
     }
 )
-"""Patient IDs that are written for many people, in lower case."""
+"""Patient IDs and names that are written for many people, in lower case."""
+_NO_NAME = _NOBODY | {"deidentified", "name", "patient", "removed"}
+"""Words that name nobody, alone or together."""
 
 
 class Elsewhere(Protocol):
@@ -70,7 +72,7 @@ def find_priors(store: Store, study: Study, card: ReaderCard, *, elsewhere: Else
         prior = _stored(store, candidate.study_instance_uid, card)
         if prior is not None:
             found.append(prior)
-    if elsewhere is None or len(found) >= wanted or study.patient_id.casefold() in _NOBODY:
+    if elsewhere is None or len(found) >= wanted or _is_nobodys(study.patient_id):
         return FoundPriors(tuple(found))
     fetched = elsewhere.earlier(study, card, wanted)
     _note(store, study, card, fetched)
@@ -168,16 +170,23 @@ def same_person(study: Study, other: Study) -> bool:
         return False
     births = (study.patient_birth_date, other.patient_birth_date)
     names = (_name(study), _name(other))
-    if study.patient_id.casefold() in _NOBODY:
+    if _is_nobodys(study.patient_id):
         return False
     if any(one and two and one != two for one, two in (births, (study.patient_sex, other.patient_sex))):
         return False
     return bool(study.issuer_of_patient_id) or any(one == two != "" for one, two in (births, names))
 
 
+def _is_nobodys(patient_id: str) -> bool:
+    """Say whether a number stands for nobody in particular: a word such as "anonymous", or zeros."""
+    text = patient_id.casefold().strip()
+    return text in _NOBODY or not text.strip("0")
+
+
 def _name(study: Study) -> str:
-    """Return the words of Patient's Name, whatever separates them and however they are capitalised."""
-    return " ".join(study.patient_name.replace("^", " ").replace("=", " ").casefold().split())
+    """Return the words of Patient's Name, however separated and capitalised; empty where they name nobody."""
+    words = study.patient_name.replace("^", " ").replace("=", " ").casefold().split()
+    return " ".join(words) if set(words) - _NO_NAME else ""
 
 
 def _candidates(store: Store, study: Study, taken: date, years: float) -> list[Study]:
