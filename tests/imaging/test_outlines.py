@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from coread.imaging.outlines import crosses_itself, filled, largest_outline, outlines_of, signed_area, simplified
+from coread.imaging.outlines import (
+    crosses_itself,
+    drawable_outlines,
+    filled,
+    largest_outline,
+    outlines_of,
+    polygons_cross,
+    signed_area,
+    simplified,
+)
 
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)))
@@ -42,10 +51,24 @@ def test_a_simplified_outline_stays_within_its_tolerance() -> None:
     [
         ([[0, 0], [4, 0], [4, 4], [0, 4]], False),
         ([[0, 0], [4, 4], [4, 0], [0, 4]], True),
-        ([[0, 0], [4, 0], [4, 4], [2, 0], [0, 4]], True),
-        ([[0, 0], [4, 0], [0, 0], [0, 4]], True),
+        ([[0, 0], [4, 0], [4, 4], [2, 0], [0, 4]], False),
+        ([[0, 0], [4, 0], [4, 4], [2, -1], [0, 4]], True),
         ([[0, 0], [8, 0], [8, 8], [4, 3], [0, 8]], False),
     ],
 )
-def test_a_polygon_that_meets_itself_is_known(points: list[list[float]], crosses: bool) -> None:
+def test_a_polygon_that_crosses_itself_is_known(points: list[list[float]], crosses: bool) -> None:
     assert crosses_itself(np.array(points, dtype=float)) is crosses
+
+
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)))
+def test_outlines_of_a_mask_never_cross_so_that_a_correction_can_begin_with_them(mask: NDArray[np.bool_]) -> None:
+    polygons = drawable_outlines(mask, 0.8)
+    assert not any(crosses_itself(polygon) for polygon in polygons)
+    assert not polygons_cross(polygons)
+
+
+def test_hundreds_of_small_outlines_are_compared_at_once() -> None:
+    small = np.array([[0.0, 0.0], [0.6, 0.0], [0.0, 0.6]])
+    many = [small + np.array([x, y]) for x in range(26) for y in range(25)]
+    assert not polygons_cross(many)
+    assert polygons_cross([*many, small[:, ::-1] + np.array([3.1, -0.2])])

@@ -68,26 +68,33 @@ def simplified(polygon: Polygon, tolerance: float) -> Polygon:
     return kept if len(kept) > 2 else polygon
 
 
+def drawable_outlines(mask: NDArray[np.bool_], tolerance: float) -> list[Polygon]:
+    """Return the outlines of a mask with few points; with all of them where leaving some out would cross lines."""
+    exact = outlines_of(mask)
+    fewer = [simplified(polygon, tolerance) for polygon in exact]
+    crossed = any(crosses_itself(polygon) for polygon in fewer) or polygons_cross(fewer)
+    return exact if crossed else fewer
+
+
 def crosses_itself(polygon: Polygon) -> bool:
-    """Say whether two sides that are no neighbours meet, or a point is met twice."""
+    """Say whether two sides cross; sides that only touch do not: outlines of masks touch at corners of pixels."""
     begin, end = polygon, np.roll(polygon, -1, axis=0)
-    count = len(polygon)
-    for index in range(count - 1):
-        others = np.arange(index + 1, count)
-        others = others[(others - index > 1) & ((others + 1) % count != index)]
-        if len(others) and _meet(begin[index], end[index], begin[others], end[others]).any():
-            return True
-    return len(np.unique(polygon, axis=0)) < count
+    return any(_cross(begin[at], end[at], begin[at + 1 :], end[at + 1 :]).any() for at in range(len(polygon) - 1))
 
 
 def polygons_cross(polygons: Sequence[Polygon]) -> bool:
-    """Say whether the lines of any two polygons meet; one inside another does not."""
-    for number, one in enumerate(polygons):
-        begin, end = one, np.roll(one, -1, axis=0)
-        for other in polygons[number + 1 :]:
-            ends = np.roll(other, -1, axis=0)
-            if any(_meet(begin[side], end[side], other, ends).any() for side in range(len(one))):
-                return True
+    """Say whether the sides of any two polygons cross; one inside another or touching it does not."""
+    if len(polygons) < 2:
+        return False
+    begin = np.concatenate(polygons)
+    end = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
+    at = 0
+    for polygon in polygons[:-1]:
+        after = at + len(polygon)
+        # All later polygons at once: hundreds of triangles would take half a minute pair by pair.
+        if any(_cross(begin[side], end[side], begin[after:], end[after:]).any() for side in range(at, after)):
+            return True
+        at = after
     return False
 
 
@@ -146,17 +153,11 @@ def _thinned(line: Polygon, tolerance: float) -> Polygon:
     return line[keep]
 
 
-def _meet(a: Polygon, b: Polygon, c: Polygon, d: Polygon) -> NDArray[np.bool_]:
-    """Say which of the segments c-d the segment a-b touches or crosses."""
+def _cross(a: Polygon, b: Polygon, c: Polygon, d: Polygon) -> NDArray[np.bool_]:
+    """Say which of the segments c-d the segment a-b crosses: the ends of each lie on both sides of the other."""
 
     def side(p: Polygon, q: Polygon, r: Polygon) -> NDArray[np.float64]:
         turn = (q[..., 0] - p[..., 0]) * (r[..., 1] - p[..., 1]) - (q[..., 1] - p[..., 1]) * (r[..., 0] - p[..., 0])
         return np.asarray(np.sign(np.where(np.abs(turn) < _SQUARE_PIXELS, 0.0, turn)))
 
-    apart = side(a, b, c) * side(a, b, d)
-    other = side(c, d, a) * side(c, d, b)
-    boxes = (
-        (np.maximum(c, d) >= np.minimum(a, b) - _SQUARE_PIXELS)
-        & (np.minimum(c, d) <= np.maximum(a, b) + _SQUARE_PIXELS)
-    ).all(axis=-1)
-    return np.asarray((apart <= 0) & (other <= 0) & boxes)
+    return np.asarray((side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0))

@@ -10,7 +10,7 @@ from coread.domain.cards import ReaderCard, ReaderKind
 from coread.domain.corrections import Correction
 from coread.domain.findings import Measurement
 from coread.domain.results import ReadResult
-from coread.imaging.outlines import outlines_of, simplified
+from coread.imaging.outlines import drawable_outlines
 from coread.store import Store
 
 _KEPT = 3
@@ -122,7 +122,7 @@ def outlines_on(result: ReadResult, sop_instance_uid: str, frame: int) -> list[d
         planes = region.mask.reshape(len(region.images), *region.mask.shape[-2:])
         for image, plane in zip(region.images, planes, strict=True):
             if (image.sop_instance_uid, image.frame) == (sop_instance_uid, frame) and plane.any():
-                polygons = [simplified(polygon, _TOLERANCE).round(2).tolist() for polygon in outlines_of(plane)]
+                polygons = [polygon.tolist() for polygon in drawable_outlines(plane, _TOLERANCE)]
                 found.append({"region": region.tracking.uid, "label": region.label, "polygons": polygons})
     return found
 
