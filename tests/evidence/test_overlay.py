@@ -66,7 +66,7 @@ def test_the_slices_of_a_region_are_copied_with_its_outline_in_their_place(ct: t
 def test_nobody_gets_them_who_does_not_ask_and_no_triage_reader_makes_them(ct: tuple[list[Path], ReadResult]) -> None:
     unasked = build_evidence(reading(ct[1]), card(), ct[0])
     assert EvidenceKind.OVERLAY not in {item.kind for item in unasked}
-    assert EvidenceKind.OVERLAY not in {item.kind for item in built(ct, ReaderKind.TRIAGE)}
+    assert not {EvidenceKind.OVERLAY, EvidenceKind.SEG} & {item.kind for item in built(ct, ReaderKind.TRIAGE)}
 
 
 def test_too_many_slices_are_left_out_evenly_and_this_is_said(

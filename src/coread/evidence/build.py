@@ -16,10 +16,10 @@ from coread.evidence.parametric_map import build_maps
 from coread.evidence.pdf import build_pdf
 from coread.evidence.prove import prove_writing
 from coread.evidence.revision import Revision
-from coread.evidence.seg import build_segmentations
+from coread.evidence.seg import Segmentations, build_segmentations
 from coread.evidence.seg_fractional import build_fractional
 from coread.evidence.sources import copied_header, read_sources
-from coread.evidence.sr import build_sr
+from coread.evidence.sr import build_sr, shows_marks
 from coread.evidence.summary import build_summary, draw_summary
 from coread.evidence.writing import Writing, part10
 
@@ -33,6 +33,8 @@ def build_evidence(
 ) -> tuple[EncodedObject, ...]:
     """Write and prove all objects of a result; refusals and failures leave no object, so the answer is empty.
 
+    The result of a triage reader leaves no segmentation and no image with outlines: viewers lay both over diagnostic
+    images (21 CFR 892.2080). Its measurements stand in the report.
     ``kinds`` adds images with outlines (OVERLAY), which are made only where somebody takes them. ``revision`` says
     that a person has corrected the result: its objects follow those of the version before.
     Raises EvidenceError (Failed): SourceUnreadable, NotBuilt, or NotProven when an object, read back, does
@@ -51,9 +53,12 @@ def build_evidence(
 
 
 def _written(writing: Writing, outcome: Outcome, *, overlay: bool) -> tuple[EncodedObject, ...]:
-    segmentations = build_segmentations(writing)
+    marks = shows_marks(writing)
+    segmentations = build_segmentations(writing) if marks else Segmentations((), (), ())
     overlays = build_overlays(writing) if overlay else Overlays((), ())
-    likely, unlikely = build_fractional(writing, first_index=len(segmentations.datasets) + 1)
+    likely, unlikely = (
+        build_fractional(writing, first_index=len(segmentations.datasets) + 1) if marks else ((), ())
+    )  # fmt: skip
     maps = build_maps(writing)
     writing = replace(writing, notes=(*segmentations.notes, *unlikely, *maps.notes, *overlays.notes))
     report = build_sr(writing, segmentations.places)
