@@ -130,6 +130,21 @@ def test_no_change_is_called_none_and_a_vanished_lesion_is_gone(subject: FollowU
     assert gone.curves[0].points[-1][1] == 0
 
 
+def test_lesions_that_are_too_many_to_follow_are_counted_and_nothing_is_called_absent(
+    subject: FollowUpReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coread.readers.follow_up.reader._MOST_LESIONS", 1)
+    given = inputs(6.0, 6.0)
+    (prior,) = given.priors
+    mask = ball(5.0, at=np.array([20, 48, 48]))
+    other = replace(region(prior.volumes[0], mask), tracking=TrackingId("b", "1.2.78"))
+    result = read(subject, replace(given, priors=(replace(prior, regions=(*prior.regions, other)),)))
+    assert isinstance(result, ReadResult)
+    assert presences(result)[words.GROWTH] is Presence.INDETERMINATE
+    assert presences(result)[words.PROGRESSION] is Presence.INDETERMINATE
+    assert "1 more lesions are outlined in the earlier study" in " ".join(result.notes)
+
+
 def test_without_an_outlined_lesion_or_an_earlier_study_it_is_refused(subject: FollowUpReader) -> None:
     for given in (inputs(6.0, 6.0, marked=False), replace(inputs(6.0, 6.0), priors=())):
         ending = read(subject, given)

@@ -31,6 +31,9 @@ class _Compared:
     prior: Prior
     volume: Volume
     lesions: tuple[Known, ...]
+    """Those that are followed."""
+    others: int = 0
+    """How many more are outlined there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def _compared(card: ReaderCard, priors: Sequence[Prior], now: Volume) -> _Compar
             continue
         lesions = known_lesions(prior.regions, volume)
         if lesions:
-            return _Compared(prior, volume, lesions[:_MOST_LESIONS])
+            return _Compared(prior, volume, lesions[:_MOST_LESIONS], max(0, len(lesions) - _MOST_LESIONS))
         why = f"no lesion is outlined in the study of {prior.study.study_date}"
         fallback = fallback or _Compared(prior, volume, ())
     return fallback if fallback is not None and flair else Reason(ReasonCode.NO_PRIOR, why)
@@ -131,8 +134,9 @@ def _prepared(inputs: ReaderInputs, now: Volume, found: _Compared, laid: Placed)
         arrays["flair_steps_mm"] = np.array(now.geometry.spacing_mm())
     older = tuple(prior for prior in inputs.priors if prior is not found.prior)
     seen = Seen(
-        inputs.study, inputs.volumes[0], found.prior.study, older, sites, laid, now.geometry, "flair_now" in arrays
-    )
+        inputs.study, inputs.volumes[0], found.prior.study, older, sites, laid, now.geometry, "flair_now" in arrays,
+        found.others,
+    )  # fmt: skip
     return Prepared(arrays, seen)
 
 

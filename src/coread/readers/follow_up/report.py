@@ -46,6 +46,8 @@ class Seen:
     facing: Geometry
     """The grid of FLAIR masks: the current one, its axes running to the patient's left, back or head."""
     flair: bool
+    others: int = 0
+    """Lesions that are outlined on the earlier date and not followed: there are too many."""
 
 
 def reported(card: ReaderCard, session: ModelSession, seen: Seen, outputs: Arrays) -> ReadResult | Refusal:
@@ -53,7 +55,7 @@ def reported(card: ReaderCard, session: ModelSession, seen: Seen, outputs: Array
     days = days_between(seen.before_study, seen.study)
     states = [State(int(outputs[f"state_{k}"][0])) for k in range(len(seen.sites))]
     rows = _rows(session, seen, outputs, states, days)
-    response = response_of(rows, states, seen.older, seen.before_study)
+    response = response_of(rows, states, seen.older, seen.before_study, others=seen.others)
     regions, measured, boxes = [], [], []
     for row in rows:
         if not row.present:
@@ -70,6 +72,8 @@ def reported(card: ReaderCard, session: ModelSession, seen: Seen, outputs: Array
     flair = flair_said(session, seen.source, seen.facing, outputs, regions) if seen.flair else FlairSaid()
     notes = [_head(seen, days), *(line_of(row) for row in rows)]
     notes += [f"{seen.sites[k].lesion.label}: {_WHY[state]}" for k, state in enumerate(states) if state in _WHY]
+    if seen.others:
+        notes.append(f"{seen.others} more lesions are outlined in the earlier study: not followed, not assessed")
     notes += [*response.notes, *flair.notes]
     findings = (
         _growth(card, seen, rows, states, boxes),
@@ -169,7 +173,7 @@ def _growth(
     elif not rows:
         presence = Presence.NOT_ASSESSED
     else:
-        whole = all(state in (State.FOLLOWED, State.GONE) for state in states)
+        whole = not seen.others and all(state in (State.FOLLOWED, State.GONE) for state in states)
         presence = Presence.ABSENT if whole else Presence.INDETERMINATE
     return _finding(card, words.GROWTH, presence, seen, boxes)
 

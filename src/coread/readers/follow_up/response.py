@@ -142,9 +142,12 @@ class Response:
 
 
 def response_of(
-    rows: Sequence[Followed], states: Sequence[State], older: Sequence[Prior], before: Study
-) -> Response:  # fmt: skip
-    """Return the response; the baseline is the oldest date on which all measurable lesions are outlined."""
+    rows: Sequence[Followed], states: Sequence[State], older: Sequence[Prior], before: Study, *, others: int = 0
+) -> Response:
+    """Return the response; the baseline is the oldest date on which all measurable lesions are outlined.
+
+    ``others`` are known lesions that were not looked at: with any, nothing can be called absent.
+    """
     targets = [row for row in rows if row.long_mm.before >= _MEASURABLE_MM]
     if not targets:
         return Response(Presence.NOT_ASSESSED, notes=("no followed lesion of 10 mm or more: no response category",))
@@ -153,8 +156,8 @@ def response_of(
                                                     sum(row.volume.before for row in targets))]  # fmt: skip
     recist = recist_response([*(mm for mm, _ in dates), now_mm], new_lesions=False)
     volumes = volume_response([*(ml for _, ml in dates), now_ml], new_lesions=False)
-    lost = [state for state in states if state not in (State.FOLLOWED, State.GONE)]
-    incomplete = f"; {len(lost)} known lesions could not be measured" if lost else ""
+    lost = others + sum(state not in (State.FOLLOWED, State.GONE) for state in states)
+    incomplete = f"; {lost} known lesions were not measured" if lost else ""
     note = (
         f"Sum of long axes of {len(targets)} lesions of 10 mm or more: {dates[-1][0]:.1f} to {now_mm:.1f} mm over "
         f"{len(dates) + 1} dates; by RECIST 1.1 limits {recist.value}, by volume {volumes.value}. New lesions "
