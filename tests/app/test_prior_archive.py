@@ -153,7 +153,8 @@ def test_of_somebody_elses_fetched_study_one_image_is_looked_at(
 ) -> None:
     """What was fetched for everybody in a week lies in one folder: a reading must not read all its headers."""
     mine, scanned = current(store, tmp_path), []
-    fetched_images(tmp_path, *[{"PatientID": "SOMEBODY"}] * 5)
+    others: list[dict[str, object]] = [{"PatientID": "SOMEBODY"}] * 5
+    fetched_images(tmp_path, *others)
 
     def counted(path: Path) -> InstanceHeader:
         scanned.append(path)
