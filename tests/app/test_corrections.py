@@ -12,11 +12,13 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from coread.app.corrections import Corrector, Wish, checked_mask, current_result, newest_version
+from coread.app.corrections import Corrector, Wish, checked_mask, current_result, newest_version, outline_changed
 from coread.app.errors import CannotCorrect
 from coread.app.pipeline import evidence_maker
 from coread.app.settings import Settings
 from coread.domain.cards import ReaderKind
+from coread.domain.codes import Code
+from coread.domain.findings import Measurement
 from coread.domain.work import EvidenceKind
 from coread.evidence.sr_reading import read_sr
 from coread.store import CorrectedMeanwhile, Store, StoreSettings
@@ -85,7 +87,23 @@ def test_numbers_of_a_corrected_region_are_counted_anew_or_left_out_and_said(rea
     assert corrected.measurements[0].value == pytest.approx(96 * voxel_ml)
     assert corrected.measurements[1].value != 40.0
     assert any("Odd number" in note for note in corrected.notes)
+    assert "Not counted anew from the corrected outline of Nodule: Length" in corrected.notes
     assert any("corrected by maria" in note and "leaks into the vessel" in note for note in corrected.notes)
+
+
+def test_a_diameter_names_the_slice_that_it_is_now_on_and_probabilities_stay_with_the_network(read: Read) -> None:
+    own = current_result(read.store, read.work_id, 1)
+    images = read.region.images
+    long_axis = Measurement(
+        Code("103339001", "SCT", "Long axis"), 8.0, Code("mm", "UCUM", "millimeter"), tracking=read.region.tracking,
+        images=(images[2],),
+    )  # fmt: skip
+    chances = read.region.mask.astype(np.float32)
+    result = replace(own, measurements=(long_axis,), regions=(replace(own.regions[0], probability=chances),))
+    wide = np.array([[1.0, 8.0], [23.0, 8.0], [23.0, 16.0], [1.0, 16.0]])
+    change = outline_changed(read.store, result, REGION_UID, (images[3].sop_instance_uid, 1), [wide])
+    assert change.result.measurements[0].images == (images[3],)
+    assert change.result.regions[0].probability is None
 
 
 def test_the_objects_of_a_version_follow_those_before_and_are_queued(written: Read) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from coread.app.errors import CannotCorrect
 from coread.app.pipeline import EvidenceMaker
-from coread.app.remeasuring import ModalityValues, remeasured
+from coread.app.remeasuring import ModalityValues, left_standing, remeasured
 from coread.domain.cards import ReaderCard, ReaderKind
 from coread.domain.corrections import Correction
 from coread.domain.errors import InvalidRecord
@@ -182,12 +182,16 @@ def outline_changed(
     planes[number] = drawn
     if not planes.any():
         raise CannotCorrect(f"Nothing of {region.label} would be left. Reject the finding instead.")
-    changed = replace(region, mask=planes.reshape(region.mask.shape))
+    # Probabilities are the network's own and say nothing of what a person drew.
+    changed = replace(region, mask=planes.reshape(region.mask.shape), probability=None)
     numbers, lost = remeasured(result.measurements, changed, _modality_values(store))
     notes = result.notes
     if lost:
         notes = (*notes, f"Left out, since it was measured in the reader's own outline of {region.label}: "
                  f"{', '.join(lost)}")  # fmt: skip
+    if standing := left_standing(result):
+        said = f"Not counted anew from the corrected outline of {region.label}: {', '.join(standing)}"
+        notes = notes if said in notes else (*notes, said)
     regions = (*result.regions[:at], changed, *result.regions[at + 1 :])
     try:
         corrected = replace(result, regions=regions, measurements=numbers, notes=notes)

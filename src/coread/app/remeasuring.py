@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from coread.domain.codes import Code
 from coread.domain.errors import Refused
 from coread.domain.findings import ImageReference, Measurement, Region
+from coread.domain.results import ReadResult
 from coread.imaging.measuring import Size, mask_diameters, mask_values, mask_volume
 
 ModalityValues = Callable[[ImageReference], NDArray[np.float32]]
@@ -51,8 +52,31 @@ def remeasured(
         if size is None:
             lost.append(measurement.name())
         else:
-            kept.append(replace(measurement, value=size.value, uncertainty=size.half_width or None, method=None))
+            counted = replace(measurement, value=size.value, uncertainty=size.half_width or None, method=None)
+            kept.append(replace(counted, images=_places(measurement, region)))
     return tuple(kept), tuple(lost)
+
+
+def left_standing(result: ReadResult) -> tuple[str, ...]:
+    """Name what a corrected outline leaves as it was although it may follow from it: numbers and curves of no region.
+
+    Whether an ejection fraction or a total came from the outline is known to its reader alone, so people are told.
+    """
+    tied = {region.tracking.uid for region in result.regions}
+    numbers = [one.name() for one in result.measurements if one.tracking is None or one.tracking.uid not in tied]
+    return tuple(dict.fromkeys([*numbers, *(f"curve {curve.name}" for curve in result.curves)]))
+
+
+def _places(measurement: Measurement, region: Region) -> tuple[ImageReference, ...]:
+    """Return the images that a number counted anew is of: a diameter's slice may be another one now."""
+    if not measurement.images or region.geometry is None:
+        return measurement.images
+    mask = region.mask.reshape(region.geometry.shape)
+    if measurement.concept in (LONG_AXIS, SHORT_AXIS):
+        return (region.images[mask_diameters(mask, region.geometry).slice_index],)
+    if measurement.concept == AREA and measurement.unit.value in _PER_MM2:
+        return (region.images[int(mask.sum(axis=(1, 2)).argmax())],)
+    return measurement.images
 
 
 def _size(measurement: Measurement, region: Region, values: ModalityValues) -> Size | None:
