@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coread.domain.cards import ReaderCard
@@ -78,6 +78,7 @@ def test_an_ungradable_photograph_never_ends_as_negative(card: ReaderCard, said:
 @given(
     st.lists(st.tuples(st.sampled_from([SURE, CLEAR, BETWEEN]), st.sampled_from([GOOD, BAD])), min_size=1, max_size=4)
 )
+@settings(max_examples=20)
 def test_more_doubt_never_turns_into_a_negative(card: ReaderCard, said: list[tuple[float, float]]) -> None:
     ending = answer(card, *said)
     negative = isinstance(ending, ReadResult) and ending.findings[0].presence is Presence.ABSENT

@@ -130,7 +130,7 @@ def test_the_interaction_test_is_the_likelihood_ratio_of_statsmodels() -> None:
     assert found.p_value < 0.05
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(st.integers(0, 1000), st.integers(1, 12))
 def test_corrections_for_many_tests_are_those_of_statsmodels(seed: int, count: int) -> None:
     p_values = np.round(np.random.default_rng(seed).random(count) ** 2, 2)
