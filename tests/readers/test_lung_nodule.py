@@ -19,13 +19,16 @@ from coread.engine.checks import check_ending
 from coread.engine.conformance.volumes import run_other_way
 from coread.engine.samples import study_of
 from coread.models.calibration import sigmoid
+from coread.readers.lung_nodule.followup import Errors, FollowUp
 from coread.readers.lung_nodule.frame import framed, thinned
 from coread.readers.lung_nodule.grading import History, fleischner, highest, lung_rads
 from coread.readers.lung_nodule.lungs import Lungs, find_lungs
+from coread.readers.lung_nodule.nodules import Scan, nodules_of, opened
 from coread.readers.lung_nodule.outline import Density, outlined
 from coread.readers.lung_nodule.outputs import GROWTH, HEAD, INPUT, NODULE
 from coread.readers.lung_nodule.packaging import volume_of
 from coread.readers.lung_nodule.reader import LungNoduleReader
+from coread.readers.lung_nodule.results import Read, result_of
 from coread.readers.lung_nodule.shape import shape_of
 from coread.readers.lung_nodule.words import CARD, NODULE_OUTPUT, POINT, POINT_RULE, THRESHOLD
 
@@ -162,6 +165,36 @@ def test_the_way_in_which_the_axes_run_changes_nothing(two: Volume, said: ReadRe
     other = result(run_other_way(two))
     assert volumes_of(other) == pytest.approx(volumes_of(said), rel=1e-3)
     assert [item.tracking for item in other.findings] == [item.tracking for item in said.findings]
+
+
+@pytest.mark.parametrize(
+    ("vanished", "outside", "presence"),
+    [
+        (0, 0, Presence.NOT_ASSESSED),
+        (0, 1, Presence.NOT_ASSESSED),
+        (1, 0, Presence.ABSENT),
+        (1, 1, Presence.INDETERMINATE),
+    ],
+)
+def test_growth_is_absent_only_where_every_earlier_nodule_was_looked_at(
+    two: Volume, vanished: int, outside: int, presence: Presence
+) -> None:
+    found = opened(two)
+    assert isinstance(found, Scan)
+    one = nodules_of(found, [1.0] * len(found.candidates), 0.5)[0]
+    followed = FollowUp(90.0, (), (), (one,) * vanished, (one,) * outside, 0.9)
+    read_now = Read(found, (), 0.1, Errors({}, {}), followed, ())
+    result_now = result_of(READER.card, read_now)
+    assert next(item for item in result_now.findings if item.key == GROWTH).presence is presence
+
+
+def test_lungs_that_are_cut_off_and_show_nothing_have_no_category(two: Volume) -> None:
+    found = opened(two)
+    assert isinstance(found, Scan)
+    for whole, words in ((True, "what was found: 1."), (False, "no category")):
+        lungs = replace(found.lungs, whole=whole)
+        said = result_of(READER.card, Read(replace(found, lungs=lungs), (), 0.1, Errors({}, {}), None, ()))
+        assert words in said.notes[-1]
 
 
 @pytest.mark.slow

@@ -67,7 +67,11 @@ def result_of(card: ReaderCard, read: Read) -> ReadResult:
     findings.append(_growth(card.output(GROWTH), read))
     measured += _changes(read, regions)
     notes += _told(read)
-    notes.append(f"Lung-RADS v2022 by size of what was found: {highest(categories)}. A category needs a radiologist")
+    if categories or read.scan.lungs.whole:
+        found = f"Lung-RADS v2022 by size of what was found: {highest(categories)}"
+        notes.append(f"{found}. A category needs a radiologist")
+    else:
+        notes.append("Lung-RADS v2022: no category, the lungs are not seen whole")
     return ReadResult(tuple(findings), tuple(measured), tuple(regions), notes=tuple(notes))
 
 
@@ -161,11 +165,13 @@ def _none(spec: OutputSpec, read: Read) -> Finding:
 
 
 def _growth(spec: OutputSpec, read: Read) -> Finding:
+    """Return growth of any nodule that is on both dates; absent only where each earlier one could be looked at."""
     followed, images = read.followed, _ends(read.scan)
-    if followed is None:
+    if followed is None or not (followed.compared or followed.vanished):
         return Finding(spec.key, spec.concept, Presence.NOT_ASSESSED, site=spec.site, images=images)
     grown = any(one.change.verdict is Verdict.GREW for one in followed.compared)
-    presence = Presence.PRESENT if grown else Presence.ABSENT
+    unseen = Presence.INDETERMINATE if followed.outside else Presence.ABSENT
+    presence = Presence.PRESENT if grown else unseen
     return Finding(spec.key, spec.concept, presence, site=spec.site, images=images, urgent=grown and spec.urgent)
 
 
