@@ -103,6 +103,19 @@ def test_escape_leaves_everything_as_it_was(served: Served, ct: CtCase, tab: Tab
     assert len(served.store.corrections.of_study(ct.uid)) == before
 
 
+def test_an_outline_that_could_not_be_read_is_not_corrected_as_if_it_were_empty(
+    served: Served, ct: CtCase, tab: Tab
+) -> None:
+    page = tab.page
+    page.route("**/outlines/**", lambda route: route.abort())
+    open_slice(page, served, ct, 3)
+    with page.expect_event("requestfailed"):
+        page.keyboard.press("c")
+    page.get_by_text("Failed to fetch").first.wait_for()
+    assert not page.locator("#correcting").is_visible()
+    tab.complaints.clear()
+
+
 def test_the_second_of_two_is_told_on_the_page(served: Served, ct: CtCase, tab: Tab) -> None:
     page = tab.page
     open_slice(page, served, ct, 2)

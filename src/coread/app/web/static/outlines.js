@@ -32,7 +32,7 @@ export function makeOutlines(page) {
       shown.set(at, (await answer.json()).outlines);
       page.redraw();
       return shown.get(at);
-    }).catch(problem => { asked.delete(at); say(problem.message, true); return []; }));
+    }).catch(problem => { asked.delete(at); say(problem.message, true); return null; }));
     return asked.get(at);
   }
 
@@ -78,11 +78,22 @@ export function makeOutlines(page) {
 
   async function begin(uid) {
     const image = page.current();
+    if (editing && JSON.stringify(editing.polygons) !== editing.first) {
+      by('correct-region').value = editing.region.uid;
+      say('Save or cancel the outline first.', true);
+      return;
+    }
     const choices = here(image, 'at').filter(region => region.editable);
     if (!choices.length) { say('No region of a result can be corrected on this image.', true); return; }
     const region = choices.find(one => one.uid === uid) ?? choices.find(one => one.on.includes(key(image))) ?? choices[0];
     chosen.delete(region.work);
     const outlines = await load(region.work, region.version, image);
+    // An outline that could not be read is not an empty one, and must not be drawn on an image chosen meanwhile.
+    const now = page.current();
+    if (!outlines || now?.sop !== image.sop || now?.frame !== image.frame) {
+      if (editing) by('correct-region').value = editing.region.uid;
+      return;
+    }
     const polygons = (outlines.find(one => one.region === region.uid)?.polygons ?? []).map(points => points.map(point => [...point]));
     editing = { region, image, polygons, at: [0, 0], steps: [], first: JSON.stringify(polygons) };
     const list = by('correct-region');
