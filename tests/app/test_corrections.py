@@ -21,6 +21,7 @@ from coread.domain.codes import Code
 from coread.domain.findings import Measurement
 from coread.domain.work import EvidenceKind
 from coread.evidence.sr_reading import read_sr
+from coread.phantoms.ct import CtRecipe, ct_series
 from coread.store import CorrectedMeanwhile, Store, StoreSettings
 from tests.web import world
 from tests.web.ct_case import REGION_UID, read_ct
@@ -156,6 +157,18 @@ def test_the_second_is_told_too_when_both_were_written_at_once(read: Read, monke
     with pytest.raises(CorrectedMeanwhile):
         late.number(read.wish(user="jonas"), 3, 15.0)
     assert current_result(read.store, read.work_id, 2).measurements[3].value == 13.0
+
+
+def test_the_result_of_a_study_that_is_read_again_is_not_corrected(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.send(read.store, ct_series(CtRecipe(slices=7))[6])
+    read.outline()
+    world.settle(read.store, read.uid)
+    with pytest.raises(CorrectedMeanwhile, match="read again"):
+        read.outline(2)
+    monkeypatch.setattr(Corrector, "_may", lambda self, wish: None)  # noqa: ARG005 - looked before it was settled
+    with pytest.raises(CorrectedMeanwhile, match="read again"):
+        read.corrector.number(read.wish(2), 2, 13.0)
+    assert newest_version(read.store, read.work_id) == 2
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from coread.domain.results import Reading, ReadResult
 from coread.domain.work import Destination, EvidenceKind
 from coread.imaging.outlines import Polygon, crosses_itself, filled, polygons_cross
 from coread.store import CorrectedMeanwhile, Proposal, Store
+from coread.store.corrections import READ_AGAIN
 
 MOST_POINTS = 2000
 LONGEST_REASON = 500
@@ -86,6 +87,9 @@ class Corrector:
         if not wish.reason.strip():
             raise CannotCorrect("Say why: a correction without a reason cannot be followed later.")
         work = self.store.work_item(wish.work_id)
+        study = self.store.study(work.study_instance_uid) if work is not None else None
+        if work is not None and study is not None and study.generation != work.generation:
+            raise CorrectedMeanwhile(READ_AGAIN)
         newest = newest_version(self.store, wish.work_id)
         if work is not None and newest > wish.version:
             latest = [c for c in self.store.corrections.of_study(work.study_instance_uid) if c.work_id == wish.work_id]

@@ -21,6 +21,10 @@ from coread.store.queue import locked_work
 from coread.store.results import pack, queue_deliveries, store_evidence
 
 _TABLE = schema.corrections
+READ_AGAIN = (
+    "Late images came and the study is read again: this result is an earlier one now. Nothing of yours was stored: "
+    "reload the page and look at the result of the whole study."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +53,8 @@ class Corrections:
     ) -> tuple[Correction, tuple[EvidenceRecord, ...]]:
         """Store a version, its objects and their deliveries in one transaction.
 
-        Raises CorrectedMeanwhile when that version is there already or the one before it is not.
+        Raises CorrectedMeanwhile when that version is there already, the one before it is not, or the study has been
+        settled anew: nobody would see a correction of a result that no longer stands.
         """
         return self._db.write(lambda tx: _add(tx, proposal, evidence, destinations))
 
@@ -78,8 +83,10 @@ def _add(
     newest = latest_version(tx, proposal.work_id)
     if newest != proposal.version - 1:
         raise CorrectedMeanwhile(_meanwhile(tx, proposal.work_id, newest))
-    key = _store_version(tx, work, proposal)
     study = tx.run(select(schema.studies).where(schema.studies.c.study_uid == work.study_uid).with_for_update()).one()
+    if study.generation != work.generation:
+        raise CorrectedMeanwhile(READ_AGAIN)
+    key = _store_version(tx, work, proposal)
     records = [store_evidence(tx, work, study, item) for item in evidence]
     queued = queue_deliveries(tx, records, destinations)
     stored = _record(tx.run(select(_TABLE).where(_TABLE.c.id == key)).one())
