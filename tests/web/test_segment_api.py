@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from coread.app.web.pages.lesions import MOST_IN_LINE
 from coread.domain.study import SettledReason
 from coread.domain.work import EvidenceKind
 from coread.phantoms.ct import Ball, CtRecipe
@@ -101,3 +102,14 @@ def test_who_may_not_open_a_case_may_not_outline_in_it_and_forms_need_their_toke
     client = ward.logged_in("radiologist")
     assert client.post(f"/api/v1/studies/{study}/segment", json=body).status_code == 403
     assert ward.client().post(f"/api/v1/studies/{study}/segment", json=body).status_code == 401
+
+
+def test_a_long_line_of_outlines_does_not_take_the_threads_of_all_pages(ward: Site) -> None:
+    study, series = _sent(ward)
+    line = ward.app.state.outlining_line
+    for _ in range(MOST_IN_LINE):
+        assert line.acquire(blocking=False)
+    assert _post(ward, study, series_instance_uid=series, box=BOX).status_code == 503
+    line.release()
+    assert _post(ward, study, series_instance_uid=series, box=BOX).status_code == 200
+    assert line.acquire(blocking=False), "the turn was given back"

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
@@ -63,7 +63,7 @@ def create_app(context: WebContext) -> FastAPI:
     app.state.throttle = LoginThrottle()
     app.state.recent = RecentAccess()
     app.state.drawer = FrameDrawer()
-    app.state.outlining = Lock()  # one at a time: a volume in hand is a gigabyte
+    app.state.outlining, app.state.outlining_line = Lock(), BoundedSemaphore(lesions.MOST_IN_LINE)
     app.state.results = ResultShelf(context.store)
     app.state.latest_checks = health.LatestChecks(context.health)
     app.state.feed = ChangeFeed(context.store.change_token, context.settings.live_seconds)

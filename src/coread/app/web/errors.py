@@ -5,6 +5,7 @@ WebError
 |-- NotAllowed        the role of this user does not hold the permission
 |-- ForgedRequest     a state-changing request came without the page's own token (CSRF)
 |-- TooManyAttempts   logging in is paused for this account or address
+|-- Occupied          as much of this is under way as the server does at a time
 |-- Conflict          somebody else changed the same thing since it was shown
 |-- NotFound          no study, object, user or reader answers to that name
 `-- BadInput          a form or a query holds something that cannot be meant
@@ -57,6 +58,13 @@ class NotFound(WebError):
 
     status = 404
     title = "Not found"
+
+
+class Occupied(WebError):
+    """As much of this is under way as the server does at a time; nothing was changed."""
+
+    status = 503
+    title = "Busy"
 
 
 class Conflict(WebError):

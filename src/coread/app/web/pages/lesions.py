@@ -1,5 +1,7 @@
 """The API to outline and measure a lesion of a stored series; what a page or a viewer sends when somebody points."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -8,13 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from coread.app.lesions import LesionRefused, Outline, Pointed, Source, outline_lesion, store_outline
 from coread.app.web.api_records import Answer, Document
 from coread.app.web.context import WebContext
-from coread.app.web.errors import BadInput, NotAllowed, NotFound
+from coread.app.web.errors import BadInput, NotAllowed, NotFound, Occupied
 from coread.app.web.guard import Actor, Allow, context_of, note
 from coread.app.web.permissions import Permission
 from coread.domain.study import Study
 from coread.domain.work import EvidenceKind
 
 router = APIRouter(prefix="/api/v1", tags=["Coread"])
+MOST_IN_LINE = 4
+"""Outlines asked for at once, the one in hand among them."""
 _COUNTS = {"point": 3, "line": 6, "box": 6}
 
 
@@ -94,11 +98,27 @@ def segment(
     study, sources = _series(context, study_uid, wanted.series_instance_uid)
     note(request, actor, "lesion.outlined", study_uid, wanted.series_instance_uid)
     try:
-        with request.app.state.outlining:
+        with _turn(request):
             outline = outline_lesion(study, sources, pointed, context.clock())
     except LesionRefused as problem:
         raise BadInput(str(problem)) from problem
     return _answer(context, actor, request, study, wanted, outline, sources)
+
+
+@contextmanager
+def _turn(request: Request) -> Iterator[None]:
+    """Outline one lesion at a time: a volume in hand is a gigabyte.
+
+    Few wait for their turn: who waits holds one of the threads that every other page needs too.
+    """
+    line, outlining = request.app.state.outlining_line, request.app.state.outlining
+    if not line.acquire(blocking=False):
+        raise Occupied("Other lesions are being outlined. Nothing was done; try again in some seconds.")
+    try:
+        with outlining:
+            yield
+    finally:
+        line.release()
 
 
 def _series(context: WebContext, study_uid: str, series_uid: str) -> tuple[Study, list[Source]]:
