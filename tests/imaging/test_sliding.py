@@ -95,6 +95,8 @@ def test_what_cannot_slide_is_an_error() -> None:
         next(score_slabs(np.zeros((0, 4, 4), np.float32), Sliding((4, 4, 4)), lambda window: window[None]))
     with pytest.raises(ValueError, match="scores of shape"):
         next(score_slabs(np.zeros((4, 4, 4), np.float32), Sliding((4, 4, 4)), lambda window: window))
+    with pytest.raises(ValueError, match="not finite"):
+        next(score_slabs(np.zeros((4, 4, 4), np.float32), Sliding((4, 4, 4)), lambda window: window[None] + np.nan))
 
 
 def in_slabs(scores: Floats, depth: int) -> Iterator[Floats]:

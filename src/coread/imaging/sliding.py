@@ -71,7 +71,7 @@ def score_slabs(values: Floats, sliding: Sliding, scores_of: ScoresOf) -> Iterat
 
     The slabs together are the volume. No more than one window's depth of scores is held. A volume that is smaller than
     the window is padded with zeros on both sides for the network. Raises ValueError for a volume without voxels and for
-    scores of another shape than the window's.
+    scores of another shape than the window's, or that are not finite.
     """
     if min(values.shape) < 1:
         raise ValueError("a volume without voxels has no windows")
@@ -119,4 +119,6 @@ def _scores(window: Floats, sliding: Sliding, scores_of: ScoresOf) -> Floats:
     scores = scores_of(np.ascontiguousarray(window))
     if scores.ndim != 4 or scores.shape[1:] != window.shape:
         raise ValueError(f"the network gives scores of shape {scores.shape} for a window of {window.shape}")
+    if not np.isfinite(scores).all():
+        raise ValueError("the network gives scores that are not finite: they would become labels like any others")
     return scores
