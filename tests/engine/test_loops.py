@@ -141,3 +141,12 @@ def test_too_short_too_long_and_too_large_loops_are_refused(card: ReaderCard, tm
     assert [*codes, ending.reason.code] == [
         ReasonCode.TOO_FEW_IMAGES, ReasonCode.IMAGE_TOO_LARGE, ReasonCode.OUT_OF_MEMORY,
     ]  # fmt: skip
+
+
+def test_a_region_beyond_the_frame_says_nothing_of_its_scale(card: ReaderCard, tmp_path: Path) -> None:
+    """Objects whose frames were cut down after the scan keep the regions of the whole screen."""
+    beyond = region(RegionLocationMinX0=COLUMNS, RegionLocationMaxX1=COLUMNS + 300, RegionLocationMaxY1=200)
+    (loop,) = loops_of(card, loop_file(tmp_path / "a.dcm", SequenceOfUltrasoundRegions=[beyond]))
+    assert loop.sector is None
+    (loop,) = loops_of(card, loop_file(tmp_path / "b.dcm", SequenceOfUltrasoundRegions=[beyond, region()]))
+    assert loop.sector == Sector(2, 1, 31, 21, (0.4, 0.5))

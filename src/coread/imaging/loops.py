@@ -51,8 +51,10 @@ def open_loop(path: Path, header: InstanceHeader) -> OpenedLoop:
     frames = source.layout.frames
     if frames < 2:
         raise TooFewImages("a single frame is no loop")
-    view = view_of(attributes)
-    return OpenedLoop(header, frames, view, frame_times(attributes, frames), sector_of(attributes), source, attributes)
+    size = source.layout.rows, source.layout.columns
+    sector = sector_of(attributes, size)
+    view, times = view_of(attributes), frame_times(attributes, frames)
+    return OpenedLoop(header, frames, view, times, sector, source, attributes)
 
 
 def load_loop(opened: OpenedLoop, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Loop:
@@ -94,10 +96,14 @@ def frame_times(attributes: Dataset, frames: int) -> tuple[float, ...]:
     return tuple(float(time) for time in times) if rising else ()
 
 
-def sector_of(attributes: Dataset) -> Sector | None:
-    """Return the largest calibrated region of tissue (PS3.3 C.8.5.5), its scale in mm; ``None`` where there is none."""
+def sector_of(attributes: Dataset, size: tuple[int, int]) -> Sector | None:
+    """Return the largest calibrated region of tissue (PS3.3 C.8.5.5), its scale in mm; ``None`` where there is none.
+
+    A region that begins beyond the frame, which has ``size`` (rows, columns), says nothing of it.
+    """
     found = [sector for item in attributes.get("SequenceOfUltrasoundRegions") or () if (sector := _sector(item))]
-    return max(found, key=_area, default=None)
+    inside = [one for one in found if one.row_min < size[0] and one.column_min < size[1]]
+    return max(inside, key=_area, default=None)
 
 
 def _sector(item: Dataset) -> Sector | None:
