@@ -184,10 +184,15 @@ def test_a_person_without_a_number_and_a_reader_that_compares_nothing_ask_nobody
     assert find_priors(store, mine, alone, elsewhere=asked).reasons == ()
 
 
-def test_what_was_fetched_long_ago_is_removed(tmp_path: Path, store: Store, card: ReaderCard) -> None:
+@pytest.mark.parametrize("open_now", [True, False])
+def test_what_was_fetched_long_ago_is_removed(
+    tmp_path: Path, store: Store, card: ReaderCard, *, open_now: bool
+) -> None:
+    start = datetime.now() + timedelta(hours=2)
+    hours = "" if open_now else f"{start:%H:%M}-{start + timedelta(hours=1):%H:%M}"
     fetched = tmp_path / "priors" / "1.2.3"
     fetched.mkdir(parents=True)
-    asked = archive(tmp_path, f"127.0.0.1:{free_port()}", keep_days=1e-9, timeout_seconds=2)
+    asked = archive(tmp_path, f"127.0.0.1:{free_port()}", keep_days=1e-9, timeout_seconds=2, between=hours)
     asked.earlier(current(store, tmp_path), card, 1)
     assert not fetched.exists()
 

@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -52,6 +52,7 @@ class PriorArchive:
 
     def earlier(self, study: Study, card: ReaderCard, wanted: int) -> FoundPriors:
         """Return at most ``wanted`` earlier studies of the same person; reasons say what could not be had."""
+        self._remove_old()
         window = Window.of(self.setting.between) if self.setting.between else None
         if window is not None and window.wait_seconds(datetime.now()) > 0:
             return kept_priors(self.folder, study, card, wanted, (_reason(f"it is asked only {self.setting.between}"),))
@@ -67,7 +68,6 @@ class PriorArchive:
         """Fetch into the folder; every problem becomes a sentence."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._remove_old()
             chosen = self._chosen(find_studies(self._source(), _keys(study, card)), study, problems)[:wanted]
             for one in chosen:
                 self._fetch(one, problems)
@@ -117,10 +117,12 @@ class PriorArchive:
         return move_archive(source, Listener(self.calling_ae_title, setting.listen_port, setting.listen_host))
 
     def _remove_old(self) -> None:
+        """Remove what is too old, in the hours of the archive or not; another process may do so at the same time."""
         oldest = time.time() - self.setting.keep_days * _DAY_SECONDS
-        for place in self.folder.iterdir():
-            if place.is_dir() and place.stat().st_mtime < oldest:
-                shutil.rmtree(place)
+        for place in self.folder.iterdir() if self.folder.is_dir() else ():
+            with suppress(OSError):
+                if place.is_dir() and place.stat().st_mtime < oldest:
+                    shutil.rmtree(place)
 
 
 def prior_archive(settings: Settings) -> PriorArchive | None:
