@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from coread.domain.errors import Misconfigured
 from coread.store import Store, StoreSettings
@@ -48,6 +49,21 @@ def test_opening_again_changes_nothing(settings: StoreSettings) -> None:
     with Store.open(settings, migrate=True) as store:
         assert store.study(uid) is not None
     assert list(settings.folder.glob("*.before-*")) == []
+
+
+def test_an_index_from_before_corrections_is_upgraded_with_what_it_holds(settings: StoreSettings) -> None:
+    with Store.open(settings, migrate=True) as store:
+        uid = receive(store)
+    database = Database(settings)
+    with database.engine.connect().execution_options(coread_write=True) as connection, connection.begin():
+        connection.execute(text("DROP TABLE corrections"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    database.close()
+    with pytest.raises(Misconfigured, match="0001"):
+        Store.open(settings)
+    with Store.open(settings, migrate=True) as store:
+        assert store.study(uid) is not None
+        assert store.corrections.of_study(uid) == ()
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(settings: StoreSettings) -> None:
