@@ -137,3 +137,19 @@ def test_an_earlier_study_that_is_too_large_is_left_out_and_the_current_one_is_r
     found = load_priors(small, FoundPriors((PriorSources(study, tuple(sources)),)))
     assert found.priors == ()
     assert "not used" in found.notes[0]
+
+
+def test_earlier_studies_that_do_not_fit_beside_the_current_one_are_left_out(
+    card: ReaderCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fits by itself: together they would end the reading where memory runs out."""
+    located = saved(tmp_path / "series", slices())
+    study, sources = study_of([path for path, _ in located])
+    headers = [header for _, header in sources]
+    two = replace(card, input=replace(card.input, max_priors=2))
+    found = FoundPriors((PriorSources(study, tuple(sources)),) * 2)
+    assert len(load_priors(two, found, headers).priors) == 2
+    monkeypatch.setattr("coread.engine.limits.KEPT_BYTES_PER_PIXEL", (two.resources.memory_mb << 20) / 2.5 / 840)
+    said = load_priors(two, found, headers)
+    assert len(said.priors) == 1
+    assert "not used" in said.notes[-1]

@@ -11,8 +11,10 @@ from coread.domain.findings import Region
 from coread.domain.reading import Prior
 from coread.domain.reasons import Reason
 from coread.domain.results import Refusal
-from coread.domain.study import Study
-from coread.engine.loading import Source, load_inputs
+from coread.domain.study import InstanceHeader, Study
+from coread.engine.errors import TooMuchMemory
+from coread.engine.limits import require_memory
+from coread.engine.loading import Loaded, Source, load_inputs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,15 +59,20 @@ def region_digests(regions: Sequence[Region]) -> list[str]:
     return found
 
 
-def load_priors(card: ReaderCard, found: FoundPriors) -> LoadedPriors:
-    """Decode earlier studies as the card asks. A refused one never stops the reading of the current study."""
+def load_priors(card: ReaderCard, found: FoundPriors, held: Sequence[InstanceHeader] = ()) -> LoadedPriors:
+    """Decode earlier studies as the card asks. A refused one never stops the reading of the current study.
+
+    ``held`` are the images of the current study, which lie in memory: what does not fit beside them is left out.
+    """
     priors: list[Prior] = []
     notes = [f"{reason.code.value}: {reason.text()}" for reason in found.reasons]
     for item in found.priors[: card.input.max_priors]:
-        loaded = load_inputs(card, item.study, item.sources)
+        headers = [*held, *(header for _, header in item.sources)]
+        loaded = _loaded(card, item, headers)
         if isinstance(loaded, Refusal):
             notes.append(f"Earlier study of {item.study.study_date} not used: {loaded.reason.text()}")
             continue
+        held = headers
         priors.append(Prior(item.study, loaded.inputs.images, loaded.inputs.volumes, item.regions))
         notes.append(f"Given for comparison: study of {item.study.study_date}, {item.study.study_instance_uid}")
         if item.regions:
@@ -74,3 +81,11 @@ def load_priors(card: ReaderCard, found: FoundPriors) -> LoadedPriors:
             f"Earlier study of {item.study.study_date}: image left out: {why.text()}" for _, why in loaded.skipped
         ]
     return LoadedPriors(tuple(priors), tuple(notes))
+
+
+def _loaded(card: ReaderCard, item: PriorSources, headers: Sequence[InstanceHeader]) -> Loaded | Refusal:
+    try:
+        require_memory(card, headers)
+    except TooMuchMemory as problem:
+        return Refusal(problem.reason)
+    return load_inputs(card, item.study, item.sources)

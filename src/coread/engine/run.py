@@ -149,7 +149,7 @@ def _read(reader: Reader, session: ModelSession, given: _Given, stages: _Stages)
         loaded = load_inputs(reader.card, given.study, given.sources)
         if isinstance(loaded, Refusal):
             return loaded
-        earlier = load_priors(reader.card, given.priors)
+        earlier = load_priors(reader.card, given.priors, [header for _, header in given.sources])
     inputs = replace(loaded.inputs, priors=earlier.priors)
     ending = _infer(reader, session, replace(loaded, inputs=inputs), stages)
     with stages.stage("check"):
