@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from coread.domain.cards import InputContract
+from coread.domain.findings import Presence
 from coread.domain.geometry import Geometry, affine_of
 from coread.domain.images import Quantity, Volume
 from coread.domain.reading import ReaderInputs
@@ -24,12 +25,13 @@ from coread.models.session import open_session
 from coread.phantoms.reference.heart_beat import Beat as DrawnBeat
 from coread.readers import ejection_fraction
 from coread.readers.card_file import read_card
-from coread.readers.ejection_fraction.areas import areas_of, edge_area
+from coread.readers.ejection_fraction.areas import Areas, areas_of, edge_area
 from coread.readers.ejection_fraction.cine import Cine, cine_of
 from coread.readers.ejection_fraction.drawn import drawn_slice
 from coread.readers.ejection_fraction.outputs import PIXEL_MM, SIDE
 from coread.readers.ejection_fraction.reader import reader
-from coread.readers.ejection_fraction.tracking import ventricle_of
+from coread.readers.ejection_fraction.report import Seen, Volumes, reported, volume_curve
+from coread.readers.ejection_fraction.tracking import Ventricle, ventricle_of
 from coread.readers.ejection_fraction.window import Window, interpolation, squares
 from coread.readers.heart_curve import beats_of, minima_of_cycle, one_beat, regular
 from tests.route.studies import header
@@ -64,6 +66,24 @@ def test_phases_are_put_in_the_order_of_time_and_others_are_set_apart() -> None:
     assert [volume.key[0][1].split()[0] for volume in cine.volumes] == ["1", "2", "3", "7", "8", "9", "10", "11", "12"]
     assert cine.times_ms[:2] == (32.0, 62.0)
     assert rest == (other,)
+
+
+@pytest.mark.parametrize(("at_the_end", "presence"), [(0.0, Presence.ABSENT), (900.0, Presence.INDETERMINATE)])
+def test_a_stack_that_ends_within_the_base_never_calls_a_reduced_fraction_absent(
+    at_the_end: float, presence: Presence
+) -> None:
+    found = cine_of(CONTRACT, [phase(number) for number in range(8)])
+    assert not isinstance(found, Reason)
+    squeezed = np.array([1.0, 0.8, 0.5, 0.3, 0.4, 0.6, 0.8, 0.95])
+    mm2 = squeezed[:, np.newaxis] * np.array([0, 300, 600, 800, 900, 1000, at_the_end])
+    areas = Areas(mm2, np.full(8, 5), np.zeros(8))
+    ventricle = Ventricle(np.ones((8, 7, SIDE, SIDE), np.float32), 1, 1.0, 1.0)
+    seen = Seen(found[0], ventricle, areas, Window(10.0, 12.0))
+    volumes = Volumes(one_beat(volume_curve(seen)), 70.0, 5.0, 1.0, 1.0)
+    result = reported(read_card(FOLDER / "card.toml"), "digest", seen, volumes)
+    assert isinstance(result, ReadResult)
+    assert result.findings[0].presence is presence
+    assert any("ends within the base" in note for note in result.notes) is (presence is Presence.INDETERMINATE)
 
 
 def test_few_phases_echo_times_and_phases_without_a_slice_are_refused() -> None:

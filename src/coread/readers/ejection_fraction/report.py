@@ -147,7 +147,7 @@ def _finding(card: ReaderCard, seen: Seen, found: Volumes) -> Finding:
     spec = card.output(EJECTION)
     if found.ejected + found.ejected_spread <= REDUCED_PERCENT:
         presence = Presence.PRESENT
-    elif found.ejected - found.ejected_spread > REDUCED_PERCENT:
+    elif found.ejected - found.ejected_spread > REDUCED_PERCENT and not _ends_in_base(seen, found.beat):
         presence = Presence.ABSENT
     else:
         presence = Presence.INDETERMINATE
@@ -165,9 +165,15 @@ def _notes(seen: Seen, beat: Beat) -> tuple[str, ...]:
         f"Disc summation over {int((areas > 0).sum())} slices, {seen.cine.slice_distance_mm():.2f} mm apart",
         PAPILLARY,
     ]
-    if max(areas[0], areas[-1]) > _CUT_OFF_BASE * areas.max():
+    if _ends_in_base(seen, beat):
         notes.append("The stack ends within the base: the volumes may be too small")
     return tuple(notes)
+
+
+def _ends_in_base(seen: Seen, beat: Beat) -> bool:
+    """Say whether the stack ends where the ventricle is still wide: what lies beyond was not measured."""
+    areas = seen.areas.mm2[beat.diastole]
+    return bool(max(areas[0], areas[-1]) > _CUT_OFF_BASE * areas.max())
 
 
 def _curve(seen: Seen, curve: NDArray[np.float64], beat: Beat) -> Curve:
