@@ -11,6 +11,7 @@ import pytest
 from bench.brain_volume import FOLDER, PAIRS, Graphs, measured_words, pair_row
 from numpy.typing import NDArray
 
+from coread.domain.findings import Presence
 from coread.domain.geometry import Geometry, affine_of
 from coread.domain.images import Quantity, Volume
 from coread.domain.reading import Arrays
@@ -20,9 +21,11 @@ from coread.readers.brain_volume.drawn_heads import drawn_head
 from coread.readers.brain_volume.drawn_labels import CSF, FINE_SHAPE, GREY_MATTER, WHITE_MATTER, with_distance
 from coread.readers.brain_volume.examined import cut_by_field
 from coread.readers.brain_volume.head import covering_grid, first_middle, found_head, upright_grid
+from coread.readers.brain_volume.lesions import Lesions
 from coread.readers.brain_volume.mixture import fitted
 from coread.readers.brain_volume.outputs import HEAD_SHAPE, TISSUE
 from coread.readers.brain_volume.reference import expected_loss, standing
+from coread.readers.brain_volume.report import Seen, lesions_reported
 from coread.readers.card_file import read_card
 
 
@@ -106,6 +109,18 @@ def test_a_field_that_cuts_the_brain_is_noticed() -> None:
     assert not cut_by_field(inside, volume)
     inside[0, 20:40, 20:40] = True
     assert cut_by_field(inside, volume)
+
+
+@pytest.mark.parametrize(("cut", "presence"), [(False, Presence.ABSENT), (True, Presence.INDETERMINATE)])
+def test_no_lesion_is_absent_where_the_field_cuts_the_brain(*, cut: bool, presence: Presence) -> None:
+    volume = head_volume()
+    nothing = np.zeros(volume.voxels.shape, dtype=bool)
+    session = Session({"volume_error_95": {"intracranial": 0.1, "lesions": 0.1}})
+    seen = Seen(volume, session, read_card(FOLDER / "card.toml"))
+    said = lesions_reported(seen, Lesions(nothing, 0, 0.0, 1200.0, ~nothing, cut), ())
+    (finding,) = [item for item in said.findings if item.presence is not Presence.NOT_ASSESSED]
+    assert finding.presence is presence
+    assert any("cuts the brain" in note for note in said.notes) is cut
 
 
 def test_published_rates_are_those_of_the_source_and_end_with_it() -> None:

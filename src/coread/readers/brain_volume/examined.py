@@ -1,6 +1,6 @@
 """One volume, measured: tissues, hippocampi, and what limits them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def lesions_or_reason(volume: Volume, head: Head) -> Lesions | Reason:
     found = lesions_of(volume, head)
     if not _PLAUSIBLE_ML[0] <= found.inside_ml <= _PLAUSIBLE_ML[1]:
         return Reason(ReasonCode.INDETERMINATE, f"an intracranial volume of {found.inside_ml:.0f} ml is not plausible")
-    return found
+    return replace(found, cut=cut_by_field(found.inside, volume))
 
 
 def cut_by_field(inside: Mask, volume: Volume) -> bool:

@@ -29,6 +29,10 @@ class Lesions:
     volume_ml: float
     inside_ml: float
     """Of the skull's cavity."""
+    inside: Mask
+    """The skull's cavity."""
+    cut: bool = False
+    """The field cuts the brain."""
 
 
 def lesions_of(volume: Volume, head: Head) -> Lesions:
@@ -51,12 +55,12 @@ def lesions_of(volume: Volume, head: Head) -> Lesions:
     parts, count = ndimage.label(bright & place)
     unit = voxel_ml(geometry)
     if not count:
-        return Lesions(np.zeros_like(inside), 0, 0.0, float(inside.sum() * unit))
+        return Lesions(np.zeros_like(inside), 0, 0.0, float(inside.sum() * unit), inside)
     sizes = np.bincount(parts.ravel()) * unit
     kept = sizes >= _LEAST_ML
     kept[0] = False
     mask = kept[parts]
-    return Lesions(mask, int(kept.sum()), float(mask.sum() * unit), float(inside.sum() * unit))
+    return Lesions(mask, int(kept.sum()), float(mask.sum() * unit), float(inside.sum() * unit), inside)
 
 
 def _even(volume: Volume, head: Head, brain: Mask) -> Array:

@@ -76,8 +76,11 @@ def lesions_reported(seen: Seen, lesions: Lesions, notes: tuple[str, ...]) -> Re
     load = Measurement(words.VOLUME, lesions.volume_ml, words.ML, lesions.volume_ml * seen.error("lesions"),
                        tracking=tracking, site=words.LESION)  # fmt: skip
     count = Measurement(words.LESION_COUNT, float(lesions.count), words.COUNT)
-    presence = Presence.PRESENT if lesions.count else Presence.ABSENT
+    unseen = Presence.INDETERMINATE if lesions.cut else Presence.ABSENT
+    presence = Presence.PRESENT if lesions.count else unseen
     said = (*notes, "FLAIR: lesion load and intracranial volume only; tissues need a T1 volume")
+    if lesions.cut:
+        said = (*said, "the field cuts the brain: load and volume are those of the part that is seen")
     findings = (_finding(seen, words.LOSS, Presence.NOT_ASSESSED), _finding(seen, words.LESIONS, presence))
     return ReadResult(findings, (cavity, load, count), tuple(regions), notes=said)
 
