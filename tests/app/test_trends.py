@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coread.app.trends import DatedResult, Trend, TrendPoint, documents, plot_of, trends_of
+from coread.app.trends import DatedResult, Numbers, Trend, TrendPoint, documents, plot_of, trends_of
 from coread.domain.codes import Code
 from coread.domain.findings import Measurement, TrackingId
-from coread.domain.results import ReadResult
 from coread.engine.samples import study_of
 from tests.route.studies import header
 
@@ -22,7 +21,7 @@ LESION = TrackingId("lesion 1", "1.2.3")
 
 def said(day: str, *measurements: Measurement, reader: str = "follow_up") -> DatedResult:
     study = replace(study_of([header(1)], datetime(2026, 1, 1, tzinfo=UTC)), study_date=day, study_instance_uid=day)
-    return DatedResult(study, reader, f"{reader} 0.1.0", ReadResult((), measurements))
+    return DatedResult(study, reader, Numbers(f"{reader} 0.1.0", measurements, {}))
 
 
 def volume(value: float, tracking: TrackingId | None = LESION, site: Code | None = None) -> Measurement:

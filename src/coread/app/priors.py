@@ -133,23 +133,44 @@ class Standing:
     result: ReadResult
 
 
-def standing_results(store: Store, study_uid: str) -> tuple[Standing, ...]:
-    """Return the current version of the latest reading by each reader that ended with a result, by reader id."""
+@dataclass(frozen=True, slots=True)
+class StandingVersion:
+    """Which version of which reading stands today for one reader of a study."""
+
+    reader_id: str
+    work_id: int
+    version: int
+    corrected_by: str
+
+
+def standing_versions(store: Store, study_uid: str) -> tuple[StandingVersion, ...]:
+    """Return the newest version of each reader's latest work, by reader id; nothing of what it says is loaded."""
     latest = {item.reader_id: item for item in sorted(store.work_items(study_uid), key=lambda item: item.work_id)}
     newest = {one.work_id: one for one in sorted(store.corrections.of_study(study_uid), key=lambda one: one.version)}
-    found: list[Standing] = []
+    found: list[StandingVersion] = []
     for reader_id, item in sorted(latest.items()):
-        reading = store.reading(item.work_id)
-        if reading is None or not isinstance(reading.ending, ReadResult):
-            continue
-        by = f"{reader_id} {reading.provenance.reader_version}"
         correction = newest.get(item.work_id)
-        if correction is None:
-            found.append(Standing(reader_id, by, reading.ending))
-        else:
-            result = store.corrections.result(item.work_id, correction.version)
-            found.append(Standing(reader_id, f"{by}, version {correction.version} by {correction.user}", result))
+        version, user = (1, "") if correction is None else (correction.version, correction.user)
+        found.append(StandingVersion(reader_id, item.work_id, version, user))
     return tuple(found)
+
+
+def standing_result(store: Store, one: StandingVersion) -> Standing | None:
+    """Load what a version says; ``None`` where the reading did not end with a result. Raises DamagedFile."""
+    reading = store.reading(one.work_id)
+    if reading is None or not isinstance(reading.ending, ReadResult):
+        return None
+    by = f"{one.reader_id} {reading.provenance.reader_version}"
+    if one.version == 1:
+        return Standing(one.reader_id, by, reading.ending)
+    result = store.corrections.result(one.work_id, one.version)
+    return Standing(one.reader_id, f"{by}, version {one.version} by {one.corrected_by}", result)
+
+
+def standing_results(store: Store, study_uid: str) -> tuple[Standing, ...]:
+    """Return the current version of the latest reading by each reader that ended with a result, by reader id."""
+    found = (standing_result(store, one) for one in standing_versions(store, study_uid))
+    return tuple(one for one in found if one is not None)
 
 
 def _outlined(store: Store, study_uid: str) -> tuple[tuple[Region, ...], tuple[str, ...]]:

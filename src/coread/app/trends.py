@@ -4,19 +4,24 @@ The same thing over time is the same concept and unit of the same lesion (Tracki
 same place in the body by the same reader. Changes and doubling times are left out: they compare dates themselves.
 """
 
-from collections import Counter
+import logging
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from threading import Lock
 
-from coread.app.priors import same_person, standing_results
+from coread.app.priors import StandingVersion, same_person, standing_result, standing_versions
 from coread.domain.findings import Measurement
 from coread.domain.results import ReadResult
 from coread.domain.study import Study
 from coread.route.age import date_of
 from coread.store import Store, StudyQuery
+from coread.store.errors import DamagedFile
 
+log = logging.getLogger(__name__)
 _MOST_STUDIES, _MOST_PLOTS = 12, 12
+_MOST_KEPT = 2000
 _NOT_PLOTTED = frozenset({"VOLUME_CHANGE", "DIAMETER_CHANGE", "DOUBLING_TIME"})
 _PLOTTED_FIRST = ("Volume", "Long axis")
 _WIDTH, _HEIGHT = 360, 190
@@ -48,14 +53,23 @@ class Trend:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """The measurements of a result without its masks."""
+
+    said_by: str
+    """Reader and version, and who corrected it."""
+    measurements: tuple[Measurement, ...]
+    labels: Mapping[str, str]
+    """From the Tracking UIDs of its regions to their labels."""
+
+
+@dataclass(frozen=True, slots=True)
 class DatedResult:
     """What one reader said of one study."""
 
     study: Study
     reader_id: str
-    said_by: str
-    """Reader and version, and who corrected it."""
-    result: ReadResult
+    numbers: Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +103,57 @@ class TrendPlot:
     base: int = _HEIGHT - _BOTTOM
 
 
-def trend_blocks(store: Store, study: Study) -> tuple[TrendPlot, ...]:
-    """Return the plots for a study's patient: every stored study that is surely the same person's."""
-    return tuple(plot_of(trend) for trend in trends_of(dated_results(store, study)))
+class TrendShelf:
+    """Gathers trends, and keeps the numbers of results in memory: loading them would load all their masks again."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: OrderedDict[tuple[int, int], Numbers] = OrderedDict()
+        self._lock = Lock()
+
+    def blocks(self, study: Study) -> tuple[TrendPlot, ...]:
+        """Return the plots for a study's patient: every stored study that is surely the same person's."""
+        return tuple(plot_of(trend) for trend in trends_of(self.dated_results(study)))
+
+    def dated_results(self, study: Study) -> tuple[DatedResult, ...]:
+        """Return the latest result of each reader for every study of the same person, ``study`` among them."""
+        known = {study.study_instance_uid: study}
+        if study.patient_id:
+            query = StudyQuery(patient_id=study.patient_id.replace("*", "?"), limit=_MOST_STUDIES)
+            matching = self._store.find_studies(query).items
+            known |= {one.study_instance_uid: one for one in matching if same_person(study, one)}
+        return tuple(
+            DatedResult(one, standing.reader_id, numbers)
+            for uid, one in known.items()
+            for standing in standing_versions(self._store, uid)
+            if (numbers := self._numbers(standing)) is not None
+        )
+
+    def _numbers(self, standing: StandingVersion) -> Numbers | None:
+        key = (standing.work_id, standing.version)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        try:
+            found = standing_result(self._store, standing)
+        except DamagedFile as problem:  # of another study perhaps: this study's page must open all the same
+            log.warning("not in the measurements over time: %s", problem)
+            return None
+        if found is None:
+            return None
+        numbers = numbers_of(found.said_by, found.result)
+        with self._lock:
+            self._kept[key] = numbers
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        return numbers
 
 
-def dated_results(store: Store, study: Study) -> tuple[DatedResult, ...]:
-    """Return the latest result of each reader for every study of the same person, ``study`` among them."""
-    known = {study.study_instance_uid: study}
-    if study.patient_id:
-        query = StudyQuery(patient_id=study.patient_id.replace("*", "?"), limit=_MOST_STUDIES)
-        known |= {one.study_instance_uid: one for one in store.find_studies(query).items if same_person(study, one)}
-    return tuple(
-        DatedResult(one, standing.reader_id, standing.said_by, standing.result)
-        for uid, one in known.items()
-        for standing in standing_results(store, uid)
-    )
+def numbers_of(said_by: str, result: ReadResult) -> Numbers:
+    """Return what is followed over time of a result."""
+    labels = {region.tracking.uid: region.label for region in result.regions}
+    return Numbers(said_by, result.measurements, labels)
 
 
 def trends_of(results: Iterable[DatedResult]) -> tuple[Trend, ...]:
@@ -115,11 +164,11 @@ def trends_of(results: Iterable[DatedResult]) -> tuple[Trend, ...]:
         day = date_of(one.study.study_date)
         if day is None:
             continue
-        labels = {region.tracking.uid: region.label for region in one.result.regions}
-        for key, item in _once(one.reader_id, one.result.measurements):
+        labels = one.numbers.labels
+        for key, item in _once(one.reader_id, one.numbers.measurements):
             place = labels.get(item.tracking.uid, item.tracking.identifier) if item.tracking and not item.site else ""
             titles[key] = (": ".join(part for part in (place, item.name()) if part), item.unit_text())
-            point = TrendPoint(day, item.value, item.uncertainty, one.study.study_instance_uid, one.said_by)
+            point = TrendPoint(day, item.value, item.uncertainty, one.study.study_instance_uid, one.numbers.said_by)
             points.setdefault(key, {})[day] = point
     found = [
         Trend(*titles[key], tuple(point for _, point in sorted(dated.items())))

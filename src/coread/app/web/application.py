@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from coread import __version__
 from coread.app.errors import NothingFound
+from coread.app.trends import TrendShelf
 from coread.app.web.context import WebContext
 from coread.app.web.errors import NotLoggedIn, TooManyAttempts, WebError
 from coread.app.web.guard import RecentAccess
@@ -65,6 +66,7 @@ def create_app(context: WebContext) -> FastAPI:
     app.state.drawer = FrameDrawer()
     app.state.outlining, app.state.outlining_line = Lock(), BoundedSemaphore(lesions.MOST_IN_LINE)
     app.state.results = ResultShelf(context.store)
+    app.state.trends = TrendShelf(context.store)
     app.state.latest_checks = health.LatestChecks(context.health)
     app.state.feed = ChangeFeed(context.store.change_token, context.settings.live_seconds)
     app.add_middleware(

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.responses import Response
 
 from coread.app.errors import NothingFound
-from coread.app.trends import trend_blocks
+from coread.app.trends import TrendShelf
 from coread.app.web.case_view import CaseView, case_view, standing_verdicts
 from coread.app.web.context import WebContext
 from coread.app.web.errors import BadInput, NotFound
@@ -35,8 +35,8 @@ def case_page(
     """Show one study."""
     view = load_case(context_of(request), study_uid)
     note_access(request, actor, "case.opened", study_uid)
-    store = context_of(request).store
-    return page(request, "case.html", actor, view=view, trends=trend_blocks(store, view.story.study))
+    trends: TrendShelf = request.app.state.trends
+    return page(request, "case.html", actor, view=view, trends=trends.blocks(view.story.study))
 
 
 def load_case(context: WebContext, study_uid: str) -> CaseView:
