@@ -9,6 +9,10 @@ import pytest
 
 from coread.app.corrections import current_result
 from coread.app.web.application import create_app
+from coread.app.web.versions import VersionView
+from coread.domain.codes import Code
+from coread.domain.findings import Measurement
+from coread.domain.results import ReadResult
 from coread.store import Store, StoreSettings
 from tests.web import world
 from tests.web.browser import TestClient
@@ -155,3 +159,13 @@ def test_what_is_missing_or_not_allowed_changes_nothing(untouched: Ward) -> None
     form = {"work_id": case.work_id, "version": 1, "index": 3, "value": "14", "reason": "x"}
     assert client.post(f"/case/{case.uid}/correct/number", data=form).status_code == 403, "no form token"
     assert site.store.corrections.of_study(case.uid) == ()
+
+
+def test_numbers_of_one_name_are_told_apart_by_their_order() -> None:
+    """Such as a density of each view, or changes of lesions that are gone."""
+    one = Measurement(Code("DENSITY", "99TEST", "Density"), 1.0, Code("1", "UCUM", "no units"))
+    own = ReadResult((), (one, replace(one, value=2.0)))
+    view = VersionView(1, 1, own, (), editable=True, marks=True)
+    assert [row.own for row in view.numbers(own)] == ["", ""]
+    corrected = replace(own, measurements=(one, replace(one, value=3.0)))
+    assert [row.own for row in replace(view, version=2, result=corrected).numbers(own)] == ["", "2"]

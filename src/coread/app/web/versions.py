@@ -1,6 +1,6 @@
 """Versions of a result as the case page shows them: current numbers and what they were, regions, who did what."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -47,10 +47,12 @@ class VersionView:
 
     def numbers(self, own: ReadResult) -> tuple[NumberRow, ...]:
         """Return the measurements with what the reader itself said."""
-        before = {_key(item): item for item in own.measurements}
+        before = dict(zip(_keys(own.measurements), own.measurements, strict=True))
         rows = []
-        for index, item in enumerate(self.result.measurements):
-            first = before.get(_key(item), item)
+        for index, (key, item) in enumerate(
+            zip(_keys(self.result.measurements), self.result.measurements, strict=True)
+        ):
+            first = before.get(key, item)
             changed = (first.value, first.uncertainty) != (item.value, item.uncertainty)
             rows.append(NumberRow(index, item, f"{first.value:.4g}{first.spread()}" if changed else ""))
         return tuple(rows)
@@ -127,5 +129,12 @@ def outlines_on(result: ReadResult, sop_instance_uid: str, frame: int) -> list[d
     return found
 
 
-def _key(measurement: Measurement) -> tuple[str, str]:
-    return measurement.name(), measurement.tracking.uid if measurement.tracking is not None else ""
+def _keys(measurements: Sequence[Measurement]) -> list[tuple[str, str, int]]:
+    """Return what finds each measurement again in another version: its name, its lesion, and which of several."""
+    seen: Counter[tuple[str, str]] = Counter()
+    keys = []
+    for item in measurements:
+        key = (item.name(), item.tracking.uid if item.tracking is not None else "")
+        keys.append((*key, seen[key]))
+        seen[key] += 1
+    return keys
