@@ -21,7 +21,7 @@ from coread.models.session import open_session
 from coread.readers import follow_up
 from coread.readers.card_file import read_card
 from coread.readers.follow_up import words
-from coread.readers.follow_up.brain import brain_mask, changed
+from coread.readers.follow_up.brain import brain_mask, changed, covered_by
 from coread.readers.follow_up.known import known_lesions
 from coread.readers.follow_up.outline import outlined
 from coread.readers.follow_up.placing import facing
@@ -219,3 +219,14 @@ def test_a_bright_spot_that_is_new_in_flair_is_found_and_the_skull_is_no_brain()
 def test_the_interval_of_one_value_is_narrower_than_that_of_a_difference() -> None:
     change = Changed(10.0, 12.0, 0.3, Verdict.WITHIN_ERROR)
     assert change.half_width == pytest.approx(0.3 * 12 / 2**0.5)
+
+
+def test_what_lies_beyond_the_earlier_field_is_not_compared() -> None:
+    """There the earlier scan is 0 and everything would be new."""
+    now = Geometry((20, 30, 30), affine_of(np.array([[0.0, 0, 2, 0], [0, 2, 0, 0], [3, 0, 0, 0]])), "1.9")
+    assert covered_by(now, now, np.eye(4), 3.0).all()
+    shifted = np.eye(4)
+    shifted[2, 3] = 15.0  # five slices of the later scan lie above the earlier one
+    covered = covered_by(now, now, shifted, 3.0)
+    assert covered[:14].all()
+    assert not covered[14:].any()

@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coread.domain.geometry import Geometry
+
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Steps = NDArray[np.float64]
 _EVERY_MM = 2.0
 _SLOW_MM = 25.0
 _ROBUST = 1.4826
+_FACE = 0.5
+"""Voxels beyond the middle of the outermost ones that still belong to a scan."""
 _THIN = 7
 """Medians are taken of every so many-th voxel."""
 
@@ -59,6 +63,26 @@ def changed(now: Floats, before: Floats, steps_mm: Steps, parameters: Mapping[st
         mask[both.box] = risen(both, later, earlier, parameters)
         found.append(mask)
     return Changed(found[0], found[1], both.brain)
+
+
+def covered_by(earlier: Geometry, now: Geometry, to_earlier: Steps, margin_mm: float) -> Mask:
+    """Return where on the grid of the later scan the earlier one has values, ``margin_mm`` from where it has none.
+
+    ``to_earlier`` (4, 4) leads from LPS mm of the later scan to those of the earlier. Beyond the field of the earlier
+    scan there is nothing to compare with: everything would look new.
+    """
+    from scipy import ndimage
+
+    chain = np.linalg.inv(earlier.matrix()) @ to_earlier @ now.matrix()
+    axes = np.ogrid[tuple(slice(0, extent) for extent in now.shape)]
+    inside = np.ones(now.shape, dtype=np.bool_)
+    for row, extent in zip(chain[:3], earlier.shape, strict=True):
+        place = sum((factor * axis for factor, axis in zip(row[:3], axes, strict=True)), row[3])
+        inside &= (place >= -_FACE) & (place <= extent - 1 + _FACE)
+    if inside.all():
+        return inside
+    apart = ndimage.distance_transform_edt(inside, sampling=now.spacing_mm())
+    return np.asarray(apart > margin_mm, dtype=np.bool_)
 
 
 def compared(now: Floats, before: Floats, steps_mm: Steps, parameters: Mapping[str, Any]) -> Compared:

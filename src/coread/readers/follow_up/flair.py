@@ -17,6 +17,8 @@ from coread.readers.follow_up.drawing import box_of, region_of
 
 Mask = NDArray[np.bool_]
 _MOST_OUTLINED = 12
+_LEAST_UNSEEN = 0.01
+"""Share of the brain outside the earlier scan from which nothing new is not said to be absent."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +63,11 @@ def flair_said(
     ]
     if len(order) > _MOST_OUTLINED:
         notes.append(f"The {_MOST_OUTLINED} largest of them are outlined")
+    brain, unseen = (int(count) for count in outputs["brain_voxels"])
     presence = Presence.PRESENT if order else Presence.ABSENT
+    if unseen > _LEAST_UNSEEN * brain:
+        notes.append(f"{unseen / brain:.0%} of the brain lies outside the earlier scan: not compared there")
+        presence = Presence.PRESENT if order else Presence.INDETERMINATE
     return FlairSaid(presence, tuple(boxes), tuple(regions), measurements, tuple(notes))
 
 

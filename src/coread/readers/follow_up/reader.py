@@ -14,13 +14,15 @@ from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
 from coread.domain.study import InstanceHeader
 from coread.imaging.resampling import resampled_array
-from coread.readers.follow_up.brain import changed
+from coread.readers.follow_up.brain import changed, covered_by
 from coread.readers.follow_up.known import Known, followed, known_lesions, site_arrays, site_of
 from coread.readers.follow_up.placing import BODY_MM, BRAIN_MM, LEAST_LIKENESS, Placed, facing, inverse, placed
 from coread.readers.follow_up.report import Seen, reported
 from coread.readers.volumes import reason_against
 
 _MOST_LESIONS = 10
+_COVERED_MARGIN_MM = 3.0
+"""Smoothing carries the emptiness beyond the earlier field so far into it."""
 _FLAIR_WORDS = ("flair", "dark fluid", "dark-fluid", "dark_fluid")
 
 
@@ -84,11 +86,12 @@ def _subtracted(arrays: Arrays, session: ModelSession) -> dict[str, NDArray[Any]
         found = changed(now, before, np.asarray(arrays["flair_steps_mm"]), session.parameters["flair"])
     except ValueError:
         nothing = np.zeros(now.shape, dtype=np.bool_)
-        return {"brighter": nothing, "darker": nothing, "brain_voxels": np.array([0])}
+        return {"brighter": nothing, "darker": nothing, "brain_voxels": np.array([0, 0])}
+    covered = np.asarray(arrays["flair_covered"], dtype=np.bool_)
     return {
-        "brighter": found.brighter,
-        "darker": found.darker,
-        "brain_voxels": np.array([int(np.count_nonzero(found.brain))]),
+        "brighter": found.brighter & covered,
+        "darker": found.darker & covered,
+        "brain_voxels": np.array([np.count_nonzero(found.brain), np.count_nonzero(found.brain & ~covered)]),
     }
 
 
@@ -131,6 +134,7 @@ def _prepared(inputs: ReaderInputs, now: Volume, found: _Compared, laid: Placed)
         back = inverse(laid.to_now)
         before = resampled_array(found.volume.voxels, found.volume.geometry, now.geometry, transform=back)
         arrays["flair_now"], arrays["flair_before"] = now.voxels, before.astype(np.float32)
+        arrays["flair_covered"] = covered_by(found.volume.geometry, now.geometry, back, _COVERED_MARGIN_MM)
         arrays["flair_steps_mm"] = np.array(now.geometry.spacing_mm())
     older = tuple(prior for prior in inputs.priors if prior is not found.prior)
     seen = Seen(
