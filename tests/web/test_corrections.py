@@ -10,6 +10,7 @@ import pytest
 from coread.app.corrections import current_result
 from coread.app.web.application import create_app
 from coread.app.web.versions import VersionView
+from coread.domain.cards import ReaderKind
 from coread.domain.codes import Code
 from coread.domain.findings import Measurement
 from coread.domain.results import ReadResult
@@ -134,6 +135,7 @@ def test_the_second_of_two_people_gets_a_conflict(ward: Ward) -> None:
         ({"a": 1}, "cannot be understood"),
         ("[[[", "cannot be understood"),
         ([[[1, None], [2, 2], [3, 1]]], "no number"),
+        ([[[1, 10**400], [2, 2], [3, 1]]], "cannot be understood"),
     ],
 )
 def test_an_outline_that_cannot_be_meant_is_refused_in_words(untouched: Ward, polygons: object, words: str) -> None:
@@ -159,6 +161,17 @@ def test_what_is_missing_or_not_allowed_changes_nothing(untouched: Ward) -> None
     form = {"work_id": case.work_id, "version": 1, "index": 3, "value": "14", "reason": "x"}
     assert client.post(f"/case/{case.uid}/correct/number", data=form).status_code == 403, "no form token"
     assert site.store.corrections.of_study(case.uid) == ()
+
+
+@pytest.mark.parametrize("version", [world.CARD.version, "9.9.9"])
+def test_outlines_of_a_triage_reader_are_not_shown_in_whatever_version_it_is_now(untouched: Ward, version: str) -> None:
+    site, case = untouched
+    card = replace(world.CARD, kind=ReaderKind.TRIAGE, version=version)
+    readers = (replace(world.context(site.store).readers[0], card=card),)
+    triage = replace(site, app=create_app(replace(world.context(site.store), readers=readers)))
+    client = triage.logged_in("radiologist")
+    assert page_data(client.get(f"/case/{case.uid}").text)["regions"] == []
+    assert client.get(outline_url(case, 1, 2)).status_code == 404
 
 
 def test_numbers_of_one_name_are_told_apart_by_their_order() -> None:

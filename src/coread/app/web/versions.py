@@ -79,14 +79,28 @@ class ResultShelf:
 
 
 def version_of(
-    store: Store, work_id: int, own: ReadResult, corrections: Iterable[Correction], card: ReaderCard | None
+    store: Store,
+    work_id: int,
+    own: ReadResult,
+    corrections: Iterable[Correction],
+    *,
+    card: ReaderCard | None,
+    same_version: bool,
 ) -> VersionView:
-    """Return the current version of a reading whose own result is ``own``."""
+    """Return the current version of a reading whose own result is ``own``.
+
+    ``card`` is that of its reader in any version: what a triage reader marked is not drawn after an update either.
+    """
     mine = tuple(item for item in corrections if item.work_id == work_id)
     version = mine[-1].version if mine else 1
     result = store.corrections.result(work_id, version) if mine else own
-    marks = card is None or card.kind is not ReaderKind.TRIAGE
-    return VersionView(work_id, version, result, mine, marks and card is not None, marks)
+    marks = may_mark(card)
+    return VersionView(work_id, version, result, mine, marks and card is not None and same_version, marks)
+
+
+def may_mark(card: ReaderCard | None) -> bool:
+    """Say whether outlines of this reader may be drawn; outlines that a person asked for have no installed card."""
+    return card is None or card.kind is not ReaderKind.TRIAGE
 
 
 def region_places(versions: Sequence[VersionView]) -> dict[str, object]:

@@ -62,8 +62,10 @@ def _versions(context: WebContext, story: Story, cards: Mapping[str, ReaderCard]
         ending = reader.reading.ending if reader.reading is not None else None
         if reader.work is not None and isinstance(ending, ReadResult):
             card = cards.get(reader.reader_id)
-            same = card if card is not None and card.version == reader.reader_version else None
-            found[reader.work.work_id] = version_of(context.store, reader.work.work_id, ending, corrections, same)
+            same = card is not None and card.version == reader.reader_version
+            found[reader.work.work_id] = version_of(
+                context.store, reader.work.work_id, ending, corrections, card=card, same_version=same
+            )
     return found
 
 

@@ -15,8 +15,9 @@ from coread.app.web.context import WebContext
 from coread.app.web.errors import BadInput, Conflict, NotFound
 from coread.app.web.guard import Actor, Allow, context_of, note
 from coread.app.web.permissions import Permission
-from coread.app.web.versions import ResultShelf, outlines_on
+from coread.app.web.versions import ResultShelf, may_mark, outlines_on
 from coread.domain.corrections import Correction
+from coread.domain.work import WorkItem
 from coread.imaging.outlines import Polygon
 from coread.store import CorrectedMeanwhile
 from coread.store.errors import NoSuchRecord
@@ -49,7 +50,10 @@ def outlines(
     actor: Annotated[Actor, Depends(Allow(Permission.CASE))],  # noqa: ARG001 - the permission is the point
 ) -> JSONResponse:
     """Return the outlines of one version of a result on one frame."""
-    _own_work(context_of(request), study_uid, work_id)
+    context = context_of(request)
+    reader_id = _own_work(context, study_uid, work_id).reader_id
+    if not may_mark(next((one.card for one in context.readers if one.card.reader_id == reader_id), None)):
+        raise NotFound("Outlines of a reader for triage are not shown.")
     shelf: ResultShelf = request.app.state.results
     try:
         found = outlines_on(shelf.result(work_id, version), sop_uid, frame)
@@ -125,16 +129,18 @@ def corrector_of(context: WebContext) -> Corrector:
     return Corrector(context.store, context.evidence, context.destinations, cards)
 
 
-def _own_work(context: WebContext, study_uid: str, work_id: int) -> None:
-    if work_id not in {item.work_id for item in context.store.work_items(study_uid)}:
+def _own_work(context: WebContext, study_uid: str, work_id: int) -> WorkItem:
+    own = next((item for item in context.store.work_items(study_uid) if item.work_id == work_id), None)
+    if own is None:
         raise NotFound("This study has no such reading.")
+    return own
 
 
 def _polygons(text: str) -> list[Polygon]:
     try:
         given: Any = json.loads(text)
         polygons = [np.array(points, dtype=np.float64) for points in given]
-    except (ValueError, TypeError) as problem:
+    except (ValueError, TypeError, OverflowError, RecursionError) as problem:
         raise BadInput("The outline cannot be understood.") from problem
     if not isinstance(given, list) or any(one.ndim != 2 or one.shape[1:] != (2,) for one in polygons):
         raise BadInput("The outline cannot be understood: each point is a column and a row.")
