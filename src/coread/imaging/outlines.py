@@ -13,6 +13,8 @@ Polygon = NDArray[np.float64]
 """(points, 2) column and row; closed by the line from the last to the first point, which is not repeated."""
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 _SQUARE_PIXELS = 1e-9
+_MOST_COMPARED = 2000
+"""Points: more cannot be dragged, and comparing their sides takes seconds."""
 
 
 def outlines_of(mask: NDArray[np.bool_]) -> list[Polygon]:
@@ -72,6 +74,8 @@ def drawable_outlines(mask: NDArray[np.bool_], tolerance: float) -> list[Polygon
     """Return the outlines of a mask with few points; with all of them where leaving some out would cross lines."""
     exact = outlines_of(mask)
     fewer = [simplified(polygon, tolerance) for polygon in exact]
+    if sum(len(polygon) for polygon in fewer) > _MOST_COMPARED:
+        return fewer
     crossed = any(crosses_itself(polygon) for polygon in fewer) or polygons_cross(fewer)
     return exact if crossed else fewer
 
