@@ -1,6 +1,7 @@
 """Outlines of regions on a frame, and what a radiologist corrects: an outline, a number, back to an earlier version."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -25,6 +26,8 @@ from coread.store.errors import NoSuchRecord
 router = APIRouter(include_in_schema=False)
 Corrects = Annotated[Actor, Depends(Allow(Permission.CORRECT))]
 _LONGEST_OUTLINE = 200_000
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+"""One person's 1,234 is a thousand times another's."""
 
 
 def _wish(
@@ -86,6 +89,8 @@ def correct_number(
     value: Annotated[str, Form(max_length=32)],
 ) -> Response:
     """Store another value of a measurement."""
+    if _THOUSANDS.fullmatch(value.strip()):
+        raise BadInput(f"{value!r} may mean two numbers: write it with a decimal point, without a thousands separator.")
     try:
         number = float(value.strip().replace(",", "."))
     except ValueError as problem:
