@@ -1,5 +1,6 @@
 """The two normal endings of a reading, the four outcomes that people see, and how a result came about."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -36,6 +37,8 @@ class Curve:
     def __post_init__(self) -> None:
         if len(self.points) < 2:
             raise InvalidRecord("a curve has two points or more")
+        if not all(math.isfinite(value) for point in self.points for value in point):
+            raise InvalidRecord("a point of a curve is not a finite number")
         if any(not 0 <= number < len(self.points) for _, number in self.marks):
             raise InvalidRecord("a mark of a curve names a point that it does not have")
 
