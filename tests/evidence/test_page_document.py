@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 
 from coread.domain.codes import Code
 from coread.domain.errors import InvalidRecord
-from coread.domain.findings import Measurement
-from coread.domain.results import Curve, ReadResult
+from coread.domain.findings import ImageReference, Measurement, Presence, TrackingId
+from coread.domain.results import Curve, Reading, ReadResult
 from coread.domain.work import DEFAULT_KINDS, EvidenceKind
 from coread.evidence.build import build_evidence
 from coread.evidence.key_image import key_image, key_reference
@@ -19,10 +19,12 @@ from coread.evidence.prove_page import page_text, prove_document
 from coread.evidence.sources import copied_header, read_sources
 from coread.evidence.summary import draw_summary
 from coread.evidence.writing import Writing
+from coread.store.results import headline_of
 from tests.evidence.build_sources import card, findings, provenance, reading, reference
 from tests.evidence.build_volumes import MM3, affine, axis_directions, ct_slices, off_centre_mask, region
 from tests.evidence.conftest import of_kind
 
+IDENTITY = ("sop_class_uid", "sop_instance_uid", "series_instance_uid")
 CURVE = Curve(
     "Volume over the heart beat", "Time", "ms", "Volume", "mL",
     tuple((40.0 * step, 120.0 + 45.0 * np.cos(step / 4)) for step in range(26)),
@@ -70,6 +72,35 @@ def test_a_curve_of_any_height_can_be_drawn(lesion: Writing, height: float) -> N
 def test_a_curve_needs_two_points() -> None:
     with pytest.raises(InvalidRecord):
         replace(CURVE, points=((0.0, 1.0),), marks=())
+    with pytest.raises(InvalidRecord, match="finite"):
+        replace(CURVE, points=((0.0, 1.0), (1.0, float("nan"))), marks=())
+
+
+@pytest.mark.parametrize(
+    ("presences", "said"),
+    [
+        ((), "Measurements only: no finding was assessed"),
+        ((Presence.NOT_ASSESSED,), "Measurements only: no finding was assessed"),
+        ((Presence.ABSENT, Presence.INDETERMINATE), "Indeterminate: "),
+        ((Presence.ABSENT, Presence.NOT_ASSESSED), "Not detected: "),
+        ((Presence.ABSENT,), "Nothing detected that this reader looks for"),
+        ((Presence.ABSENT, Presence.PRESENT), "Suspected: "),
+    ],
+)
+def test_the_headline_is_a_negative_only_where_everything_was_looked_at(
+    lesion: Writing, presences: tuple[Presence, ...], said: str
+) -> None:
+    named = ImageReference(*[getattr(lesion.images[0].header, word) for word in IDENTITY])
+    plain = replace(findings(named)[0], heat_maps=(), locations=(), probability=None, threshold=None, urgent=False)
+    given = tuple(
+        replace(plain, presence=presence, operating_point="", tracking=TrackingId(f"{number}", f"2.25.{number}"))
+        for number, presence in enumerate(presences, start=1)
+    )
+    result = replace(lesion.result, findings=given)
+    page = draw_summary(replace(lesion, result=result))
+    assert any(words.startswith(said) for _, _, _, words in page.texts)
+    top = headline_of(Reading(result, provenance()))
+    assert (top == "No finding suspected") is (said.startswith(("Nothing", "Not detected")))
 
 
 def document_of(path: Path, result: ReadResult) -> Dataset:

@@ -168,25 +168,37 @@ def _header(sheet: p.Page, writing: Writing) -> int:
     if writing.revision is not None:
         version += f", corrected by {writing.revision.person} (version {writing.revision.number} of this result)"
     y = sheet.line((_MARGIN, y + 2), version, p.SMALL)
-    present = [f for f in writing.result.findings if f.presence is Presence.PRESENT]
-    colour = p.AMBER if present else p.GREEN
-    y = sheet.lines(
-        (_MARGIN, y + 16),
-        headline([finding_name(writing, finding) for finding in present]),
-        p.Style(28, colour, bold=True),
-        right - _MARGIN,
-    )
+    said, colour = _headline(writing)
+    y = sheet.lines((_MARGIN, y + 16), said, p.Style(28, colour, bold=True), right - _MARGIN)
     sheet.rule(_MARGIN, right, y + 12)
     return y + 36
 
 
+def _headline(writing: Writing) -> tuple[str, p.Colour]:
+    """Return the one sentence on top with its colour: green only where something was looked for and not found."""
+    names: dict[Presence, list[str]] = {presence: [] for presence in Presence}
+    for finding in writing.result.findings:
+        names[finding.presence].append(finding_name(writing, finding))
+    if names[Presence.PRESENT]:
+        return headline(names[Presence.PRESENT]), p.AMBER
+    if names[Presence.INDETERMINATE]:
+        return f"Indeterminate: {_listed(names[Presence.INDETERMINATE])}", p.BLUE
+    if not names[Presence.ABSENT]:
+        return "Measurements only: no finding was assessed", p.TEXT
+    if names[Presence.NOT_ASSESSED]:
+        return f"Not detected: {_listed(names[Presence.ABSENT])}. The rest was not assessed", p.GREEN
+    return headline(()), p.GREEN
+
+
 def headline(suspected: Sequence[str]) -> str:
-    """Return the one sentence on top: what is suspected, or that nothing the reader looks for was."""
-    if not suspected:
-        return "Nothing detected that this reader looks for"
-    names = list(dict.fromkeys(suspected))
+    """Return what is suspected, or that nothing the reader looks for was; all of that was looked at."""
+    return f"Suspected: {_listed(suspected)}" if suspected else "Nothing detected that this reader looks for"
+
+
+def _listed(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"Suspected: {', '.join(names[:4])}{more}"
+    return f"{', '.join(names[:4])}{more}"
 
 
 def _image_column(sheet: p.Page, key: KeyImage, top: int) -> int:

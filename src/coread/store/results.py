@@ -178,7 +178,13 @@ def headline_of(reading: Reading) -> str:
     present = [item for item in ending.findings if item.presence is Presence.PRESENT]
     present.sort(key=lambda item: (not item.urgent, -(item.probability or 0.0)))
     names = ", ".join(dict.fromkeys(item.concept.meaning for item in present))
-    return f"{names} (suspected)" if names else "No finding suspected"
+    if names:
+        return f"{names} (suspected)"
+    unclear = dict.fromkeys(item.concept.meaning for item in ending.findings if item.presence is Presence.INDETERMINATE)
+    if unclear:
+        return f"{', '.join(unclear)} (indeterminate)"
+    looked = any(item.presence is Presence.ABSENT for item in ending.findings)
+    return "No finding suspected" if looked else "Measured; no finding assessed"
 
 
 def refresh_urgency(tx: Transaction, uid: str) -> None:
