@@ -100,7 +100,8 @@ def _padded_slabs(values: Floats, sliding: Sliding, scores_of: ScoresOf) -> Iter
             scores = _scores(window, sliding, scores_of)
             if total is None:
                 total = np.zeros((len(scores), *count.shape), dtype=np.float32)
-            total[(slice(None), slice(None), *place)] += scores * weights
+            # Equal weights are ones: multiplying by them would read and write every score once more.
+            total[(slice(None), slice(None), *place)] += scores if sliding.weights == EQUAL else scores * weights
             count[(slice(None), *place)] += weights
         assert total is not None  # every slab has a window
         after = steps[0][number + 1] if number + 1 < len(steps[0]) else values.shape[0]
