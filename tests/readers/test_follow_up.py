@@ -22,7 +22,7 @@ from coread.readers import follow_up
 from coread.readers.card_file import read_card
 from coread.readers.follow_up import words
 from coread.readers.follow_up.brain import brain_mask, changed, covered_by
-from coread.readers.follow_up.known import known_lesions
+from coread.readers.follow_up.known import known_lesions, site_of
 from coread.readers.follow_up.outline import outlined
 from coread.readers.follow_up.placing import facing
 from coread.readers.follow_up.reader import FollowUpReader, reader
@@ -150,6 +150,14 @@ def test_without_an_outlined_lesion_or_an_earlier_study_it_is_refused(subject: F
         ending = read(subject, given)
         assert isinstance(ending, Refusal)
         assert ending.reason.code is ReasonCode.NO_PRIOR
+
+
+def test_a_lesion_that_the_later_field_cuts_did_not_shrink() -> None:
+    first = volume(scene(6.0, 1), "20260101")
+    (lesion,) = known_lesions((region(first, ball(6.0)),), first)
+    for slices, seen in ((60, True), (38, True), (32, False)):
+        later = volume(scene(6.0, 2)[:slices], "20260401")
+        assert site_of(lesion, first, later, np.eye(4)).in_field is seen
 
 
 def test_scans_of_two_places_are_not_laid_over_one_another(subject: FollowUpReader) -> None:

@@ -23,6 +23,9 @@ _SAME_LESION = 0.3
 _STEPS_PER_RADIUS = 8.0
 _STEP_MM = (0.8, 2.0)
 _MARGIN_MM = 14.0
+_FACE, _LEAST_IN_FIELD = 0.5, 0.98
+"""Voxels beyond the middle of the outermost ones that belong to a scan; share of a lesion that must lie in it, or its
+cut would be called shrinkage."""
 
 
 class State(IntEnum):
@@ -35,7 +38,7 @@ class State(IntEnum):
     NOT_KNOWN_AGAIN = 3
     """On its own date the calculated outline is not the one that was marked: it is not one to be calculated."""
     OUTSIDE = 4
-    """Not in the field of the current scan."""
+    """Not, or not wholly, in the field of the current scan."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,9 +120,15 @@ def site_of(lesion: Known, before: Volume, now: Volume, to_now: Matrix) -> Site:
     extent = float(np.ptp(places, axis=0).max()) / 2
     grid = cube(middle, extent + 0.9 * radius + _MARGIN_MM, step, before.geometry.frame_of_reference_uid)
     moved = placed_nearby(before, now, middle, to_now)
-    index = now.geometry.to_index((moved[:3, :3] @ middle + moved[:3, 3])[np.newaxis])[0]
-    in_field = bool((index >= 0).all() and (index <= np.array(now.geometry.shape) - 1).all())
-    return Site(lesion, grid, moved, in_field)
+    # By the motion of the whole scan too: that of the surroundings is in doubt where the field cuts them.
+    seen = min(_share_in(places, motion, now.geometry) for motion in (to_now, moved))
+    return Site(lesion, grid, moved, seen >= _LEAST_IN_FIELD)
+
+
+def _share_in(places: NDArray[np.float64], motion: Matrix, field: Geometry) -> float:
+    index = field.to_index(places @ motion[:3, :3].T + motion[:3, 3])
+    inside = ((index >= -_FACE) & (index <= np.array(field.shape) - 1 + _FACE)).all(axis=1)
+    return float(inside.mean())
 
 
 def site_arrays(number: int, site: Site, before: Volume, now: Volume) -> dict[str, NDArray[Any]]:

@@ -28,7 +28,7 @@ _CURVES = 4
 _WHY = {
     State.NOT_OUTLINED: "not outlined on this date: nothing at its place stands out as it did; not assessed",
     State.NOT_KNOWN_AGAIN: "not followed: on its own date the calculated outline is not the marked one; not assessed",
-    State.OUTSIDE: "not in the field of this scan; not assessed",
+    State.OUTSIDE: "not, or not wholly, in the field of this scan; not assessed",
 }
 
 
