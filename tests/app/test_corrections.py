@@ -16,11 +16,14 @@ from coread.app.corrections import Corrector, Wish, checked_mask, current_result
 from coread.app.errors import CannotCorrect
 from coread.app.pipeline import evidence_maker
 from coread.app.settings import Settings
-from coread.domain.cards import ReaderKind
+from coread.domain.cards import ReaderCard, ReaderKind
 from coread.domain.codes import Code
 from coread.domain.findings import Measurement
+from coread.domain.results import Reading, ReadResult
 from coread.domain.work import EvidenceKind
+from coread.evidence.revision import Revision
 from coread.evidence.sr_reading import read_sr
+from coread.evidence.writing import Writing
 from coread.phantoms.ct import CtRecipe, ct_series
 from coread.store import CorrectedMeanwhile, Store, StoreSettings
 from tests.web import world
@@ -124,6 +127,32 @@ def test_the_objects_of_a_version_follow_those_before_and_are_queued(written: Re
     assert len({item.SeriesInstanceUID for item in segmentations}) == 2
     waiting = {delivery.evidence_id for delivery in written.store.deliveries(study_uid=written.uid, destination="PACS")}
     assert waiting == {item.evidence_id for item in written.store.evidence(written.uid)}
+
+
+def test_a_correction_after_reading_the_same_again_has_objects_of_its_own(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late images of another series: the reader's own result and its digests are the same, versions begin anew."""
+    said = read.store.reading(read.work_id)
+    assert said is not None
+    assert isinstance(said.ending, ReadResult)
+    monkeypatch.setattr(world, "digest_of", lambda _: said.provenance.input_digest)
+    made: list[Writing] = []
+
+    def make(reading: Reading, card: ReaderCard, _: object, revision: Revision | None = None) -> tuple[()]:
+        assert isinstance(reading.ending, ReadResult)
+        copied: Any = None
+        made.append(Writing(reading.ending, reading.provenance, card, (), copied, revision=revision))
+        return ()
+
+    read.corrector = replace(read.corrector, make_evidence=make)
+    read.corrector.number(read.wish(), 3, 13.0)
+    world.send(read.store, ct_series(CtRecipe(slices=7))[6])
+    world.settle(read.store, read.uid)
+    read.work_id = world.finish(read.store, said.ending, evidence=False)
+    read.corrector.number(read.wish(), 3, 14.0)
+    assert [one.revision.number for one in made if one.revision] == [2, 2]
+    assert made[0].sop_uid(EvidenceKind.SR) != made[1].sop_uid(EvidenceKind.SR)
 
 
 def test_a_number_is_corrected_without_the_interval_of_the_old_one(read: Read) -> None:

@@ -60,7 +60,9 @@ class Writing:
     def uid(self, *parts: str) -> str:
         """Return the UID that stands for these parts of this result, the same each time."""
         digests = (self.provenance.input_digest, self.provenance.package_digest)
-        version = () if self.revision is None else (f"version {self.revision.number}",)
+        # A study that is read again gives the same digests, and its corrections count from 2 again.
+        corrected_at = self.provenance.started_at.isoformat()
+        version = () if self.revision is None else (f"version {self.revision.number}", corrected_at)
         return derived_uid("coread-evidence", LAYOUT, *digests, self.card.reader_id, *version, *parts)
 
     def series_uid(self, kind: EvidenceKind, index: int = 1) -> str:
