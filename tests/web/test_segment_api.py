@@ -9,6 +9,7 @@ from coread.app.web.pages.lesions import MOST_IN_LINE
 from coread.domain.study import SettledReason
 from coread.domain.work import EvidenceKind
 from coread.phantoms.ct import Ball, CtRecipe
+from coread.store import Store
 from tests.imaging.made_series import slices
 from tests.web import world
 from tests.web.conftest import Site, form_token
@@ -113,3 +114,10 @@ def test_a_long_line_of_outlines_does_not_take_the_threads_of_all_pages(ward: Si
     line.release()
     assert _post(ward, study, series_instance_uid=series, box=BOX).status_code == 200
     assert line.acquire(blocking=False), "the turn was given back"
+
+
+def test_who_stores_what_another_is_storing_is_told_so(ward: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, series = _sent(ward)
+    monkeypatch.setattr(Store, "claim_work", lambda *_: None)
+    answer = _post(ward, study, series_instance_uid=series, box=BOX, store=True)
+    assert (answer.status_code, "by another process" in answer.text) == (409, True)

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from coread.app.lesions import LesionRefused, Outline, Pointed, Source, outline_lesion, store_outline
+from coread.app.lesions import LesionRefused, Outline, Pointed, Source, StoredMeanwhile, outline_lesion, store_outline
 from coread.app.web.api_records import Answer, Document
 from coread.app.web.context import WebContext
-from coread.app.web.errors import BadInput, NotAllowed, NotFound, Occupied
+from coread.app.web.errors import BadInput, Conflict, NotAllowed, NotFound, Occupied
 from coread.app.web.guard import Actor, Allow, context_of, note
 from coread.app.web.permissions import Permission
 from coread.domain.study import Study
@@ -100,9 +100,11 @@ def segment(
     try:
         with _turn(request):
             outline = outline_lesion(study, sources, pointed, context.clock())
+            return _answer(context, actor, request, study, wanted, outline, sources)
     except LesionRefused as problem:
         raise BadInput(str(problem)) from problem
-    return _answer(context, actor, request, study, wanted, outline, sources)
+    except StoredMeanwhile as problem:
+        raise Conflict(str(problem)) from problem
 
 
 @contextmanager
