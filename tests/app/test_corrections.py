@@ -1,5 +1,6 @@
 """Corrections of outlines and numbers: new versions with who and why, whose objects follow the earlier ones."""
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from coread.app.corrections import Corrector, Wish, checked_mask, current_result, newest_version, outline_changed
 from coread.app.errors import CannotCorrect
+from coread.app.export import export_studies
 from coread.app.pipeline import evidence_maker
 from coread.app.settings import Settings
 from coread.domain.cards import ReaderCard, ReaderKind
@@ -153,6 +155,14 @@ def test_a_correction_after_reading_the_same_again_has_objects_of_its_own(
     read.corrector.number(read.wish(), 3, 14.0)
     assert [one.revision.number for one in made if one.revision] == [2, 2]
     assert made[0].sop_uid(EvidenceKind.SR) != made[1].sop_uid(EvidenceKind.SR)
+
+
+def test_an_export_tells_of_corrections(read: Read, tmp_path: Path) -> None:
+    read.corrector.number(read.wish(), 3, 14.0)
+    export_studies(read.store, tmp_path / "out", [read.uid], images=False)
+    document = json.loads((tmp_path / "out" / read.uid / "results.json").read_text())
+    (told,) = document["corrections"]
+    assert (told["version"], told["user"], told["after"]) == (2, "maria", "14 mm")
 
 
 def test_a_number_is_corrected_without_the_interval_of_the_old_one(read: Read) -> None:

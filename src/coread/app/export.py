@@ -91,7 +91,12 @@ def write_story(store: Store, story: Story, out: Path, *, images: bool) -> Expor
             objects += 1
     copied = _copy_images(store, uid, folder) if images else 0
     rows = tuple(result_row(story, reader) for reader in story.readers)
-    document = {"notice": NOTICE, "study_instance_uid": uid, "readers": [reader_document(r) for r in story.readers]}
+    document = {
+        "notice": NOTICE,
+        "study_instance_uid": uid,
+        "readers": [reader_document(reader) for reader in story.readers],
+        "corrections": [asdict(correction) for correction in store.corrections.of_study(uid)],
+    }
     (folder / "results.json").write_text(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
     return ExportSummary(1, objects, copied, rows)
 
