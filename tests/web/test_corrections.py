@@ -14,6 +14,7 @@ from coread.domain.cards import ReaderKind
 from coread.domain.codes import Code
 from coread.domain.findings import Measurement
 from coread.domain.results import ReadResult
+from coread.phantoms.ct import CtRecipe, ct_series
 from coread.store import Store, StoreSettings
 from tests.web import world
 from tests.web.browser import TestClient
@@ -162,6 +163,21 @@ def test_what_is_missing_or_not_allowed_changes_nothing(untouched: Ward) -> None
     form = {"work_id": case.work_id, "version": 1, "index": 3, "value": "14", "reason": "x"}
     assert client.post(f"/case/{case.uid}/correct/number", data=form).status_code == 403, "no form token"
     assert site.store.corrections.of_study(case.uid) == ()
+
+
+def test_a_correction_before_late_images_is_told_of_beside_the_new_reading(ward: Ward) -> None:
+    site, case = ward
+    client = site.logged_in("radiologist")
+    assert correct(client, case, "number", index=3, value="14")[0] == 303
+    said = site.store.reading(case.work_id)
+    assert said is not None
+    assert isinstance(said.ending, ReadResult)
+    world.send(site.store, ct_series(CtRecipe(slices=7))[6])
+    world.settle(site.store, case.uid)
+    world.finish(site.store, said.ending, evidence=False)
+    text = client.get(f"/case/{case.uid}").text
+    assert "radiologist corrected: Length (leaks)" in text
+    assert "does not hold that correction" in text
 
 
 @pytest.mark.parametrize("version", [world.CARD.version, "9.9.9"])

@@ -39,11 +39,18 @@ class VersionView:
     editable: bool
     marks: bool
     """Whether outlines may be drawn: not those of a triage reader (21 CFR 892.2080)."""
+    superseded: tuple[Correction, ...] = ()
+    """Corrections of the same reader's readings before late images came."""
 
     def notes(self) -> tuple[str, ...]:
         """Return the notes of the result but for those that tell of corrections, which are listed for themselves."""
         told = tuple(f"Version {item.version}, corrected by " for item in self.corrections)
-        return tuple(note for note in self.result.notes if not told or not note.startswith(told))
+        notes = tuple(note for note in self.result.notes if not told or not note.startswith(told))
+        return notes + tuple(
+            f"Before late images came, {item.user} corrected: {item.what} ({item.reason}). "
+            "The study was read again since; this result does not hold that correction"
+            for item in self.superseded
+        )
 
     def numbers(self, own: ReadResult) -> tuple[NumberRow, ...]:
         """Return the measurements with what the reader itself said."""

@@ -1,6 +1,7 @@
 """One study: images with findings, numbers, verdicts, timeline, result objects."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -57,15 +58,16 @@ def load_case(context: WebContext, study_uid: str) -> CaseView:
 def _versions(context: WebContext, story: Story, cards: Mapping[str, ReaderCard]) -> dict[int, VersionView]:
     """Return the current version of every result of the study, by work item."""
     corrections = context.store.corrections.of_study(story.study.study_instance_uid)
+    readings_before = {one.work.work_id: one.reader_id for one in story.earlier if one.work is not None}
     found: dict[int, VersionView] = {}
     for reader in story.readers:
         ending = reader.reading.ending if reader.reading is not None else None
         if reader.work is not None and isinstance(ending, ReadResult):
             card = cards.get(reader.reader_id)
             same = card is not None and card.version == reader.reader_version
-            found[reader.work.work_id] = version_of(
-                context.store, reader.work.work_id, ending, corrections, card=card, same_version=same
-            )
+            view = version_of(context.store, reader.work.work_id, ending, corrections, card=card, same_version=same)
+            before = tuple(one for one in corrections if readings_before.get(one.work_id) == reader.reader_id)
+            found[reader.work.work_id] = replace(view, superseded=before)
     return found
 
 
