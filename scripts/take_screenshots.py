@@ -42,8 +42,7 @@ def take_viewer(page: Any, url: str) -> None:
         if button.count():
             button.first.click()
             page.wait_for_timeout(500)
-    report = page.get_by_text("Chest radiograph, six fi", exact=False)
-    report.nth(1).dblclick()
+    page.get_by_text("SR", exact=True).first.dblclick()
     page.wait_for_timeout(5000)
     for label in ("Yes", "Skip all"):
         button = page.get_by_role("button", name=label)
