@@ -156,6 +156,7 @@ def test_what_is_missing_or_not_allowed_changes_nothing(untouched: Ward) -> None
     client = site.logged_in("radiologist")
     assert correct(client, case, "number", index=3, value="14", reason=" ")[1].startswith("Say why")
     assert correct(client, case, "number", index=3, value="fourteen")[1] == "'fourteen' is no number."
+    assert "no text has" in correct(client, case, "number", index=3, value="14", reason="a\0b")[1]
     assert "may mean two numbers" in correct(client, case, "number", index=3, value="1,234")[1]
     assert correct(client, case, "number", index=99, value="14")[0] == 422
     assert correct(client, case, "number", work_id=999, index=3, value="14")[0] == 404

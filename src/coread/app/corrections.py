@@ -4,6 +4,7 @@ Each is a new version of the result with who, when, what and why; the earlier on
 proved and queued like those of the reader's own result, and its report names the one before as its predecessor.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -86,6 +87,8 @@ class Corrector:
     def _may(self, wish: Wish) -> None:
         if not wish.reason.strip():
             raise CannotCorrect("Say why: a correction without a reason cannot be followed later.")
+        if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\r\n\t" for letter in wish.reason):
+            raise CannotCorrect("The reason holds a sign that no text has; type it again.")
         work = self.store.work_item(wish.work_id)
         study = self.store.study(work.study_instance_uid) if work is not None else None
         if work is not None and study is not None and study.generation != work.generation:
