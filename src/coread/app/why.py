@@ -218,6 +218,7 @@ def stages_of(study: Study, readers: Sequence[ReaderStory]) -> tuple[Stage, ...]
         points.insert(0, (study.first_received_at, "first", "First image arrived", ""))
     if study.settled_at is not None and study.settled_reason is not None:
         points.append((study.settled_at, "settled", "Complete", SETTLED_TEXT[study.settled_reason]))
+    points.extend(_declined_points(readers))
     for reader in readers:
         points.extend(_reader_points(reader))
     points.sort(key=lambda point: point[0])
@@ -228,11 +229,21 @@ def stages_of(study: Study, readers: Sequence[ReaderStory]) -> tuple[Stage, ...]
     return tuple(stages)
 
 
+def _declined_points(readers: Sequence[ReaderStory]) -> list[tuple[datetime, str, str, str]]:
+    """One point for all readers that declined at one time: most readers read other kinds of study."""
+    declined: dict[datetime, list[str]] = {}
+    for reader in readers:
+        if reader.decision is not None and not reader.decision.accepted and reader.decision.decided_at is not None:
+            declined.setdefault(reader.decision.decided_at, []).append(reader.reader_id)
+    return [
+        (at, "routed", f"{counted(len(names), 'reader')} declined", ", ".join(names)) for at, names in declined.items()
+    ]
+
+
 def _reader_points(reader: ReaderStory) -> list[tuple[datetime, str, str, str]]:
     points = []
-    if reader.decision is not None and reader.decision.decided_at is not None:
-        verb = "accepted" if reader.decision.accepted else "declined"
-        points.append((reader.decision.decided_at, "routed", f"{reader.reader_id}: {verb}", ""))
+    if reader.decision is not None and reader.decision.accepted and reader.decision.decided_at is not None:
+        points.append((reader.decision.decided_at, "routed", f"{reader.reader_id}: accepted", ""))
     if reader.reading is not None:
         provenance = reader.reading.provenance
         points.append((provenance.started_at, "reading", f"{reader.reader_id}: reading began", provenance.runtime))
