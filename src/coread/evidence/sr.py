@@ -48,7 +48,7 @@ def _evidence(writing: Writing, places: Sequence[SegmentPlace]) -> list[Evidence
 def _report(writing: Writing, places: Sequence[SegmentPlace]) -> Any:
     from highdicom.sr import MeasurementReport
 
-    groups = [*_finding_groups(writing), *_region_groups(writing, places), *_measurement_groups(writing)]
+    groups = [*_finding_groups(writing), *_region_groups(writing, places), *_measurement_groups(writing, places)]
     report = MeasurementReport(
         observation_context=_observation_context(writing),
         procedure_reported=_concept(c.PROCEDURES.get(writing.images[0].header.modality, c.ANY_PROCEDURE)),
@@ -208,10 +208,11 @@ def _segment(writing: Writing, place: SegmentPlace) -> Any:
     )
 
 
-def _measurement_groups(writing: Writing) -> Iterator[Any]:
+def _measurement_groups(writing: Writing, places: Sequence[SegmentPlace]) -> Iterator[Any]:
+    """Write what was measured of no region that has a segment; a triage reader's regions have none."""
     from highdicom.sr import MeasurementsAndQualitativeEvaluations
 
-    regions = {region.tracking.uid for region in writing.result.regions}
+    regions = {place.region.tracking.uid for place in places}
     for index, measurement in enumerate(writing.result.measurements):
         if measurement.tracking is not None and measurement.tracking.uid in regions:
             continue
