@@ -71,9 +71,10 @@ class PriorArchive:
             chosen = self._chosen(find_studies(self._source(), _keys(study, card)), study, problems)[:wanted]
             for one in chosen:
                 self._fetch(one, problems)
-        except Exception as problem:  # noqa: BLE001 - the edge of a thread: what is not caught here would be silence
-            log.warning("earlier studies could not be fetched: %s", problem)
-            problems.append(str(problem) if isinstance(problem, PeerFailed) else type(problem).__name__)
+        except Exception as problem:  # the edge of a thread: what is not caught here would be silence
+            foreseen = isinstance(problem, PeerFailed)
+            log.warning("earlier studies could not be fetched: %s", problem, exc_info=not foreseen)
+            problems.append(str(problem) if foreseen else type(problem).__name__)
 
     def _chosen(self, found: Sequence[FoundStudy], study: Study, problems: list[str]) -> list[FoundStudy]:
         """Return the studies that may be this person's, newest first; the others are counted."""

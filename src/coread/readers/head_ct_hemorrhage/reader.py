@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.domain.cards import OutputSpec, ReaderCard
-from coread.domain.findings import Finding, ImageReference, Measurement, Presence
+from coread.domain.calling import called_finding
+from coread.domain.cards import ReaderCard
+from coread.domain.findings import ImageReference, Measurement
 from coread.domain.images import Quantity, Volume
 from coread.domain.reading import Arrays, ModelSession, Prepared, ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
@@ -102,8 +103,9 @@ class HeadCtHaemorrhageReader:
         said = slice_logits(places)
         probability = session.calibrate(ANY, study_logit(said))
         top = carrying(said)
-        finding = _finding(spec, probability, _images(read.slices, top))
-        if finding.presence is not Presence.PRESENT:
+        present = probability >= spec.operating_point().threshold
+        finding = called_finding(spec, present=present, probability=probability, images=_images(read.slices, top))
+        if not present:
             return ReadResult((finding,), notes=read.changes)
         blood, shift = measured(read.head, places, read.grid)
         kind = _kind(np.asarray(outputs[TYPE_HEAD], dtype=np.float64)[top])
@@ -123,22 +125,6 @@ def _checked(card: ReaderCard, volume: Volume) -> AxialSlices | Reason:
     if volume.headers and (words := stated_contrast(volume.headers[0])):
         return Reason(ReasonCode.WRONG_CONTRAST, f"the series is described with {words!r}")
     return axial_slices(volume)
-
-
-def _finding(spec: OutputSpec, probability: float, images: tuple[ImageReference, ...]) -> Finding:
-    point = spec.operating_point()
-    present = probability >= point.threshold
-    return Finding(
-        key=spec.key,
-        concept=spec.concept,
-        presence=Presence.PRESENT if present else Presence.ABSENT,
-        probability=probability,
-        threshold=point.threshold,
-        operating_point=point.name,
-        site=spec.site,
-        images=images,
-        urgent=present and spec.urgent,
-    )
 
 
 def _images(slices: AxialSlices, rows: Sequence[int]) -> tuple[ImageReference, ...]:
