@@ -4,7 +4,7 @@ Identity, references, findings and measurements, geometry, burned-in flags. What
 with what the source files say, by code that had no part in writing them. One disagreement and nothing leaves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -221,45 +221,22 @@ def _predecessor(parsed: Objects, writing: Writing) -> list[str]:
     return []
 
 
-def _outlines(parsed: Objects, writing: Writing) -> list[str]:
-    return [
-        line for item, dataset in parsed if item.kind is EvidenceKind.SR for line in prove_outlines(dataset, writing)
-    ]
+def _by_kind(parsed: Objects, writing: Writing) -> list[str]:
+    """Return what is wrong with each object as its own kind wants it."""
+    problems: list[str] = []
+    for item, dataset in parsed:
+        if (prove := _OF_KIND.get(item.kind)) is not None:
+            problems += prove(dataset, writing)
+    return problems
 
 
-def _documents(parsed: Objects, writing: Writing) -> list[str]:
-    return [
-        line for item, dataset in parsed if item.kind is EvidenceKind.PDF for line in prove_document(dataset, writing)
-    ]
-
-
-def _overlays(parsed: Objects, writing: Writing) -> list[str]:
-    return [
-        line
-        for item, dataset in parsed
-        if item.kind is EvidenceKind.OVERLAY
-        for line in prove_overlay(dataset, writing)
-    ]
-
-
-def _maps(parsed: Objects, writing: Writing) -> list[str]:
-    return [
-        line
-        for item, dataset in parsed
-        if item.kind is EvidenceKind.PARAMETRIC_MAP
-        for line in prove_map(dataset, writing)
-    ]
-
-
-def _segmentations(parsed: Objects, writing: Writing) -> list[str]:
-    return [
-        line
-        for item, dataset in parsed
-        if item.kind is EvidenceKind.SEG
-        for line in prove_segmentation(dataset, writing)
-    ]
-
-
+_OF_KIND: Mapping[EvidenceKind, Callable[[Dataset, Writing], list[str]]] = {
+    EvidenceKind.SR: prove_outlines,
+    EvidenceKind.PDF: prove_document,
+    EvidenceKind.OVERLAY: prove_overlay,
+    EvidenceKind.SEG: prove_segmentation,
+    EvidenceKind.PARAMETRIC_MAP: prove_map,
+}
 _CHECKS: tuple[Callable[[Objects, Writing], list[str]], ...] = (
     _source_identity,
     _references,
@@ -267,9 +244,5 @@ _CHECKS: tuple[Callable[[Objects, Writing], list[str]], ...] = (
     _marks_inside,
     wrong_side,
     _predecessor,
-    _outlines,
-    _documents,
-    _overlays,
-    _segmentations,
-    _maps,
+    _by_kind,
 )
