@@ -1,0 +1,1 @@
+"""MR physics: from raw samples to images. Pure functions over arrays."""
