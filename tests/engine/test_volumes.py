@@ -114,6 +114,48 @@ def test_gaps_are_resampled_only_for_a_card_that_says_so(card: ReaderCard, tmp_p
     assert "interpolated" in volume.changes[0]
 
 
+def with_companion(first: list[Dataset], second: list[Dataset]) -> list[Dataset]:
+    for number, (name, part) in enumerate((("Sag T1", first), ("Ax FLAIR", second)), start=1):
+        for dataset in part:
+            dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.3", f"1.2.3.{number}"
+            dataset.SeriesDescription = name
+            dataset.SOPInstanceUID = f"{dataset.SOPInstanceUID}.{number}"
+            dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return [*second, *first]
+
+
+COMPANION = {"series_words": ("T1",), "companion_series_words": ("flair",)}
+
+
+def test_a_companion_is_given_apart_from_the_volume_that_is_read(card: ReaderCard, tmp_path: Path) -> None:
+    made = with_companion(slices(), slices(replace(SMALL, slices=5)))
+    ending = loaded(card, tmp_path, made, **COMPANION)  # type: ignore[arg-type]
+    assert isinstance(ending, Loaded)
+    assert [len(volume.voxels) for volume in ending.inputs.volumes] == [7]
+    assert [len(volume.voxels) for volume in ending.inputs.companions] == [5]
+    assert ending.skipped == ()
+
+
+def test_a_broken_companion_is_named_and_stops_nothing(card: ReaderCard, tmp_path: Path) -> None:
+    made = with_companion(slices(), slices(replace(SMALL, missing=(3,))))
+    ending = loaded(card, tmp_path, made, **COMPANION)  # type: ignore[arg-type]
+    assert len(volumes_of(ending)) == 1
+    assert isinstance(ending, Loaded)
+    assert ending.inputs.companions == ()
+    assert [reason.code for _, reason in ending.skipped] == [ReasonCode.MISSING_SLICE] * 6
+
+
+def test_a_companion_that_memory_has_no_room_for_is_left_out(
+    card: ReaderCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coread.engine.limits.KEPT_BYTES_PER_PIXEL", (card.resources.memory_mb << 20) / 1.5 / 840)
+    made = with_companion(slices(), slices())
+    ending = loaded(card, tmp_path, made, **COMPANION)  # type: ignore[arg-type]
+    assert isinstance(ending, Loaded)
+    assert ending.inputs.companions == ()
+    assert {reason.code for _, reason in ending.skipped} == {ReasonCode.OUT_OF_MEMORY}
+
+
 def test_memory_of_a_multi_frame_object_counts_one_decoded_frame(tmp_path: Path) -> None:
     (_, header), *_ = saved(tmp_path, slices()[:1])
     whole = replace(header, number_of_frames=100)

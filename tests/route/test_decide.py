@@ -132,6 +132,40 @@ def test_a_volume_is_the_longest_series_that_fits() -> None:
     assert decision.sop_instance_uids == tuple(f"1.2.3.2.{n}" for n in range(1, 6))
 
 
+COMPANIED = replace(VOLUME, series_words=("T1",), companion_series_words=("flair",))
+
+
+def named(series: str, count: int, description: str) -> list[InstanceHeader]:
+    return [replace(item, series_description=description) for item in slices(series, count)]
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (("Sag T1", "Ax FLAIR", "Ax T2"), ("1.2.3.1", "1.2.3.2")),
+        (("Ax FLAIR", "Sag T1"), ("1.2.3.2", "1.2.3.1")),
+        (("T1 FLAIR", "T2 FLAIR"), ("1.2.3.1", "1.2.3.2")),
+        (("T2 FLAIR", "FLAIR fs"), ("1.2.3.2",)),
+        (("Ax FLAIR",), ("1.2.3.1",)),
+        (("T1 a", "T1 b"), ("1.2.3.2",)),
+        (("Ax T2",), ("1.2.3.1",)),
+        (("Sag T1", "FLAIR a", "FLAIR b"), ("1.2.3.1", "1.2.3.3")),
+    ],
+)
+def test_a_companion_is_given_after_the_series_that_is_read(names: tuple[str, ...], chosen: tuple[str, ...]) -> None:
+    headers = [item for n, name in enumerate(names, 1) for item in named(f"1.2.3.{n}", 3 + n, name)]
+    (decision,) = decide(study(headers), [card(contract=COMPANIED)])
+    assert tuple(dict.fromkeys(uid.rpartition(".")[0] for uid in decision.sop_instance_uids)) == chosen
+    (alone,) = decide(study(headers), [card(contract=replace(COMPANIED, companion_series_words=()))])
+    assert alone.sop_instance_uids == tuple(uid for uid in decision.sop_instance_uids if uid.startswith(chosen[0]))
+
+
+def test_a_companion_that_does_not_fit_the_contract_is_left_out() -> None:
+    both = [*named("1.2.3.1", 4, "T1"), *named("1.2.3.2", 2, "FLAIR")]
+    (decision,) = decide(study(both), [card(contract=COMPANIED)])
+    assert {uid.rpartition(".")[0] for uid in decision.sop_instance_uids} == {"1.2.3.1"}
+
+
 def test_volumes_with_too_few_or_too_many_slices_are_declined() -> None:
     assert reason_for(*slices("1.2.3.1", 2), contract=VOLUME) is ReasonCode.TOO_FEW_IMAGES
     assert reason_for(*slices("1.2.3.1", 12), contract=VOLUME) is ReasonCode.IMAGE_TOO_LARGE

@@ -27,13 +27,14 @@ from coread.domain.cards import ReaderCard
 from coread.domain.errors import CoreadError
 from coread.domain.identifiers import is_tolerable_uid
 from coread.domain.reasons import Reason, ReasonCode
+from coread.domain.series_names import chosen_series
 from coread.domain.study import InstanceHeader, Study
 from coread.engine.loading import Source
 from coread.engine.priors import FoundPriors, PriorSources
 from coread.engine.samples import study_of
 from coread.imaging.header import scan_header
 from coread.route.age import date_of
-from coread.route.decide import has_series_word, why_not
+from coread.route.decide import why_not
 
 log = logging.getLogger(__name__)
 FOLDER = "priors"
@@ -223,9 +224,9 @@ def _fitting(images: Sequence[Source], card: ReaderCard) -> PriorSources | None:
     if card.input.presentation != "volume":
         return PriorSources(study_of(headers), tuple(one for group in sources.values() for one in group))
 
-    named = {uid for uid, group in sources.items() if has_series_word(card.input, group[0][1])}
-    chosen = min(sources, key=lambda uid: (uid not in named, -len(sources[uid]), uid))
-    return PriorSources(study_of(headers), tuple(sources[chosen]))
+    best_first = sorted(sources, key=lambda uid: (-len(sources[uid]), uid))
+    chosen = chosen_series(card.input, [sources[uid][0][1] for uid in best_first])
+    return PriorSources(study_of(headers), tuple(one for uid in chosen for one in sources[uid]))
 
 
 @contextmanager

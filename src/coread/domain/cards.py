@@ -102,6 +102,9 @@ class InputContract:
     series_words: tuple[str, ...] = ()
     """Volumes: where Series Description or Protocol Name of a series that fits holds one of these words, in any case,
     it is taken before the others, e.g. ``FLAIR``."""
+    companion_series_words: tuple[str, ...] = ()
+    """Volumes: beside the series that is read, the longest one of the same study that is named by one of these words,
+    and by none of ``series_words``, is given as well. Where there is none the reader does without."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ class Prior:
     volumes: tuple[Volume, ...] = ()
     regions: tuple[Region, ...] = ()
     """What readers or people outlined on that date and is stored here; their images may be of any of its series."""
+    companions: tuple[Volume, ...] = ()
+    """As those of ``ReaderInputs``, of that date."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +38,8 @@ class ReaderInputs:
     loops: tuple[Loop, ...] = ()
     priors: tuple[Prior, ...] = ()
     """Newest first, at most as many as the card asks for; empty when there is none."""
+    companions: tuple[Volume, ...] = ()
+    """Of the second series that the card names (``companion_series_words``); empty where the study has none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

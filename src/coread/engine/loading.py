@@ -1,7 +1,7 @@
 """From stored instances to what a reader is given: decoded images, or the reason why one could not be."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from coread.domain.images import Loop, PlanarImage
 from coread.domain.reading import ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Refusal
+from coread.domain.series_names import companion_uid
 from coread.domain.study import InstanceHeader, Study
 from coread.engine.limits import require_memory
 
@@ -39,10 +40,29 @@ def load_inputs(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Lo
     if not sources:
         return Refusal(Reason(ReasonCode.NO_ELIGIBLE, "no image of the work item is stored any more"))
     if card.input.presentation == "volume":
-        return _load_volume(card, study, sources)
+        return _load_with_companion(card, study, sources)
     if card.input.presentation == "loop":
         return _load_loops(card, study, sources)
     return _load_planar(card, study, sources)
+
+
+def _load_with_companion(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Loaded | Refusal:
+    """Load the series to read and its companion; a companion that cannot be had is skipped, and never a reason."""
+    uid = companion_uid(card.input, [header for _, header in sources])
+    beside = [source for source in sources if source[1].series_instance_uid == uid]
+    read = _load_volume(card, study, [source for source in sources if source[1].series_instance_uid != uid])
+    if isinstance(read, Refusal) or not beside:
+        return read
+    try:
+        require_memory(card, [header for _, header in sources])
+        found = _load_volume(card, study, beside)
+    except Refused as problem:
+        found = Refusal(reason_of(problem))
+    if isinstance(found, Refusal):
+        missing = found.skipped or tuple((reference_to(header), found.reason) for _, header in beside)
+        return replace(read, skipped=(*read.skipped, *missing))
+    inputs = replace(read.inputs, companions=found.inputs.volumes)
+    return Loaded(inputs, (*read.skipped, *found.skipped))
 
 
 def _load_volume(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Loaded | Refusal:

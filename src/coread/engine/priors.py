@@ -73,7 +73,8 @@ def load_priors(card: ReaderCard, found: FoundPriors, held: Sequence[InstanceHea
             notes.append(f"Earlier study of {item.study.study_date} not used: {loaded.reason.text()}")
             continue
         held = headers
-        priors.append(Prior(item.study, loaded.inputs.images, loaded.inputs.volumes, item.regions))
+        given = loaded.inputs
+        priors.append(Prior(item.study, given.images, given.volumes, item.regions, given.companions))
         notes.append(f"Given for comparison: study of {item.study.study_date}, {item.study.study_instance_uid}")
         if item.regions:
             notes.append(f"{len(item.regions)} outlines of that date are by {', '.join(item.said_by)}")

@@ -142,6 +142,8 @@ def _check_input(contract: InputContract) -> None:
         raise _Wrong("keys 'input.min_rows', 'input.min_columns' and 'input.max_pixels' must be at least 1.")
     if contract.max_priors < 0 or not 0 < contract.prior_years <= 150:
         raise _Wrong("key 'input.max_priors' must be at least 0 and 'input.prior_years' lie in (0, 150].")
+    if contract.companion_series_words and contract.presentation != "volume":
+        raise _Wrong("key 'input.companion_series_words' is for readers of volumes: leave it out.")
     youngest, oldest = contract.min_age_years, contract.max_age_years
     if youngest is not None and oldest is not None and youngest > oldest:
         raise _Wrong("keys 'input.min_age_years' and 'input.max_age_years' contradict each other.")

@@ -11,6 +11,7 @@ from datetime import date, datetime
 
 from coread.domain.cards import InputContract, ReaderCard
 from coread.domain.reasons import Reason, ReasonCode
+from coread.domain.series_names import chosen_series
 from coread.domain.study import Instance, InstanceHeader, Study
 from coread.domain.work import RoutingDecision
 from coread.route.age import stated_ages
@@ -97,7 +98,10 @@ def _choose(contract: InputContract, images: Sequence[Instance], today: date | N
 
 
 def _one_series(contract: InputContract, fitting: Sequence[InstanceHeader]) -> tuple[str, ...] | Reason:
-    """Choose the longest series, of those that the card names if there are any: a volume is one series (A.1.2.3)."""
+    """Choose the longest series, of those that the card names if there are any: a volume is one series (A.1.2.3).
+
+    The longest one that the card names as a companion follows it.
+    """
     by_series: dict[str, list[InstanceHeader]] = {}
     for header in fitting:
         by_series.setdefault(header.series_instance_uid, []).append(header)
@@ -108,15 +112,10 @@ def _one_series(contract: InputContract, fitting: Sequence[InstanceHeader]) -> t
         if longest < contract.min_images:
             return Reason(ReasonCode.TOO_FEW_IMAGES, f"{longest} in one series, {contract.min_images} needed")
         return Reason(ReasonCode.IMAGE_TOO_LARGE, f"{longest} slices, at most {contract.max_images}")
-    named = {uid for uid in within if has_series_word(contract, by_series[uid][0])}
-    chosen = min(within, key=lambda uid: (uid not in named, -within[uid], _place(min(by_series[uid], key=_place))))
-    return tuple(header.sop_instance_uid for header in sorted(by_series[chosen], key=_place))
-
-
-def has_series_word(contract: InputContract, header: InstanceHeader) -> bool:
-    """Say whether a series is named by one of the words that the card prefers."""
-    name = f"{header.series_description} {header.protocol_name}".casefold()
-    return any(word.casefold() in name for word in contract.series_words)
+    firsts = [min(by_series[uid], key=_place) for uid in within]
+    firsts.sort(key=lambda first: (-within[first.series_instance_uid], _place(first)))
+    chosen = chosen_series(contract, firsts)
+    return tuple(header.sop_instance_uid for uid in chosen for header in sorted(by_series[uid], key=_place))
 
 
 def _best_explanation(reasons: Sequence[tuple[int, Reason]]) -> Reason:
