@@ -1,9 +1,9 @@
 """Raw samples of an MR scanner with their meaning: what every coil received, where in k-space, of which patient.
 
 Axes of samples, everywhere: ``(frames, slices, coils, partitions, lines, readout)``. ``partitions`` is the second
-phase encoding of a 3D acquisition (1 otherwise). The centre of k-space stands at index ``N // 2`` of each encoded axis;
-images are the centred orthonormal inverse Fourier transform. The samples of one slice (or, after the transform along the
-readout, of one plane of a 3D acquisition) are ``(coils, a, b)`` with a mask ``(a, b)``: what the methods work on.
+phase encoding of a 3D acquisition (1 otherwise). The centre of k-space stands at index ``N // 2`` of each encoded
+axis; images are the centred orthonormal inverse Fourier transform. The samples of one slice (or, after the transform
+along the readout, of one plane of a 3D acquisition) are ``(coils, a, b)`` with a mask ``(a, b)``: what methods work on.
 """
 
 from dataclasses import dataclass
