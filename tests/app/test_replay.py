@@ -245,6 +245,16 @@ def test_studies_that_nobody_read_neither_thin_out_nor_fulfil_the_limits() -> No
     assert measure_changes([unread]).changed_outcome_share == 0.0
 
 
+def test_a_result_in_which_nothing_is_clear_was_read_and_is_not_lost() -> None:
+    unsure = ChangedFinding("square", "absent", "indeterminate", 0.1, None, 0, 0, 1.0, False, False)
+    now_unclear = StudyChange("1.2", "negative", "not_analysed", "", "INDETERMINATE", 1, (unsure,))
+    refused = replace(now_unclear, outputs=0, findings=(replace(unsure, presence_after=""),))
+    before_unclear = replace(refused, outcome_before="not_analysed", outcome_after="not_analysed")
+    measured = measure_changes([now_unclear, refused, before_unclear])
+    assert (measured.studies, measured.lost_readings) == (3, 2)
+    assert measured.changed_outcome_share == pytest.approx(2 / 3)
+
+
 def test_a_replay_in_which_nothing_was_read_accepts_nothing(
     code: Path, settings: Settings, store: Store, tmp_path: Path
 ) -> None:

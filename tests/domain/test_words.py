@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from coread.domain import codes
 from coread.domain.codes import Code
 from coread.domain.errors import InvalidRecord
-from coread.domain.findings import Box, Finding, ImageReference, Presence
+from coread.domain.findings import Box, Finding, ImageReference, Measurement, Presence
 from coread.domain.identifiers import derived_uid, digest_of, is_tolerable_uid, is_valid_uid
 from coread.domain.reasons import MEANINGS, Reason, ReasonCode
 from coread.domain.results import Outcome, ReadResult
@@ -130,6 +130,27 @@ def test_an_empty_result_is_not_a_negative() -> None:
         ReadResult((not_assessed,))
     absent = Finding("a", codes.CHEST, Presence.ABSENT)
     assert ReadResult((absent, not_assessed)).outcome() is Outcome.NEGATIVE
+
+
+def test_what_is_not_clear_is_no_negative() -> None:
+    volume = Measurement(codes.CHEST, 1.0, codes.CHEST)
+    absent = Finding("a", codes.CHEST, Presence.ABSENT)
+    unclear = Finding("b", codes.INDETERMINATE, Presence.INDETERMINATE)
+    not_assessed = Finding("c", codes.CHEST, Presence.NOT_ASSESSED)
+    only_unclear = ReadResult((unclear, not_assessed), (volume,))
+    assert only_unclear.outcome() is Outcome.NOT_ANALYSED
+    assert only_unclear.reason() == Reason(ReasonCode.INDETERMINATE, codes.INDETERMINATE.meaning)
+    mixed = ReadResult((absent, unclear))
+    assert mixed.outcome() is Outcome.NOT_ANALYSED
+    assert mixed.reason() == Reason(
+        ReasonCode.INDETERMINATE, f"{codes.INDETERMINATE.meaning}; not detected: {codes.CHEST.meaning}"
+    )
+    measured = ReadResult((not_assessed,), (volume,))
+    assert measured.outcome() is Outcome.NOT_ANALYSED
+    assert measured.reason() == Reason(ReasonCode.MEASURED_ONLY)
+    found = ReadResult((unclear, Finding("d", codes.CHEST, Presence.PRESENT)))
+    assert (found.outcome(), found.reason()) == (Outcome.POSITIVE, None)
+    assert ReadResult((absent,)).reason() is None
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan")])

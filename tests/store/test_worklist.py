@@ -3,13 +3,28 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from coread.domain import codes
+from coread.domain.findings import Measurement, Presence
 from coread.domain.reasons import Reason, ReasonCode
-from coread.domain.results import Outcome
+from coread.domain.results import Outcome, Reading, ReadResult
 from coread.domain.study import SettledReason
 from coread.domain.work import VerdictKind
 from coread.store import Store, WorklistQuery
 from coread.store.database import utc_now
-from tests.store.examples import declined, header, negative, positive, ready_work, receive, refusal, route, staged
+from tests.store.examples import (
+    declined,
+    evidence,
+    finding,
+    header,
+    negative,
+    positive,
+    provenance,
+    ready_work,
+    receive,
+    refusal,
+    route,
+    staged,
+)
 
 
 def order(store: Store, **query: object) -> list[str]:
@@ -60,6 +75,24 @@ def test_a_refusal_shows_its_reason(store: Store) -> None:
     assert chest.outcome is Outcome.NOT_ANALYSED
     assert chest.reason is not None
     assert chest.reason.detail == "hand"
+
+
+def test_an_unclear_result_is_not_analysed_and_keeps_what_it_holds(store: Store) -> None:
+    item = ready_work(store, "a")
+    unclear = replace(finding(presence=Presence.INDETERMINATE), probability=None)
+    measured = Measurement(codes.CHEST, 3.0, codes.CHEST)
+    made = [evidence()]
+    store.finish_work(item.work_id, "worker", Reading(ReadResult((unclear,), (measured,)), provenance()), made)
+    chest = store.worklist().items[0].outcomes[0]
+    assert (chest.outcome, chest.headline) == (Outcome.NOT_ANALYSED, f"{unclear.concept.meaning} (indeterminate)")
+    assert chest.reason == Reason(ReasonCode.INDETERMINATE, unclear.concept.meaning)
+    assert order(store, outcome=Outcome.NEGATIVE) == []
+    assert order(store, outcome=Outcome.NOT_ANALYSED) == ["a"]
+    kept = store.reading(item.work_id)
+    assert kept is not None
+    assert isinstance(kept.ending, ReadResult)
+    assert kept.ending.measurements == (measured,)
+    assert len(store.evidence(header("a").study_instance_uid)) == 1
 
 
 def test_not_analysed_is_what_a_reader_for_this_kind_of_study_declined_or_what_nobody_read(store: Store) -> None:

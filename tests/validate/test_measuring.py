@@ -22,7 +22,7 @@ from coread.validate.freezing import Frozen
 from coread.validate.measure_settings import MeasureSettings
 from coread.validate.measuring import measure
 from coread.validate.observations import Observation, check_fits
-from coread.validate.plain import is_estimate, thinned
+from coread.validate.plain import is_estimate, read_and_refused, thinned
 from coread.validate.records import BoxRecord, CaseRecord, MaskRecord, OutputRecord
 from coread.validate.report_json import Circumstances, report_document
 from coread.validate.running import CohortRun
@@ -115,6 +115,22 @@ def test_a_cohort_in_which_nothing_was_read_is_reported_and_does_not_break(tiny:
     assert "no case with a known truth was read" in body["outputs"]["square"]["discrimination"]["auc"]["not_estimable"]
     assert body["cases"]["read_share"]["value"] == 0.0
     assert body["timing"] == {"not_estimable": "no case was read"}
+
+
+def test_results_in_which_nothing_is_clear_count_as_read_and_say_nothing_of_the_output(tiny: InstalledReader) -> None:
+    cases = [case(0, True), case(1, False), case(2, None, expect="refuse")]
+    unclear = OutputRecord("indeterminate", None, None)
+    records = [
+        read(cases[0], 0.9),
+        *(CaseRecord(c.case_id, "not_analysed", outputs={"square": unclear}) for c in cases[1:]),
+    ]
+    body = measure(tiny.card, [run_of(tiny, cases, records)], SETTINGS)
+    assert body["cases"]["outcomes"] == {"positive": 1, "negative": 0, "not_analysed": 1, "failed": 0}
+    assert body["cases"]["read_share"]["value"] == 1.0
+    assert body["cases"]["refused_share_of_unfit"]["value"] == 0.0
+    assert body["refusals"] == []
+    assert read_and_refused(body) == (2, 0)
+    assert is_estimate(body["outputs"]["square"]["operating_points"]["balanced"]["sensitivity_with_refusals"])
 
 
 def test_a_reader_without_probabilities_has_calls_and_no_auc(tiny: InstalledReader) -> None:

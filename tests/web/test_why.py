@@ -2,9 +2,12 @@ import pytest
 from pydicom.uid import UID
 
 from coread.app.errors import NothingFound
-from coread.app.why import because, study_story, study_uids
+from coread.app.why import because, ending_text, study_story, study_uids
+from coread.domain import codes
+from coread.domain.findings import Finding, Presence
 from coread.domain.reasons import Reason, ReasonCode
-from coread.domain.results import Outcome
+from coread.domain.results import Outcome, Reading, ReadResult
+from tests.store.examples import provenance
 from tests.web import world
 from tests.web.conftest import Site
 
@@ -42,6 +45,17 @@ def test_every_answered_study_has_one_outcome_and_a_sentence(hospital: Site, kin
     (reader,) = study_story(hospital.store, hospital.sent[kind].study_uid).readers
     assert reader.outcome is outcome
     assert reader.explanation
+
+
+def test_an_unclear_result_is_explained_by_what_is_unclear() -> None:
+    unclear, absent = (
+        Finding("a", codes.INDETERMINATE, Presence.INDETERMINATE), Finding("b", codes.CHEST, Presence.ABSENT),
+    )  # fmt: skip
+    said = ending_text(Reading(ReadResult((unclear, absent)), provenance()))
+    assert said == (
+        "Not analysed, because: reader was not sure enough: "
+        f"{codes.INDETERMINATE.meaning}; not detected: {codes.CHEST.meaning}"
+    )
 
 
 def test_a_study_answers_to_its_accession_number_but_not_to_wild_cards(hospital: Site) -> None:

@@ -130,6 +130,7 @@ def reader_document(reader: ReaderStory) -> dict[str, Any]:
         "reader_version": reader.reader_version,
         "outcome": reader.outcome.value if reader.outcome else None,
         "explanation": reader.explanation,
+        "reason": reason.code.value if (reason := reader.reason()) is not None else None,
     }
     if reader.reading is not None:
         document["provenance"] = asdict(reader.reading.provenance)

@@ -88,15 +88,13 @@ def read_limits(path: Path) -> tuple[Limits, str]:
 
 def measure_changes(changes: Sequence[StudyChange]) -> Measured:
     """Count what is different; studies that neither version read or failed on say nothing and thin nothing out."""
-    ended = {"positive", "negative", "failed"}
-    told = [change for change in changes if {change.outcome_before, change.outcome_after} & ended]
+    told = [c for c in changes if c.had_result or c.has_result or "failed" in (c.outcome_before, c.outcome_after)]
     found = [item for change in changes for item in change.findings]
     answers = sum(change.outputs for change in changes)
     both = [item for item in found if item.presence_before and item.presence_after]
     present = [item for item in both if item.presence_before == item.presence_after == Presence.PRESENT.value]
     boxed = [item.least_overlap for item in present if item.boxes_before or item.boxes_after]
-    read = {"positive", "negative"}
-    lost = [c for c in changes if c.outcome_before in read and c.outcome_after not in read]
+    lost = [c for c in changes if c.had_result and not c.has_result]
     failed = [c for c in changes if c.outcome_after == "failed" and c.outcome_before != "failed"]
     return Measured(
         studies=len(told),

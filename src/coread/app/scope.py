@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from coread.app.why import ReaderStory, Story
-from coread.domain.reasons import OUT_OF_SCOPE, Reason
+from coread.domain.reasons import OUT_OF_SCOPE, Reason, ReasonCode
 from coread.domain.results import Outcome
 
 Item = TypeVar("Item")
 _ORDER = (Outcome.POSITIVE, Outcome.FAILED, None, Outcome.NEGATIVE, Outcome.NOT_ANALYSED)
 """``None``: still under way."""
+_READ_ALL_THE_SAME = (ReasonCode.INDETERMINATE, ReasonCode.MEASURED_ONLY)
+"""Who was not sure, or only measured, has more to say than who did not read."""
 
 
 def in_front(
@@ -19,7 +21,12 @@ def in_front(
 
     A single answer is always shown, whatever it says.
     """
-    ordered = sorted(items, key=lambda item: _ORDER.index(outcome(item)))
+
+    def place(item: Item) -> tuple[int, bool]:
+        given = reason(item)
+        return _ORDER.index(outcome(item)), given is None or given.code not in _READ_ALL_THE_SAME
+
+    ordered = sorted(items, key=place)
 
     def aside(item: Item) -> bool:
         given = reason(item)

@@ -66,11 +66,14 @@ class ReaderStory:
     """One sentence for people: what came out, or why nothing did (yet)."""
     objects: tuple[SentObject, ...] = ()
 
+    def has_result(self) -> bool:
+        """Say whether the reader gave a result: findings or measurements, whatever the outcome."""
+        return self.reading is not None and isinstance(self.reading.ending, ReadResult)
+
     def reason(self) -> Reason | None:
-        """Return the coded reason why the reader did not read the study, where there is one."""
+        """Return the coded reason why the study is not analysed, where there is one."""
         if self.reading is not None:
-            ending = self.reading.ending
-            return ending.reason if isinstance(ending, Refusal) else None
+            return self.reading.reason()
         return self.decision.reason if self.decision is not None else None
 
 
@@ -207,6 +210,8 @@ def ending_text(reading: Reading) -> str:
 
 def _result_text(result: ReadResult) -> str:
     present = [finding.concept.meaning for finding in result.findings if finding.presence == "present"]
+    if (reason := result.reason()) is not None:
+        return because(reason)
     return f"Suspected: {', '.join(present)}" if present else "Nothing found that the reader looks for"
 
 
@@ -285,7 +290,7 @@ def what_is_missing(study: Study, readers: Sequence[ReaderStory]) -> tuple[str, 
     for reader in readers:
         if reader.outcome is not Outcome.POSITIVE and reader.outcome is not Outcome.NEGATIVE:
             missing.append(f"{reader.reader_id}: {reader.explanation}.")
-        elif not reader.objects:
+        if reader.has_result() and not reader.objects:
             missing.append(f"{reader.reader_id}: no result objects were made.")
         missing.extend(_undelivered(reader))
     return tuple(missing)

@@ -37,6 +37,7 @@ class ReasonCode(StrEnum):
     NOT_CHEST = "NOT_CHEST"
     LOW_QUALITY = "LOW_QUALITY"
     INDETERMINATE = "INDETERMINATE"
+    MEASURED_ONLY = "MEASURED_ONLY"
     NO_ELIGIBLE = "NO_ELIGIBLE"
     READER_DISABLED = "READER_DISABLED"
     READER_BROKEN = "READER_BROKEN"
@@ -85,6 +86,7 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.NOT_CHEST: "Image does not look like a frontal chest",
     ReasonCode.LOW_QUALITY: "Image quality is too low",
     ReasonCode.INDETERMINATE: "Reader was not sure enough",
+    ReasonCode.MEASURED_ONLY: "Measured; no finding was assessed",
     ReasonCode.NO_ELIGIBLE: "No image in the study fits the reader",
     ReasonCode.READER_DISABLED: "Reader is switched off at this site",
     ReasonCode.READER_BROKEN: "Reader is installed but cannot be used",

@@ -8,7 +8,7 @@ from enum import StrEnum
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Finding, ImageReference, Measurement, Presence, Region
 from coread.domain.maps import ParameterMap
-from coread.domain.reasons import Reason
+from coread.domain.reasons import Reason, ReasonCode
 
 
 class Outcome(StrEnum):
@@ -62,9 +62,27 @@ class ReadResult:
             raise InvalidRecord("a result needs one assessed finding or a measurement; otherwise return a Refusal")
 
     def outcome(self) -> Outcome:
-        """Positive when anything is present, else negative."""
-        present = any(f.presence is Presence.PRESENT for f in self.findings)
-        return Outcome.POSITIVE if present else Outcome.NEGATIVE
+        """Positive when anything is present; negative only where what was looked for is absent and nothing is unclear.
+
+        Otherwise not analysed, for ``reason()``; measurements and objects of such a result are kept and sent.
+        """
+        if self._of(Presence.PRESENT):
+            return Outcome.POSITIVE
+        return Outcome.NEGATIVE if self.reason() is None else Outcome.NOT_ANALYSED
+
+    def reason(self) -> Reason | None:
+        """Return why this result is no negative although nothing is present; ``None`` where it is one, or positive."""
+        if self._of(Presence.PRESENT):
+            return None
+        if unclear := self._of(Presence.INDETERMINATE):
+            absent = [name for name in self._of(Presence.ABSENT) if name not in unclear]
+            besides = f"; not detected: {', '.join(absent)}" if absent else ""
+            return Reason(ReasonCode.INDETERMINATE, ", ".join(unclear) + besides)
+        return None if self._of(Presence.ABSENT) else Reason(ReasonCode.MEASURED_ONLY)
+
+    def _of(self, presence: Presence) -> list[str]:
+        """Return what the findings of a presence are called, each once."""
+        return list(dict.fromkeys(f.concept.meaning for f in self.findings if f.presence is presence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +133,9 @@ class Reading:
         if isinstance(self.ending, ReadResult):
             return self.ending.outcome()
         return Outcome.NOT_ANALYSED if isinstance(self.ending, Refusal) else Outcome.FAILED
+
+    def reason(self) -> Reason | None:
+        """Return the coded reason of a reading that is not analysed; ``None`` for the other outcomes."""
+        if isinstance(self.ending, ReadResult):
+            return self.ending.reason()
+        return self.ending.reason if isinstance(self.ending, Refusal) else None

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from coread.domain.findings import Box, Finding, Presence
-from coread.domain.results import Failure, Reading, ReadResult
+from coread.domain.results import Failure, Outcome, Reading, ReadResult
 
+_READ = (Outcome.POSITIVE.value, Outcome.NEGATIVE.value)
 SAME_PROBABILITY = 1e-6
 """Smaller differences are rounding of the inference engine, not another answer."""
 SAME_BOX_PIXELS = 0.5
@@ -49,7 +50,7 @@ class StudyChange:
     outcome_before: str
     outcome_after: str
     detail_before: str
-    """Reason of a refusal or kind of a failure."""
+    """Coded reason of a study that is not analysed, or kind of a failure."""
     detail_after: str
     outputs: int
     """Answers that both versions gave and that were compared."""
@@ -60,6 +61,16 @@ class StudyChange:
         """Whether anything at all is different."""
         ends = (self.outcome_before, self.detail_before) != (self.outcome_after, self.detail_after)
         return ends or bool(self.findings)
+
+    @property
+    def had_result(self) -> bool:
+        """Whether the version before gave findings: a result in which nothing is clear is not analysed, yet given."""
+        return self.outcome_before in _READ or self.outputs > 0 or any(item.presence_before for item in self.findings)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the new version gave findings."""
+        return self.outcome_after in _READ or self.outputs > 0 or any(item.presence_after for item in self.findings)
 
 
 def compare_readings(study_instance_uid: str, before: Reading, after: Reading, urgent: frozenset[str]) -> StudyChange:
@@ -88,9 +99,10 @@ def _findings(reading: Reading) -> dict[str, Finding]:
 
 
 def _detail(reading: Reading) -> str:
-    if isinstance(reading.ending, ReadResult):
-        return ""
-    return reading.ending.kind if isinstance(reading.ending, Failure) else reading.ending.reason.code.value
+    if isinstance(reading.ending, Failure):
+        return reading.ending.kind
+    reason = reading.reason()
+    return "" if reason is None else reason.code.value
 
 
 def _compare(key: str, before: Finding | None, after: Finding | None, urgent: frozenset[str]) -> ChangedFinding:

@@ -151,11 +151,10 @@ def queue_deliveries(tx: Transaction, records: Sequence[EvidenceRecord], destina
 
 def _store_outcome(tx: Transaction, row: Row[Any], reading: Reading) -> None:
     """Put the ending on the worklist, unless a newer generation stands there already."""
-    ending = reading.ending
     values: dict[str, Any] = {"outcome": reading.outcome().value, "headline": headline_of(reading)}
     values |= {"urgent": is_urgent(reading), "finished_at": reading.provenance.finished_at}
-    if isinstance(ending, Refusal):
-        values |= {"reason": ending.reason.code.value, "reason_detail": ending.reason.detail}
+    if (reason := reading.reason()) is not None:
+        values |= {"reason": reason.code.value, "reason_detail": reason.detail}
     table = schema.outcomes
     mine = (table.c.study_uid == row.study_uid, table.c.reader_id == row.reader_id, table.c.work_id == row.id)
     tx.run(update(table).where(*mine).values(values))

@@ -12,7 +12,7 @@ from coread.domain.results import Outcome
 from coread.readers.card_file import CARD_FILE, read_card
 from coread.readers.registry import InstalledReader, inspect_reader
 from coread.validate.errors import CardDiffers
-from coread.validate.plain import Plain, estimate_from, is_estimate
+from coread.validate.plain import Plain, estimate_from, is_estimate, read_and_refused
 from coread.validate.report_json import read_report, write_json
 
 VALIDATION_FILE = "validation.json"
@@ -137,9 +137,8 @@ def _maybe(body: object) -> Estimate | None:
 
 
 def _sentence(report: Plain) -> str:
-    cases, outcomes = report["cases"], report["cases"]["outcomes"]
-    read = outcomes[Outcome.POSITIVE] + outcomes[Outcome.NEGATIVE]
-    refused, failed = outcomes[Outcome.NOT_ANALYSED], outcomes[Outcome.FAILED]
+    cases, failed = report["cases"], report["cases"]["outcomes"][Outcome.FAILED]
+    read, refused = read_and_refused(report)
     # Reports of before do not tell apart the patients whose images are there to be refused.
     patients = cases.get("patients_to_be_read", None if cases["to_be_refused"] else cases["patients"])
     people = "" if patients is None else f" of {patients} patients"

@@ -1,6 +1,6 @@
 """What card and report can say to the questions of checklists and labels, in sentences; nothing else is said."""
 
-from coread.validate.plain import Plain, is_estimate
+from coread.validate.plain import Plain, is_estimate, read_and_refused
 from coread.validate.words import counted, estimate_text, number, p_words
 
 NOT_STATED = "not stated"
@@ -102,11 +102,10 @@ def _summary(report: Plain) -> str:
 
 def _flow(report: Plain) -> str:
     cases = report["cases"]
-    outcomes = cases["outcomes"]
-    read = outcomes["positive"] + outcomes["negative"]
+    read, refused = read_and_refused(report)
     return (
         f"{counted(cases['total'], 'case')} of {counted(cases['patients'], 'patient')}: {cases['to_be_read']:,} to be "
-        f"read, of which {read:,} read, {outcomes['not_analysed']:,} refused, {outcomes['failed']:,} failed; "
+        f"read, of which {read:,} read, {refused:,} refused, {cases['outcomes']['failed']:,} failed; "
         f"{cases['to_be_refused']:,} to be turned away."
     )
 

@@ -82,10 +82,13 @@ def cases_of(observations: Sequence[Observation]) -> Plain:
         "to_be_read": len(expected),
         "to_be_refused": len(others),
         "outcomes": {outcome.value: counts[outcome.value] for outcome in Outcome},
+        "read_without_call": sum(
+            item.record.was_read and item.record.outcome == Outcome.NOT_ANALYSED.value for item in expected
+        ),
         "read_share": _share(expected, [item.record.was_read for item in expected], "no case is to be read"),
         "refused_share_of_unfit": _share(
             others,
-            [item.record.outcome == Outcome.NOT_ANALYSED.value for item in others],
+            [item.record.outcome == Outcome.NOT_ANALYSED.value and not item.record.was_read for item in others],
             "no case is there to be refused",
         ),
         "images_left_out": sum(item.record.skipped for item in observations if item.record.was_read),

@@ -55,6 +55,17 @@ def is_estimate(body: Any) -> bool:
     return isinstance(body, dict) and "value" in body
 
 
+def read_and_refused(report: Plain) -> tuple[int, int]:
+    """Return how many of the cases to be read gave a result, and how many were refused.
+
+    A result in which nothing is clear counts as not analysed among the outcomes and as read here. Reports of before
+    do not count such results.
+    """
+    cases, outcomes = report["cases"], report["cases"]["outcomes"]
+    unclear = cases.get("read_without_call", 0)
+    return outcomes["positive"] + outcomes["negative"] + unclear, outcomes["not_analysed"] - unclear
+
+
 def thinned(*columns: Sequence[float] | Any, points: int = MAX_POINTS) -> list[list[float]]:
     """Return rows of a curve, at most ``points`` of them, first and last kept."""
     table = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])

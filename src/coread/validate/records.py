@@ -70,8 +70,8 @@ class CaseRecord:
 
     @property
     def was_read(self) -> bool:
-        """Whether the reader gave an answer."""
-        return self.outcome in (Outcome.POSITIVE.value, Outcome.NEGATIVE.value)
+        """Whether the reader gave a result: also one that ends as not analysed because nothing in it is clear."""
+        return bool(self.outputs) or self.outcome in (Outcome.POSITIVE.value, Outcome.NEGATIVE.value)
 
     def document(self) -> dict[str, Any]:
         """Return the record as plain JSON values."""

@@ -114,6 +114,10 @@ def _cases(report: Plain) -> list[Block]:
             f"{outcomes['failed']:,} failed."
         ),
     ]
+    if unclear := cases.get("read_without_call", 0):
+        told.append(
+            Text(f"Of those not analysed, {counted(unclear, 'case')} gave a result in which nothing was clear.")
+        )
     if cases["to_be_refused"]:
         share = estimate_text(cases["refused_share_of_unfit"], share=True)
         told.append(Text(f"{counted(cases['to_be_refused'], 'case')} to be turned away: {share} were."))

@@ -69,7 +69,7 @@ def exit_code(summary: "ReadSummary") -> ExitCode:
         return ExitCode.NOT_FOUND
     if not {"failed", "under way"}.isdisjoint(outcomes):  # what has no outcome when all is over did not work
         return ExitCode.FAILED
-    if not any(outcome in ("positive", "negative") for outcome in outcomes):
+    if not summary.objects and not any(outcome in ("positive", "negative") for outcome in outcomes):
         return ExitCode.NOT_ANALYSED
     return ExitCode.INCOMPLETE if summary.refused else ExitCode.OK
 

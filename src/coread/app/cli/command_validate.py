@@ -89,8 +89,10 @@ def _exit_code(report: dict[str, Any]) -> ExitCode:
     """Return OK, or what a script must know: criteria not met, nothing read, or cases that failed."""
     if not report.get("criteria", {"passed": True})["passed"]:
         return ExitCode.NOT_MET
+    from coread.validate.plain import read_and_refused
+
     outcomes = report["cases"]["outcomes"]
-    if outcomes["positive"] + outcomes["negative"] == 0:
+    if read_and_refused(report)[0] == 0:
         return ExitCode.FAILED if outcomes["failed"] else ExitCode.NOT_ANALYSED
     return ExitCode.INCOMPLETE if outcomes["failed"] else ExitCode.OK
 
