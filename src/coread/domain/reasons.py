@@ -55,6 +55,14 @@ class ReasonCode(StrEnum):
     BAD_HEADER = "BAD_HEADER"
     TOO_LARGE = "TOO_LARGE"
     BAD_PROMPT = "BAD_PROMPT"
+    BAD_SAMPLES = "BAD_SAMPLES"
+    NO_CALIBRATION = "NO_CALIBRATION"
+    NOT_RAW_DATA = "NOT_RAW_DATA"
+    MIXED_ENCODINGS = "MIXED_ENCODINGS"
+    WRONG_TRAJECTORY = "WRONG_TRAJECTORY"
+    TOO_FEW_COILS = "TOO_FEW_COILS"
+    CORRUPT_LINES = "CORRUPT_LINES"
+    MOTION = "MOTION"
 
 
 MEANINGS: dict[ReasonCode, str] = {
@@ -104,6 +112,14 @@ MEANINGS: dict[ReasonCode, str] = {
     ReasonCode.BAD_HEADER: "Header cannot be read",
     ReasonCode.TOO_LARGE: "Object is larger than the limit",
     ReasonCode.BAD_PROMPT: "Point, line or box cannot be meant",
+    ReasonCode.BAD_SAMPLES: "Raw samples cannot be used as they stand",
+    ReasonCode.NO_CALIBRATION: "Too little of the middle of k-space is sampled without gaps",
+    ReasonCode.NOT_RAW_DATA: "No raw MR data that can be read",
+    ReasonCode.MIXED_ENCODINGS: "Raw data hold several encodings",
+    ReasonCode.WRONG_TRAJECTORY: "Way through k-space is missing or not one that is read",
+    ReasonCode.TOO_FEW_COILS: "Too few coils received a signal",
+    ReasonCode.CORRUPT_LINES: "Too many lines of k-space are corrupt",
+    ReasonCode.MOTION: "Repeated lines disagree: motion is suspected",
 }
 """The meanings that people read; every reason has one (checked by a test), at most 64 characters (PS3.5 LO)."""
 

@@ -10,7 +10,10 @@ Refused (domain)
     |   `-- UnevenGaps (of MissingSlice)                         no whole number of slices would fill the gaps
     |-- Localizer, SeveralVolumes                                the images are not the one volume that is asked for
     |-- NotAligned                                               two scans do not lie over one another
-    `-- BadPrompt, NothingSegmented                              a lesion cannot be outlined from what was pointed at
+    |-- BadPrompt, NothingSegmented                              a lesion cannot be outlined from what was pointed at
+    |-- BadSamples, NoCalibration                                raw MR samples cannot become an image
+    |-- NotRawData, RawTooLarge                                  a file of raw samples cannot be opened
+    `-- MixedEncodings, WrongTrajectory, TooFewCoils, CorruptLines, MotionSuspected    raw samples cannot be trusted
 """
 
 from typing import ClassVar
@@ -163,3 +166,57 @@ class NothingSegmented(ImagingRefused):
     """Nothing at the place that was pointed at stands out from what is around it."""
 
     code = ReasonCode.INDETERMINATE
+
+
+class BadSamples(ImagingRefused):
+    """Raw samples that are not finite, all zero, or do not fit their mask, coil maps or trajectory."""
+
+    code = ReasonCode.BAD_SAMPLES
+
+
+class NoCalibration(ImagingRefused):
+    """The middle of k-space is not sampled densely enough to learn coil sensitivities or kernels from."""
+
+    code = ReasonCode.NO_CALIBRATION
+
+
+class NotRawData(ImagingRefused):
+    """The file holds no raw MR samples in a form that is read."""
+
+    code = ReasonCode.NOT_RAW_DATA
+
+
+class RawTooLarge(ImagingRefused):
+    """The samples need more room than the limit; nothing was allocated."""
+
+    code = ReasonCode.OUT_OF_MEMORY
+
+
+class MixedEncodings(ImagingRefused):
+    """Lines of the image belong to several encodings, or differ in length or number of coils."""
+
+    code = ReasonCode.MIXED_ENCODINGS
+
+
+class WrongTrajectory(ImagingRefused):
+    """The way through k-space is missing, has another length than the samples, or is one that is not read (EPI)."""
+
+    code = ReasonCode.WRONG_TRAJECTORY
+
+
+class TooFewCoils(ImagingRefused):
+    """Fewer coils received a signal than the reconstruction needs."""
+
+    code = ReasonCode.TOO_FEW_COILS
+
+
+class CorruptLines(ImagingRefused):
+    """More lines are corrupt (not finite, spikes) than can be left out."""
+
+    code = ReasonCode.CORRUPT_LINES
+
+
+class MotionSuspected(ImagingRefused):
+    """Lines that were sampled more than once disagree by more than noise explains."""
+
+    code = ReasonCode.MOTION
