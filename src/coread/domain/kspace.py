@@ -16,6 +16,8 @@ from coread.domain.errors import InvalidRecord
 from coread.domain.geometry import Geometry
 
 Samples = NDArray[np.complex64]
+RAW_DATA_STORAGE = "1.2.840.10008.5.1.4.1.1.66"
+"""SOP class (PS3.3 A.37) that raw data travel in; other vendors' objects of it hold anything."""
 AXES = ("frames", "slices", "coils", "partitions", "lines", "readout")
 
 
@@ -92,6 +94,14 @@ class KSpace:
     """What the frames are: ``phase``, ``repetition``, ``echo``, ``contrast``; empty for one frame."""
     source_digest: str = ""
     """SHA-256 of the file or stream that the samples came from."""
+    calibration: Samples | None = None
+    """(slices, coils, partitions, lines, readout), 0 where not sampled: reference lines that were taken apart from the
+    image and whose contrast may differ; for coil sensitivities alone, never part of an image."""
+    repeat_disagreement: float | None = None
+    """Lines near the centre that were sampled more than once: root mean square of their difference over that of their
+    mean, before they were averaged; ``None`` where nothing was repeated."""
+    notes: tuple[str, ...] = ()
+    """What was left out, assumed or averaged when the file was read, for people."""
 
     def __post_init__(self) -> None:
         if self.samples.ndim != len(AXES) or 0 in self.samples.shape:
@@ -107,6 +117,8 @@ class KSpace:
             or self.coordinates.shape[2:] != (lines, readout, 2)
         ):
             raise InvalidRecord(f"coordinates {self.coordinates.shape} for samples of shape {self.samples.shape}")
+        if self.calibration is not None and self.calibration.shape != self.samples.shape[1:]:
+            raise InvalidRecord(f"calibration {self.calibration.shape} for samples of shape {self.samples.shape}")
         if self.noise is not None and (self.noise.ndim != 2 or len(self.noise) != self.coils):
             raise InvalidRecord(f"noise of shape {self.noise.shape} for {self.coils} coils")
 
