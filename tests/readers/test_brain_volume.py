@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench.brain_volume import FOLDER, PAIRS, Graphs, measured_words, pair_row
+from bench.brain_volume import FOLDER, PAIRS, Graphs, measured_words, pair_row, together_rows
 from numpy.typing import NDArray
 
 from coread.domain.findings import Presence
 from coread.domain.geometry import Geometry, affine_of
 from coread.domain.images import Quantity, Volume
-from coread.domain.reading import Arrays
+from coread.domain.reading import Arrays, Prepared, ReaderInputs
+from coread.engine.samples import study_of
 from coread.readers.brain_volume.cohort import fitted_box
 from coread.readers.brain_volume.comparing import scaled_change
 from coread.readers.brain_volume.drawn_heads import drawn_head
@@ -24,9 +25,11 @@ from coread.readers.brain_volume.head import covering_grid, first_middle, found_
 from coread.readers.brain_volume.lesions import Lesions
 from coread.readers.brain_volume.mixture import fitted
 from coread.readers.brain_volume.outputs import HEAD_SHAPE, TISSUE
+from coread.readers.brain_volume.reader import lesions_beside, reader
 from coread.readers.brain_volume.reference import expected_loss, standing
 from coread.readers.brain_volume.report import Seen, lesions_reported
 from coread.readers.card_file import read_card
+from tests.route.studies import header
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,42 @@ def test_no_lesion_is_absent_where_the_field_cuts_the_brain(*, cut: bool, presen
     assert any("cuts the brain" in note for note in said.notes) is cut
 
 
+def flat_head(spoil: float = 0.0) -> Volume:
+    geometry = upright_grid(np.zeros(3), (24, 48, 48), 4.0, "1.2.3")
+    values = np.arange(24 * 48 * 48, dtype=np.float32).reshape(geometry.shape)
+    values[0, 0, 0] += spoil
+    return Volume(values, Quantity.ARBITRARY, geometry, ())
+
+
+def test_the_flair_of_a_study_is_prepared_beside_its_t1() -> None:
+    subject = reader(read_card(FOLDER / "card.toml"))
+    study = study_of([header(1)])
+    prepared = subject.prepare(ReaderInputs(study, volumes=(flat_head(),), companions=(flat_head(1.0),)))
+    assert isinstance(prepared, Prepared)
+    assert prepared.arrays["now"][0, 0, 0, 0] + 1 == prepared.arrays["flair"][0, 0, 0, 0]
+    alone = subject.prepare(ReaderInputs(study, volumes=(flat_head(),)))
+    assert isinstance(alone, Prepared)
+    assert set(alone.arrays) == {"now"}
+
+
+def test_a_companion_that_does_not_fit_is_named_and_the_t1_is_read() -> None:
+    subject = reader(read_card(FOLDER / "card.toml"))
+    inputs = ReaderInputs(study_of([header(1)]), volumes=(flat_head(),), companions=(flat_head(np.nan),))
+    prepared = subject.prepare(inputs)
+    assert isinstance(prepared, Prepared)
+    assert set(prepared.arrays) == {"now"}
+    (note,) = prepared.context.notes
+    assert note.startswith("FLAIR volume not read")
+
+
+def test_a_companion_without_a_head_gives_no_lesions_and_says_so() -> None:
+    subject = reader(read_card(FOLDER / "card.toml"))
+    inputs = ReaderInputs(study_of([header(1)]), volumes=(flat_head(),), companions=(flat_head(),))
+    prepared = subject.prepare(inputs)
+    assert isinstance(prepared, Prepared)
+    assert lesions_beside(prepared.context, {}) == (None, ("FLAIR volume not read: no head was recognised in it",))
+
+
 def test_published_rates_are_those_of_the_source_and_end_with_it() -> None:
     assert expected_loss(55) == (0.30, 0.77)
     assert expected_loss(50) == pytest.approx((0.225, 0.645))
@@ -161,6 +200,13 @@ def test_the_card_says_what_was_measured() -> None:
     assert read_card(FOLDER / "card.toml").validation == measured_words(document)
     parameters = json.loads((Path(FOLDER) / "model" / "parameters.json").read_text(encoding="utf-8"))
     assert parameters["change"]["error_95_percent"] == document["summary"]["change"]["error_95"]
+
+
+@pytest.mark.slow
+def test_a_study_with_t1_and_flair_reads_as_it_was_measured() -> None:
+    row = next(together_rows(FOLDER))
+    kept = json.loads((FOLDER / "measurements.json").read_text(encoding="utf-8"))["together"][0]
+    assert row == pytest.approx(kept, abs=0.05)
 
 
 @pytest.mark.slow

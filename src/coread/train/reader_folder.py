@@ -86,15 +86,28 @@ def lock_whole(
     The card lies there already and is ``card``. ``work`` is where the fits lie (default: beside ``folder``). Returns
     the digest, which is the same when nothing else has changed. Raises BrokenLineage when a folder of data is empty.
     """
-    model = folder / "model"
+    _complete(folder / "model", card, code, learnt_from)
+    stages = (*versions_of_fits(work or folder.parent), installed_now("release"))
+    return lock_release(folder, LockPlan(made_with=stages, prove=_has_golden(folder))).package.digest
+
+
+def lock_again(folder: Path, card: ReaderCard, *, code: Path, learnt_from: Sequence[Path]) -> str:
+    """Lock a package of which only card, code or numbers changed; as ``lock_whole``, but the list of versions stays
+    that of what made its graphs."""
+    _complete(folder / "model", card, code, learnt_from)
+    return lock_release(folder, LockPlan(prove=_has_golden(folder))).package.digest
+
+
+def _complete(model: Path, card: ReaderCard, code: Path, learnt_from: Sequence[Path]) -> None:
+    """Write licence, data statement and the record of code and data into a package."""
     data = {path.name: digest_of_folder(path) for path in learnt_from}
     write_statements(model, card, data)
     inputs = {f"data {name}": digest for name, digest in data.items()} | recipe_files(code)
-    settings = {"reader_id": card.reader_id, "recipe": f"{code.name}/recipe.py"}
-    keep_record(model, STEP, inputs, settings)
-    golden = any((model / "golden").rglob("*.npz"))
-    stages = (*versions_of_fits(work or folder.parent), installed_now("release"))
-    return lock_release(folder, LockPlan(made_with=stages, prove=golden)).package.digest
+    keep_record(model, STEP, inputs, {"reader_id": card.reader_id, "recipe": f"{code.name}/recipe.py"})
+
+
+def _has_golden(folder: Path) -> bool:
+    return any((folder / "model" / "golden").rglob("*.npz"))
 
 
 def recipe_files(code: Path) -> dict[str, str]:

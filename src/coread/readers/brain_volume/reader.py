@@ -1,4 +1,4 @@
-"""Brain volumes from one T1 volume, lesions from one FLAIR volume, and loss since an earlier T1 volume."""
+"""Brain volumes from a T1 volume, lesions from the FLAIR volume of the same study, and loss since an earlier T1."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ from coread.readers.brain_volume.comparing import Compared, Date, compared
 from coread.readers.brain_volume.examined import Examined, examined, lesions_or_reason
 from coread.readers.brain_volume.head import Head, found_head, upright_grid
 from coread.readers.brain_volume.outputs import HEAD_MM, HEAD_SHAPE
-from coread.readers.brain_volume.report import Seen, lesions_reported, volumes_reported
+from coread.readers.brain_volume.report import Flair, Seen, lesions_reported, volumes_reported
 from coread.readers.brain_volume.tissues import Contrast, levels_of
 from coread.readers.volumes import reason_against
 
-_NOW, _BEFORE = "now", "before"
+_NOW, _BEFORE, _BESIDE = "now", "before", "flair"
 _THICKEST_MM = 7.0
 _THICKEST_COMPARED_MM = 3.0
 
@@ -29,7 +29,14 @@ class Context:
 
     now: Volume
     before: Volume | None
+    beside: Volume | None
+    """The companion: FLAIR by its name."""
     notes: tuple[str, ...]
+
+    def volumes(self) -> dict[str, Volume]:
+        """Return the volumes in which a head is looked for, by name."""
+        named = {_NOW: self.now, _BEFORE: self.before, _BESIDE: self.beside}
+        return {name: volume for name, volume in named.items() if volume is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +54,17 @@ class BrainVolumeReader:
         if reason is not None:
             return Refusal(reason)
         before, notes = self._earlier(inputs.priors)
-        kept = Context(straightened(volume), None if before is None else straightened(before), notes)
-        arrays = {_NOW: kept.now.voxels[np.newaxis]}
-        if kept.before is not None:
-            arrays[_BEFORE] = kept.before.voxels[np.newaxis]
-        return Prepared(arrays, kept)
+        beside, more = self._companion(inputs.companions)
+        others = [None if one is None else straightened(one) for one in (before, beside)]
+        kept = Context(straightened(volume), others[0], others[1], (*notes, *more))
+        return Prepared({name: one.voxels[np.newaxis] for name, one in kept.volumes().items()}, kept)
 
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
         """Find the head in each volume: the tissue network's probabilities, and where the middle of its grid lies."""
         context: Context = prepared.context
         found = {}
-        for name, volume in ((_NOW, context.now), (_BEFORE, context.before)):
-            head = None if volume is None else found_head(session, volume)
+        for name, volume in context.volumes().items():
+            head = found_head(session, volume)
             if head is not None:
                 found[f"{name} shares"] = head.shares
                 found[f"{name} middle"] = head.grid.to_patient((np.asarray(HEAD_SHAPE)[np.newaxis] - 1) / 2)[0]
@@ -84,7 +90,8 @@ class BrainVolumeReader:
         if isinstance(now, Reason):
             return Refusal(now)
         change, notes = self._change(now, context, outputs)
-        return volumes_reported(seen, now, change, (*context.notes, *notes))
+        flair, more = lesions_beside(context, outputs)
+        return volumes_reported(seen, now, change, (*context.notes, *notes, *more), flair)
 
     def _change(
         self, now: Examined, context: Context, outputs: Arrays
@@ -111,6 +118,12 @@ class BrainVolumeReader:
             return None, (f"not compared: the heads of both dates overlap by {found:.3f} only (Dice)",)
         return (before, found), ()
 
+    def _companion(self, companions: tuple[Volume, ...]) -> tuple[Volume | None, tuple[str, ...]]:
+        if not companions:
+            return None, ()
+        reason = self._reason(companions[0])
+        return (companions[0], ()) if reason is None else (None, (f"FLAIR volume not read: {reason.text()}",))
+
     def _earlier(self, priors: tuple[Prior, ...]) -> tuple[Volume | None, tuple[str, ...]]:
         if not priors:
             return None, ()
@@ -128,6 +141,22 @@ class BrainVolumeReader:
         if widest > _THICKEST_MM:
             return Reason(ReasonCode.WRONG_SPACING, f"{widest:.1f} mm between voxels, at most {_THICKEST_MM:g}")
         return None
+
+
+def lesions_beside(context: Context, outputs: Arrays) -> tuple[Flair | None, tuple[str, ...]]:
+    """Return the lesions of the companion, or why there are none to tell of: its name proves no contrast."""
+    if context.beside is None:
+        return None, ()
+    head = _head(outputs, _BESIDE, context.beside)
+    if head is None:
+        return None, ("FLAIR volume not read: no head was recognised in it",)
+    contrast = levels_of(context.beside, head).contrast()
+    if contrast is not Contrast.FLAIR:
+        return None, (f"FLAIR volume not read: it looks like {contrast.value}",)
+    lesions = lesions_or_reason(context.beside, head)
+    if isinstance(lesions, Reason):
+        return None, (f"FLAIR volume not read: {lesions.text()}",)
+    return Flair(context.beside, lesions), ()
 
 
 def _head(outputs: Arrays, name: str, volume: Volume) -> Head | None:

@@ -1,7 +1,7 @@
 """What is said of a measured head: measurements with site and uncertainty, regions, two findings, notes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import numpy as np
@@ -24,6 +24,10 @@ from coread.readers.brain_volume.tissues import Mask
 _DAYS_A_YEAR = 365.25
 _LEAST_DAYS = 90
 """Over a shorter time the error of a yearly rate is larger than any rate."""
+_MEASURED_MM = 1.5
+"""The coarsest voxels on which the intervals of volumes were measured."""
+_CAVITIES_APART = 0.1
+"""Share by which the skull's cavity may differ between T1 and FLAIR of one study."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +50,28 @@ class Seen:
 Change = tuple[Examined, Compared]
 
 
-def volumes_reported(seen: Seen, now: Examined, change: Change | None, notes: tuple[str, ...]) -> ReadResult:
-    """Return the result for a T1 volume."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Flair:
+    """The FLAIR volume of the study, read."""
+
+    volume: Volume
+    lesions: Lesions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Load:
+    """What is said of lesions."""
+
+    measurements: tuple[Measurement, ...]
+    regions: tuple[Region, ...]
+    finding: Finding
+    notes: tuple[str, ...]
+
+
+def volumes_reported(
+    seen: Seen, now: Examined, change: Change | None, notes: tuple[str, ...], flair: Flair | None = None
+) -> ReadResult:
+    """Return the result for a T1 volume and, where it was read too, the FLAIR volume of the same study."""
     said = list(notes)
     measurements, regions = _volumes(seen, now, said)
     hippocampi = _hippocampi(seen, now, said)
@@ -59,15 +83,28 @@ def volumes_reported(seen: Seen, now: Examined, change: Change | None, notes: tu
         "No percentile of volumes: healthy people differ by method as much as by age (Vagberg 2017, PLoS One "
         "12:e0170018), and this method was not measured on healthy people"
     )
-    loss = _loss(seen, change)
-    findings = (loss, _finding(seen, words.LESIONS, Presence.NOT_ASSESSED))
-    return ReadResult(findings, tuple(measurements), tuple(regions), notes=tuple(said))
+    lesions = _finding(seen, words.LESIONS, Presence.NOT_ASSESSED)
+    if flair is not None:
+        load = _load(replace(seen, volume=flair.volume), flair.lesions)
+        measurements += load.measurements
+        regions += load.regions
+        lesions = load.finding
+        said += [*_agreement(now, flair.lesions), *load.notes]
+    return ReadResult((_loss(seen, change), lesions), tuple(measurements), tuple(regions), notes=tuple(said))
 
 
 def lesions_reported(seen: Seen, lesions: Lesions, notes: tuple[str, ...]) -> ReadResult:
     """Return the result for a FLAIR volume."""
     cavity = Measurement(words.VOLUME, lesions.inside_ml, words.ML, lesions.inside_ml * seen.error("intracranial"),
                          site=words.INTRACRANIAL)  # fmt: skip
+    load = _load(seen, lesions)
+    said = (*notes, "FLAIR: lesion load and intracranial volume only; tissues need a T1 volume", *load.notes)
+    findings = (_finding(seen, words.LOSS, Presence.NOT_ASSESSED), load.finding)
+    return ReadResult(findings, (cavity, *load.measurements), tuple(load.regions), notes=said)
+
+
+def _load(seen: Seen, lesions: Lesions) -> _Load:
+    """Return what is said of the lesions of a FLAIR volume, which is ``seen.volume``."""
     regions: list[Region] = []
     tracking = None
     if lesions.count and (region := _region(seen, "White matter lesions", words.LESION, lesions.mask)) is not None:
@@ -78,11 +115,19 @@ def lesions_reported(seen: Seen, lesions: Lesions, notes: tuple[str, ...]) -> Re
     count = Measurement(words.LESION_COUNT, float(lesions.count), words.COUNT)
     unseen = Presence.INDETERMINATE if lesions.cut else Presence.ABSENT
     presence = Presence.PRESENT if lesions.count else unseen
-    said = (*notes, "FLAIR: lesion load and intracranial volume only; tissues need a T1 volume")
-    if lesions.cut:
-        said = (*said, "the field cuts the brain: load and volume are those of the part that is seen")
-    findings = (_finding(seen, words.LOSS, Presence.NOT_ASSESSED), _finding(seen, words.LESIONS, presence))
-    return ReadResult(findings, (cavity, load, count), tuple(regions), notes=said)
+    cut = "the field of the FLAIR volume cuts the brain: load and volume are those of the part that is seen"
+    return _Load((load, count), tuple(regions), _finding(seen, words.LESIONS, presence), (cut,) if lesions.cut else ())
+
+
+def _agreement(now: Examined, lesions: Lesions) -> tuple[str, ...]:
+    """Say what the cavity measures in both volumes: where they are far apart, one was not found well."""
+    cavity = now.tissues.cavity_ml()
+    said = f"intracranial volume {cavity:.0f} ml in T1, {lesions.inside_ml:.0f} ml in FLAIR"
+    if now.cut or lesions.cut:
+        return (f"Lesion load from the FLAIR volume of the same study; {said}; a field cuts the brain",)
+    apart = abs(lesions.inside_ml / cavity - 1)
+    doubt = ": they should agree, look at the outlines" if apart > _CAVITIES_APART else ""
+    return (f"Lesion load from the FLAIR volume of the same study; {said}{doubt}",)
 
 
 def _volumes(seen: Seen, now: Examined, said: list[str]) -> tuple[list[Measurement], list[Region]]:
@@ -110,6 +155,10 @@ def _volumes(seen: Seen, now: Examined, said: list[str]) -> tuple[list[Measureme
         said.append("grey and white matter and ventricles not measured: too little contrast between the tissues")
         masks.append(("Brain", words.BRAIN, brain))
     found = [Measurement(words.VOLUME, ml, words.ML, ml * seen.error(name), site=site) for name, site, ml in rows]
+    if max(seen.volume.geometry.spacing_mm()) > _MEASURED_MM:
+        said.append(
+            "voxels above 1.5 mm: volumes are less certain than their intervals, which were measured on finer ones"
+        )
     if now.cut:
         said.append("the field cuts the brain: volumes are those of the part that is seen")
     else:
