@@ -17,7 +17,7 @@ from coread.domain.codes import Code
 from coread.domain.findings import Finding, ImageReference, Presence, Region, TrackingId
 from coread.domain.results import Provenance, Reading, ReadResult
 from coread.domain.study import SettledReason
-from coread.domain.work import RoutingDecision
+from coread.domain.work import RoutingDecision, VerdictKind
 from coread.engine.priors import load_priors, region_digests
 from coread.engine.run import run_reader
 from coread.engine.sessions import SessionSettings
@@ -256,6 +256,35 @@ def test_what_was_outlined_on_the_earlier_date_is_given_with_its_author_and_is_p
     assert "1 outlines of that date are by somebody 1.0" in loaded.notes
     assert region_digests(prior.regions) != region_digests(())
     assert bare.priors[0].regions == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "corrected", "given"),
+    [
+        (VerdictKind.REJECT, "", 0),
+        (VerdictKind.EDIT, "absent", 0),
+        (VerdictKind.EDIT, "present", 1),
+        (VerdictKind.ACCEPT, "", 1),
+    ],
+)
+def test_a_rejected_lesion_is_given_to_nobody_until_the_verdict_is_taken_back(
+    store: Store, tmp_path: Path, comparing: InstalledReader, kind: VerdictKind, corrected: str, given: int
+) -> None:
+    current, earlier = settled(store, study(tmp_path, 1, "20260504"), study(tmp_path, 2, "20260101"))
+    known = store.study(current, with_series=True, with_instances=True)
+    assert known is not None
+    outline(store, earlier)
+    (item,) = store.work_items(earlier)
+
+    def regions() -> int:
+        (prior,) = find_priors(store, known, comparing.card).priors
+        assert len(prior.said_by) == len(prior.regions)
+        return len(prior.regions)
+
+    store.add_verdict(item.work_id, "lesion", kind, "dr", corrected_presence=corrected)
+    assert regions() == given
+    store.add_verdict(item.work_id, "lesion", VerdictKind.WITHDRAW, "dr")
+    assert regions() == 1
 
 
 def outline(store: Store, uid: str) -> None:

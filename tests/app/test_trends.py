@@ -4,13 +4,17 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coread.app.trends import DatedResult, Numbers, Trend, TrendPoint, documents, plot_of, trends_of
+from coread.app.verdicts import kept_regions, owners
 from coread.domain.codes import Code
-from coread.domain.findings import Measurement, TrackingId
+from coread.domain.findings import Finding, ImageReference, Measurement, Presence, Region, TrackingId
+from coread.domain.identifiers import derived_uid
+from coread.domain.results import ReadResult
 from coread.engine.samples import study_of
 from tests.route.studies import header
 
@@ -53,6 +57,48 @@ def test_a_place_is_followed_by_one_reader_only() -> None:
 def test_what_stands_twice_in_one_result_or_has_no_date_is_not_plotted() -> None:
     twice = said("20260101", volume(1.0), volume(2.0))
     assert trends_of([twice, said("20260401", volume(3.0)), said("", volume(4.0))]) == ()
+
+
+def test_a_rejected_value_is_shown_struck_through_and_lies_on_no_line() -> None:
+    rejected = replace(said("20260401", volume(12.0)), rejected={"1.2.3": "rejected by dr, 2026-04-02"})
+    results = [said("20260101", volume(8.0)), rejected, said("20260701", volume(20.0))]
+    plot = plot_of(trends_of(results)[0])
+    assert [mark.rejected for mark in plot.marks] == [False, True, False]
+    assert len(plot.line.split()) == 2
+    assert "2026-04-01 12 \u00b1 0.5 (rejected by dr, 2026-04-02)" in plot.summary
+    (document,) = documents([plot])
+    points = document["points"]
+    assert isinstance(points, list)
+    assert [point["rejected"] for point in points] == [None, "rejected by dr, 2026-04-02", None]
+    again = said("20260401", volume(11.0), reader="another")
+    for both in ([rejected, again], [again, rejected]):
+        (trend,) = trends_of([*results[::2], *both])
+        assert trend.points[1].value == 11.0
+    assert trends_of([rejected, replace(rejected, study=replace(rejected.study, study_date="20260501"))]) == ()
+
+
+def test_what_a_finding_owns_is_known_by_tracking_uid_or_kind() -> None:
+    grid = np.zeros((2, 2), dtype=np.bool_)
+    image = ImageReference("1.2", "1.2.1", "1.2.2")
+    nodule, matter = Code("N", "99T", "Nodule"), Code("W", "99T", "White matter lesion")
+
+    def region(uid: str, kind: Code) -> Region:
+        return Region(uid, kind, kind, grid, (image,), TrackingId(uid, uid))
+
+    result = ReadResult(
+        (
+            Finding("nodule", nodule, Presence.PRESENT, tracking=LESION),
+            Finding("lesions", matter, Presence.PRESENT),
+            Finding("growth", ML, Presence.ABSENT),
+        ),
+        regions=(
+            region("1.2.3", nodule), region(derived_uid("1.2.3", "outline"), nodule), region("1.9", matter),
+            region("1.8", L1), region("1.7", nodule),
+        ),
+    )  # fmt: skip
+    of = owners(result)
+    assert of == {"1.2.3": "nodule", derived_uid("1.2.3", "outline"): "nodule", "1.9": "lesions"}
+    assert [one.label for one in kept_regions(result, ["nodule"])] == ["1.9", "1.8", "1.7"]
 
 
 def test_a_change_is_not_plotted() -> None:

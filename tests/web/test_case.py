@@ -9,7 +9,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from coread.app.web.case_view import standing_verdicts
+from coread.app.verdicts import standing_verdicts
 from coread.app.web.pictures import draw_heat, smaller, windowed
 from coread.domain.findings import HeatMap, ImageReference
 from coread.domain.study import Origin

@@ -6,6 +6,7 @@ from datetime import date
 from functools import partial
 from typing import Protocol
 
+from coread.app.verdicts import kept_regions, rejections
 from coread.domain.cards import ReaderCard
 from coread.domain.findings import Region
 from coread.domain.reasons import Reason, ReasonCode
@@ -174,10 +175,17 @@ def standing_results(store: Store, study_uid: str) -> tuple[Standing, ...]:
 
 
 def _outlined(store: Store, study_uid: str) -> tuple[tuple[Region, ...], tuple[str, ...]]:
-    """Return the outlines that stand in the results of a study, and whose they are."""
-    standing = [one for one in standing_results(store, study_uid) if one.result.regions]
-    regions = [region for one in standing for region in one.result.regions]
-    return tuple(regions), tuple(one.said_by for one in standing)
+    """Return the outlines that stand in the results of a study, and whose they are; not those of rejected findings."""
+    verdicts = store.verdicts(study_uid)
+    regions: list[Region] = []
+    said_by = []
+    for version in standing_versions(store, study_uid):
+        standing = standing_result(store, version)
+        kept = kept_regions(standing.result, rejections(verdicts, version.work_id)) if standing is not None else ()
+        if standing is not None and kept:
+            regions += kept
+            said_by.append(standing.said_by)
+    return tuple(regions), tuple(said_by)
 
 
 def same_person(study: Study, other: Study) -> bool:

@@ -7,11 +7,12 @@ same place in the body by the same reader. Changes and doubling times are left o
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from threading import Lock
 
 from coread.app.priors import StandingVersion, same_person, standing_result, standing_versions
+from coread.app.verdicts import owners, rejected_uids, rejections
 from coread.domain.findings import Measurement
 from coread.domain.results import ReadResult
 from coread.domain.study import Study
@@ -41,11 +42,13 @@ class TrendPoint:
     """Of the 95 % interval; None where the reader states none."""
     study_instance_uid: str
     measured_by: str
+    rejected: str = ""
+    """Who rejected the finding that it was measured of, and when; such a value is shown struck through, on no line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """One quantity of one thing over at least two dates, oldest first."""
+    """One quantity of one thing over at least two dates, oldest first, of which at least one value stands."""
 
     title: str
     unit: str
@@ -61,6 +64,8 @@ class Numbers:
     measurements: tuple[Measurement, ...]
     labels: Mapping[str, str]
     """From the Tracking UIDs of its regions to their labels."""
+    of: Mapping[str, str] = field(default_factory=dict)
+    """From Tracking UIDs to the keys of the findings that they belong to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,8 @@ class DatedResult:
     study: Study
     reader_id: str
     numbers: Numbers
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    """From Tracking UIDs to who rejected the finding, and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,7 @@ class Mark:
     value_label: str
     value_y: float
     date_label: str
+    rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ class TrendPlot:
     ticks: tuple[tuple[float, str], ...]
     """(y, label)."""
     line: str
-    """Points of a polyline."""
+    """Points of a polyline through the values that stand."""
     summary: str
     width: int = _WIDTH
     height: int = _HEIGHT
@@ -122,12 +130,15 @@ class TrendShelf:
             query = StudyQuery(patient_id=study.patient_id.replace("*", "?"), limit=_MOST_STUDIES)
             matching = self._store.find_studies(query).items
             known |= {one.study_instance_uid: one for one in matching if same_person(study, one)}
-        return tuple(
-            DatedResult(one, standing.reader_id, numbers)
-            for uid, one in known.items()
-            for standing in standing_versions(self._store, uid)
-            if (numbers := self._numbers(standing)) is not None
-        )
+        found: list[DatedResult] = []
+        for uid, one in known.items():
+            verdicts = self._store.verdicts(uid)
+            for standing in standing_versions(self._store, uid):
+                numbers = self._numbers(standing)
+                if numbers is not None:
+                    gone = rejected_uids(numbers.of, rejections(verdicts, standing.work_id))
+                    found.append(DatedResult(one, standing.reader_id, numbers, gone))
+        return tuple(found)
 
     def _numbers(self, standing: StandingVersion) -> Numbers | None:
         key = (standing.work_id, standing.version)
@@ -153,7 +164,7 @@ class TrendShelf:
 def numbers_of(said_by: str, result: ReadResult) -> Numbers:
     """Return what is followed over time of a result."""
     labels = {region.tracking.uid: region.label for region in result.regions}
-    return Numbers(said_by, result.measurements, labels)
+    return Numbers(said_by, result.measurements, labels, owners(result))
 
 
 def trends_of(results: Iterable[DatedResult]) -> tuple[Trend, ...]:
@@ -168,12 +179,17 @@ def trends_of(results: Iterable[DatedResult]) -> tuple[Trend, ...]:
         for key, item in _once(one.reader_id, one.numbers.measurements):
             place = labels.get(item.tracking.uid, item.tracking.identifier) if item.tracking and not item.site else ""
             titles[key] = (": ".join(part for part in (place, item.name()) if part), item.unit_text())
-            point = TrendPoint(day, item.value, item.uncertainty, one.study.study_instance_uid, one.numbers.said_by)
-            points.setdefault(key, {})[day] = point
+            rejected = one.rejected.get(item.tracking.uid, "") if item.tracking is not None else ""
+            point = TrendPoint(
+                day, item.value, item.uncertainty, one.study.study_instance_uid, one.numbers.said_by, rejected
+            )
+            dated = points.setdefault(key, {})
+            if not rejected or day not in dated:  # of one day, what stands goes before what was rejected
+                dated[day] = point
     found = [
         Trend(*titles[key], tuple(point for _, point in sorted(dated.items())))
         for key, dated in points.items()
-        if len(dated) > 1
+        if len(dated) > 1 and any(not point.rejected for point in dated.values())
     ]
     found.sort(key=lambda trend: (not any(word in trend.title for word in _PLOTTED_FIRST), trend.title))
     return tuple(found[:_MOST_PLOTS])
@@ -216,7 +232,7 @@ def plot_of(trend: Trend) -> TrendPlot:
         trend,
         marks,
         tuple((y_of(tick), f"{tick:.{decimals}f}") for tick in ticks),
-        " ".join(f"{mark.x:g},{mark.y:g}" for mark in marks),
+        " ".join(f"{mark.x:g},{mark.y:g}" for mark in marks if not mark.rejected),
         _summary(trend),
     )
 
@@ -234,7 +250,7 @@ def _marks(
         marks.append(
             Mark(
                 x_of(point), y_of(point.value), ends[0], ends[1], f"{point.value:.3g}" if shown else "",
-                round(above - 7, 1), point.day.isoformat() if shown else "",
+                round(above - 7, 1), point.day.isoformat() if shown else "", bool(point.rejected),
             )
         )  # fmt: skip
     return tuple(marks)
@@ -280,7 +296,10 @@ def _decimals(step: float) -> int:
 
 def _summary(trend: Trend) -> str:
     """Return the plot in words, for people who do not see it."""
-    values = "; ".join(f"{point.day.isoformat()} {point.value:.3g}{_spread(point)}" for point in trend.points)
+    values = "; ".join(
+        f"{point.day.isoformat()} {point.value:.3g}{_spread(point)}{f' ({point.rejected})' if point.rejected else ''}"
+        for point in trend.points
+    )
     return f"{trend.title}, {trend.unit}: {values}"
 
 
@@ -301,6 +320,7 @@ def documents(plots: Sequence[TrendPlot]) -> list[Mapping[str, object]]:
                     "half_width_95": point.half_width,
                     "study_instance_uid": point.study_instance_uid,
                     "measured_by": point.measured_by,
+                    "rejected": point.rejected or None,
                 }
                 for point in plot.trend.points
             ],

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from coread.app.web.case_view import standing_verdicts
+from coread.app.verdicts import standing_verdicts
 from coread.app.web.context import CheckLevel, DestinationState, HealthCheck
 from coread.app.web.rendering import RESEARCH_USE
 from coread.app.why import ReaderStory, SentObject, Stage, Story

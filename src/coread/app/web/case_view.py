@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from coread.app.scope import in_front
+from coread.app.verdicts import standing_verdicts
 from coread.app.web.formats import duration
 from coread.app.web.versions import NumberRow, VersionView, region_places
 from coread.app.why import ReaderStory, SentObject, Story
@@ -12,7 +13,7 @@ from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Box, Finding, Presence
 from coread.domain.results import ReadResult
 from coread.domain.study import Instance, InstanceHeader
-from coread.domain.work import Verdict, VerdictKind
+from coread.domain.work import Verdict
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _OUTLINED = "1.2.840.10008.5.1.4.1.1.7.4"
@@ -93,12 +94,6 @@ def case_view(
         images=document,
         total=total_text(story),
     )
-
-
-def standing_verdicts(verdicts: Sequence[Verdict]) -> dict[tuple[int, str], Verdict]:
-    """Return the latest verdict on each finding, unless it was taken back."""
-    latest = {(verdict.work_id, verdict.finding_key): verdict for verdict in verdicts}
-    return {key: verdict for key, verdict in latest.items() if verdict.kind is not VerdictKind.WITHDRAW}
 
 
 def _reader_view(

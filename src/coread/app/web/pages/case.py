@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from coread.app.errors import NothingFound
 from coread.app.trends import TrendShelf
-from coread.app.web.case_view import CaseView, case_view, standing_verdicts
+from coread.app.verdicts import standing_verdicts
+from coread.app.web.case_view import CaseView, case_view
 from coread.app.web.context import WebContext
 from coread.app.web.errors import BadInput, NotFound
 from coread.app.web.guard import Actor, Allow, RecentAccess, context_of, note
