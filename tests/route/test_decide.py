@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coread.domain.cards import InputContract
+from coread.domain.kspace import RAW_DATA_STORAGE
 from coread.domain.reasons import ReasonCode
 from coread.domain.study import InstanceHeader
 from coread.route.decide import RouteSettings, decide, why_not
@@ -230,3 +231,48 @@ def test_deciding_again_later_gives_the_same_but_for_the_time() -> None:
     first = decide(study([header()]), [card()], at=NOW)
     later = decide(study([header()]), [card()], at=NOW + timedelta(days=1))
     assert [replace(item, decided_at=None) for item in first] == [replace(item, decided_at=None) for item in later]
+
+
+RAW = {"modality": "MR", "sop_class_uid": RAW_DATA_STORAGE, "rows": None, "columns": None, "view_position": ""}
+KSPACE_CONTRACT = replace(
+    CHEST_CONTRACT,
+    modalities=("MR",),
+    sop_class_uids=(RAW_DATA_STORAGE,),
+    body_parts=(),
+    views=(),
+    min_images=3,
+    presentation="kspace",
+)
+
+
+def test_raw_data_go_to_readers_of_raw_data_and_to_no_other() -> None:
+    raw, image = header(1, **RAW), header(2, modality="MR", sop_class_uid="1.2.840.10008.5.1.4.1.1.4")
+    (decision,) = decide(study([raw, image]), [card(contract=KSPACE_CONTRACT)])
+    assert decision.sop_instance_uids == (raw.sop_instance_uid,), "the number of images is not in the header"
+    anything = replace(CHEST_CONTRACT, modalities=("MR",), body_parts=(), views=())
+    (decision,) = decide(study([raw, image]), [card(contract=anything)])
+    assert decision.sop_instance_uids == (image.sop_instance_uid,)
+
+
+@pytest.mark.parametrize("presentation", ["planar", "volume", "loop"])
+def test_a_study_of_raw_data_alone_is_no_study_of_images(presentation: str) -> None:
+    anything = replace(CHEST_CONTRACT, modalities=(), body_parts=(), views=(), presentation=presentation)
+    assert reason_for(header(1, **RAW), contract=anything) is ReasonCode.NO_PIXELS
+    stated = header(1, **(RAW | {"rows": 512, "columns": 512}))
+    assert reason_for(stated, contract=anything) is ReasonCode.NO_PIXELS, "also where the object states a matrix"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, None),
+        ({"modality": "CT"}, ReasonCode.WRONG_MODALITY),
+        ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.4", "rows": 512, "columns": 512}, ReasonCode.WRONG_SOP_CLASS),
+    ],
+)
+@pytest.mark.parametrize("classes", [(), (RAW_DATA_STORAGE,)])
+def test_a_reader_of_raw_data_is_given_nothing_else(
+    changes: dict[str, object], code: ReasonCode | None, classes: tuple[str, ...]
+) -> None:
+    contract = replace(KSPACE_CONTRACT, sop_class_uids=classes)
+    assert reason_for(header(1, **(RAW | changes)), contract=contract) is code

@@ -89,8 +89,10 @@ class InputContract:
     min_images: int
     max_images: int
     presentation: str = "planar"
-    """``planar`` (images one by one), ``volume`` (a geometrically complete series) or ``loop`` (moving multi-frame
-    objects of the study; ``min_images`` and ``max_images`` are then the frames of one, ``views`` its view)."""
+    """``planar`` (images one by one), ``volume`` (a geometrically complete series), ``loop`` (moving multi-frame
+    objects of the study; ``min_images`` and ``max_images`` are then the frames of one, ``views`` its view) or
+    ``kspace`` (raw data of the study's acquisitions; matrix and number are those of the images to compute, slices
+    times frames, and are known only once the object is opened)."""
     volumes: str = "one"
     """Of a series that holds several (phases, b-values, planes): ``one``, refused where none stands out, or ``all``."""
     gaps: str = "refuse"
@@ -105,6 +107,8 @@ class InputContract:
     companion_series_words: tuple[str, ...] = ()
     """Volumes: beside the series that is read, the longest one of the same study that is named by one of these words,
     and by none of ``series_words``, is given as well. Where there is none the reader does without."""
+    min_coils: int = 1
+    """Raw data: fewest receive channels."""
 
 
 @dataclass(frozen=True, slots=True)

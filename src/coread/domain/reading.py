@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from coread.domain.cards import ReaderCard
 from coread.domain.findings import Region
 from coread.domain.images import Loop, PlanarImage, Volume
+from coread.domain.kspace import KSpace
 from coread.domain.results import ReadResult, Refusal
-from coread.domain.study import Study
+from coread.domain.study import InstanceHeader, Study
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -40,6 +41,10 @@ class ReaderInputs:
     """Newest first, at most as many as the card asks for; empty when there is none."""
     companions: tuple[Volume, ...] = ()
     """Of the second series that the card names (``companion_series_words``); empty where the study has none."""
+    kspaces: tuple[KSpace, ...] = ()
+    """Raw data of the study (``presentation = "kspace"``), decoded from Raw Data Storage objects."""
+    kspace_headers: tuple[InstanceHeader, ...] = ()
+    """Of the object that each of ``kspaces`` came from, in their order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from coread.domain.derived import DerivedImages, Picture
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Finding, ImageReference, Measurement, Presence, Region
 from coread.domain.maps import ParameterMap
@@ -55,6 +56,10 @@ class ReadResult:
     notes: tuple[str, ...] = ()
     curves: tuple[Curve, ...] = ()
     maps: tuple[ParameterMap, ...] = ()
+    images: tuple[DerivedImages, ...] = ()
+    """Series that were computed; findings, measurements, maps and regions may point at their ``references()``."""
+    pictures: tuple[Picture, ...] = ()
+    """Drawn beside one another on the summary page, in this order, instead of a key image."""
 
     def __post_init__(self) -> None:
         assessed = {Presence.PRESENT, Presence.ABSENT}

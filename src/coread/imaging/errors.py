@@ -171,7 +171,7 @@ class NothingSegmented(ImagingRefused):
 class BadSamples(ImagingRefused):
     """Raw samples that are not finite, all zero, or do not fit their mask, coil maps or trajectory."""
 
-    code = ReasonCode.SAMPLES_CORRUPT
+    code = ReasonCode.BAD_SAMPLES
 
 
 class NoCalibration(ImagingRefused):

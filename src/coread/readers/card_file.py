@@ -18,7 +18,7 @@ from coread.readers.errors import BadCard
 CARD_FILE = "card.toml"
 _READER_ID = re.compile(r"[a-z][a-z0-9_]{1,39}")
 _OUTPUT_KEY = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_PRESENTATIONS = ("planar", "volume", "loop")
+_PRESENTATIONS = ("planar", "volume", "loop", "kspace")
 _VOLUMES = ("one", "all")
 _GAPS = ("refuse", "resample")
 _WORDS: dict[object, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -144,6 +144,8 @@ def _check_input(contract: InputContract) -> None:
         raise _Wrong("key 'input.max_priors' must be at least 0 and 'input.prior_years' lie in (0, 150].")
     if contract.companion_series_words and contract.presentation != "volume":
         raise _Wrong("key 'input.companion_series_words' is for readers of volumes: leave it out.")
+    if contract.min_coils < 1 or (contract.min_coils > 1 and contract.presentation != "kspace"):
+        raise _Wrong("key 'input.min_coils' must be at least 1 and is for readers of raw data.")
     youngest, oldest = contract.min_age_years, contract.max_age_years
     if youngest is not None and oldest is not None and youngest > oldest:
         raise _Wrong("keys 'input.min_age_years' and 'input.max_age_years' contradict each other.")

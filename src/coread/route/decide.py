@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from coread.domain.cards import InputContract, ReaderCard
+from coread.domain.kspace import RAW_DATA_STORAGE
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.series_names import chosen_series
 from coread.domain.study import Instance, InstanceHeader, Study
@@ -91,7 +92,7 @@ def _choose(contract: InputContract, images: Sequence[Instance], today: date | N
     if contract.presentation == "volume":
         return _one_series(contract, fitting)
     frames = sum(_frames(header) for header in fitting)
-    if frames < contract.min_images:
+    if contract.presentation != "kspace" and frames < contract.min_images:
         return Reason(ReasonCode.TOO_FEW_IMAGES, f"{frames} fit, {contract.min_images} needed")
     # More than max_images is no reason to stay silent: the engine reads the first ones and lists the others.
     return tuple(header.sop_instance_uid for header in sorted(fitting, key=_place))
@@ -141,7 +142,13 @@ def _sop_class(contract: InputContract, header: InstanceHeader, _: date | None) 
     return _listed(ReasonCode.WRONG_SOP_CLASS, contract.sop_class_uids, header.sop_class_uid)
 
 
-def _pixels(_contract: InputContract, header: InstanceHeader, _: date | None) -> Reason | None:
+def _pixels(contract: InputContract, header: InstanceHeader, _: date | None) -> Reason | None:
+    """Raw data go to readers of raw data, which are given nothing else; images have pixels."""
+    if contract.presentation == "kspace":
+        raw = header.sop_class_uid == RAW_DATA_STORAGE
+        return None if raw else Reason(ReasonCode.WRONG_SOP_CLASS, f"{header.sop_class_uid} is no raw data object")
+    if header.sop_class_uid == RAW_DATA_STORAGE:
+        return Reason(ReasonCode.NO_PIXELS, "raw data of the scanner")
     rows, columns = header.rows or 0, header.columns or 0
     if min(rows, columns) < 1:
         return Reason(ReasonCode.NO_PIXELS)
@@ -166,6 +173,8 @@ def _age(contract: InputContract, header: InstanceHeader, today: date | None) ->
 
 
 def _matrix(contract: InputContract, header: InstanceHeader, _: date | None) -> Reason | None:
+    if contract.presentation == "kspace":
+        return None  # the header of a raw data object states no matrix; the engine looks when it opens it
     rows, columns = header.rows or 0, header.columns or 0
     if rows < contract.min_rows or columns < contract.min_columns:
         needed = f"{contract.min_rows} x {contract.min_columns}"
