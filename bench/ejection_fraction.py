@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from coread.domain.cards import ReaderCard
 from coread.domain.reading import ModelSession, Reader, ReaderInputs
 from coread.domain.results import ReadResult, Refusal
 from coread.engine.samples import study_of
@@ -36,8 +37,8 @@ from coread.readers.card_file import read_card
 from coread.readers.ejection_fraction.drawn import drawn_slice
 from coread.readers.ejection_fraction.reader import reader as mr_reader
 from coread.readers.ejection_fraction_echo.reader import reader as echo_reader
-from coread.readers.ejection_fraction_echo.recipe import drawn_set
-from coread.train.reader_folder import lock_whole
+from coread.readers.ejection_fraction_echo.recipe import pictures
+from coread.train.reader_folder import lock_again, lock_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,16 +238,20 @@ def lock(bench: Bench, name: str, network: Path | None) -> str:
     if name == "mr":
         drawn = [drawn_slice(np.random.default_rng([1, number]))[0] for number in range(2)]
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            drawn = list(np.asarray(drawn_set(2, 1, Path(folder) / "drawn.npz").images)[:, 0])
+        drawn = [picture for picture, _ in pictures(2, 1)]
     shutil.rmtree(model / "golden", ignore_errors=True)
-    work = None if network is None else network.parent
-    lock_whole(bench.folder, card, code=bench.folder, learnt_from=(), work=work)
+    _locked(bench, card, network)
     session = open_session(model, bench.folder / "card.toml", engine="onnxruntime")
     for number, image in enumerate(drawn):
         inputs = {"image": (image[np.newaxis, np.newaxis] / 255).astype(np.float32)}
         save_golden_case(model, f"drawn{number}", inputs, session.run("network", inputs))
-    return lock_whole(bench.folder, card, code=bench.folder, learnt_from=(), work=work)
+    return _locked(bench, card, network)
+
+
+def _locked(bench: Bench, card: ReaderCard, network: Path | None) -> str:
+    if network is None:
+        return lock_again(bench.folder, card, code=bench.folder, learnt_from=())
+    return lock_whole(bench.folder, card, code=bench.folder, learnt_from=(), work=network.parent)
 
 
 def measure(bench: Bench, folder: Path | None) -> None:

@@ -4,15 +4,14 @@ Everything that it learns from is drawn (``drawn.py``) and passed through a simu
 real loop in it. Needs the extra ``train``.
 """
 
-import argparse
-import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coread.phantoms.reference.ultrasound_physics import Scatterers, Sector, envelope_db
+from coread.readers.drawn import recipe as shared
+from coread.readers.drawn.recipe import DrawnRecipe, Picture
 from coread.readers.ejection_fraction_echo.drawn import (
     Random,
     drawn_heart,
@@ -22,13 +21,9 @@ from coread.readers.ejection_fraction_echo.drawn import (
     strengths_at,
 )
 from coread.readers.ejection_fraction_echo.outputs import AREA, CLASSES, COLUMNS, GRAPH, ROWS
-from coread.train.arrays import ArraySet
 from coread.train.augmenting import AugmentPlan
-from coread.train.exporting import export
-from coread.train.fit import FitPlan, fit
-from coread.train.fitting import use_threads
+from coread.train.fit import FitPlan
 from coread.train.networks import NetworkPlan
-from coread.train.progress import EpochLog
 from coread.train.tasks import Segmentation
 
 SEED = 20261129
@@ -52,10 +47,9 @@ PLAN = FitPlan(
     ),
     seed=SEED,
 )  # fmt: skip
-log = logging.getLogger("coread.train")
 
 
-def picture(random: Random, speckles: Sequence[Scatterers]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def picture(random: Random, speckles: Sequence[Scatterers]) -> Picture:
     """Return one drawn picture and its labels, each (ROWS, COLUMNS) uint8."""
     heart, strengths = drawn_heart(random), drawn_strengths(random)
     depth = max(heart.length + heart.atrium[1] * random.uniform(0.2, 1.3) + 25, random.uniform(120, 200))
@@ -88,52 +82,22 @@ def _local(
     return away_x * cos - away_y * sin, away_x * sin + away_y * cos
 
 
-def drawn_set(count: int, seed: int, kept: Path) -> ArraySet:
-    """Draw pictures to learn from; ``kept`` (.npz) is read back where it is there."""
-    if kept.is_file():
-        with np.load(kept, allow_pickle=False) as arrays:
-            images, labels = arrays["images"], arrays["labels"]
-    else:
-        speckles = [Scatterers.drawn(seed * 100 + number) for number in range(_SPECKLES)]
-        images = np.empty((count, 1, ROWS, COLUMNS), dtype=np.uint8)
-        labels = np.empty((count, ROWS, COLUMNS), dtype=np.uint8)
-        for number in range(count):
-            images[number, 0], labels[number] = picture(np.random.default_rng([seed, number]), speckles)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, images=images, labels=labels)
-    names = [f"drawn {seed} {number}" for number in range(count)]
-    return ArraySet(images, {AREA: labels}, groups=names, keys=names)
+def pictures(count: int, seed: int) -> Iterator[Picture]:
+    """Yield drawn pictures with their labels, each (ROWS, COLUMNS) uint8."""
+    speckles = [Scatterers.drawn(seed * 100 + number) for number in range(_SPECKLES)]
+    for number in range(count):
+        yield picture(np.random.default_rng([seed, number]), speckles)
 
 
-def run(out: Path, plan: FitPlan = PLAN, *, pictures: int = PICTURES, tune: int = TUNE) -> Path:
-    """Draw, fit, export; return the graph."""
-    log.info("drawing %d pictures", pictures)
-    learned = drawn_set(pictures, SEED, out / f"learned_{pictures}.npz")
-    kept = drawn_set(tune, SEED + 1, out / f"tune_{tune}.npz")
-    heads = [Segmentation(AREA, CLASSES, dice_share=0.5)]
-    fitted = fit(learned, heads, plan, out / "fit", tune=kept, watchers=[EpochLog("echo")])
-    graph = out / f"{GRAPH}.onnx"
-    report = export(fitted, graph, flips=True, storage="float16")
-    log.info("graph of %d bytes; rounding its weights changes outputs by %.2g", report.size, report.rounding)
-    return graph
+RECIPE = DrawnRecipe(
+    pictures, Segmentation(AREA, CLASSES, dice_share=0.5), PLAN, GRAPH, count=PICTURES, tune=TUNE, subject="echo",
+    about=__doc__ or "",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the recipe from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the work and the graph")
-    parser.add_argument("--fast", action="store_true", help="run through every step in seconds, learning nothing")
-    parser.add_argument("--threads", type=int, default=1, help="processor threads for fitting")
-    chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    use_threads(chosen.threads)
-    if chosen.fast:
-        from dataclasses import replace
-
-        run(chosen.out, replace(PLAN, epochs=1, batch=4, epoch_steps=2), pictures=16, tune=4)
-    else:
-        run(chosen.out)
-    return 0
+    return shared.main(RECIPE, arguments)
 
 
 if __name__ == "__main__":

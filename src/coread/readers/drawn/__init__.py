@@ -1,0 +1,1 @@
+"""What the recipes share whose networks learn areas from drawn pictures alone."""
