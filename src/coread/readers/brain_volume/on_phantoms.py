@@ -5,27 +5,13 @@ import numpy as np
 from coread.domain.geometry import Geometry, affine_of
 from coread.phantoms.reference.mr_brain import FLUID, GREY, WHITE, BrainTruth, brain_scene, forms
 from coread.phantoms.reference.scene import render
-from coread.readers.brain_volume.drawn_labels import (
-    BONE,
-    CAVITY,
-    CSF,
-    EYE,
-    FINE_MM,
-    FINE_SHAPE,
-    GREY_MATTER,
-    HIPPOCAMPUS,
-    MARROW,
-    OUTSIDE,
-    SKIN,
-    SOFT,
-    VENTRICLE,
-    WHITE_MATTER,
-    Labels,
-    with_distance,
-)
+from coread.readers.brain_volume import drawn_labels as label
+from coread.readers.brain_volume.drawn_labels import FINE_MM, FINE_SHAPE, Labels, with_distance
 
-_FACE = {"face": SOFT, "scalp": SKIN, "facial bones": BONE, "skull": BONE, "diploe": MARROW, "eyes": EYE,
-         "air spaces": CAVITY, "cord": SOFT}  # fmt: skip
+_FACE = {
+    "face": label.SOFT, "cord": label.SOFT, "scalp": label.SKIN, "facial bones": label.BONE, "skull": label.BONE,
+    "diploe": label.MARROW, "eyes": label.EYE, "air spaces": label.CAVITY,
+}  # fmt: skip
 
 
 def phantom_heads() -> tuple[Labels, ...]:
@@ -47,12 +33,12 @@ def _label_of(name: str) -> int:
     if name in _FACE:
         return _FACE[name]
     if name.startswith("hippocampus"):
-        return HIPPOCAMPUS
+        return label.HIPPOCAMPUS
     if name == "ventricles":
-        return VENTRICLE
+        return label.VENTRICLE
     if name in GREY:
-        return GREY_MATTER
-    return WHITE_MATTER if name in WHITE else CSF if name in FLUID else OUTSIDE
+        return label.GREY_MATTER
+    return label.WHITE_MATTER if name in WHITE else label.CSF if name in FLUID else label.OUTSIDE
 
 
 def _geometry() -> Geometry:
