@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.errors import InvalidRecord
+from coread.imaging.mr.fourier import to_samples
 
 Complex = NDArray[np.complex64]
 Field = NDArray[np.float64]
@@ -74,7 +75,7 @@ def simulated(magnitude: NDArray[np.floating], scanner: Scanner, seed: int | Seq
     maps = loop_sensitivities(shape, scanner, random)
     deviation = float(values[values > 0.1 * values.max()].mean()) / scanner.signal_to_noise
     noise = random.standard_normal((2, *maps.shape), dtype=np.float32) * np.float32(deviation)
-    return Simulated(_to_samples(maps * image) + (noise[0] + 1j * noise[1]), image, maps, deviation)
+    return Simulated(to_samples(maps * image) + (noise[0] + 1j * noise[1]), image, maps, deviation)
 
 
 def smooth_phase(shape: tuple[int, int], radians: float, random: np.random.Generator) -> NDArray[np.float32]:
@@ -146,12 +147,3 @@ def _interpolation(old: int, size: int) -> NDArray[np.float64]:
     """Return the matrix (size, old) of linear interpolation between the ends."""
     places = np.linspace(0, old - 1, size)
     return np.asarray(np.maximum(0.0, 1 - np.abs(places[:, np.newaxis] - np.arange(old))))
-
-
-def _to_samples(images: Complex) -> Complex:
-    """Centred orthonormal transform of the last two axes."""
-    from scipy import fft
-
-    axes = (-2, -1)
-    moved = fft.fft2(fft.ifftshift(images, axes=axes), axes=axes, norm="ortho")
-    return np.asarray(fft.fftshift(moved, axes=axes), dtype=np.complex64)

@@ -1,0 +1,1 @@
+"""Networks that reconstruct MR images from undersampled k-space, learnt from simulated or undersampled acquisitions."""
