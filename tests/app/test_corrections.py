@@ -14,6 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from coread.app.corrections import Corrector, Wish, checked_mask, current_result, newest_version, outline_changed
+from coread.app.deriving import DERIVED
 from coread.app.errors import CannotCorrect
 from coread.app.export import export_studies
 from coread.app.pipeline import evidence_maker
@@ -29,7 +30,7 @@ from coread.evidence.writing import Writing
 from coread.phantoms.ct import CtRecipe, ct_series
 from coread.store import CorrectedMeanwhile, Store, StoreSettings
 from tests.web import world
-from tests.web.ct_case import REGION_UID, read_ct
+from tests.web.ct_case import ML, REGION_UID, read_ct
 
 SQUARE = np.array([[14.0, 9.0], [22.0, 9.0], [22.0, 15.0], [14.0, 15.0]])
 
@@ -37,8 +38,8 @@ SQUARE = np.array([[14.0, 9.0], [22.0, 9.0], [22.0, 15.0], [14.0, 15.0]])
 class Read:
     """One CT study with a measured region, read and stored."""
 
-    def __init__(self, store: Store, *, objects: bool = False) -> None:
-        case = read_ct(store, evidence=objects)
+    def __init__(self, store: Store, *, objects: bool = False, more: tuple[Measurement, ...] = ()) -> None:
+        case = read_ct(store, evidence=objects, more=more)
         self.uid, self.images, self.region, self.work_id = case.uid, case.images, case.region, case.work_id
         make = evidence_maker(Settings.model_validate({})) if objects else lambda *_: ()
         self.corrector = Corrector(store, make, (world.PACS,), (world.CARD,))
@@ -95,6 +96,21 @@ def test_numbers_of_a_corrected_region_are_counted_anew_or_left_out_and_said(rea
     assert any("Odd number" in note for note in corrected.notes)
     assert "Not counted anew from the corrected outline of Nodule: Length" in corrected.notes
     assert any("corrected by maria" in note and "leaks into the vessel" in note for note in corrected.notes)
+
+
+def test_a_sum_follows_the_corrected_outline_in_the_objects_too(tmp_path: Path) -> None:
+    total = Measurement(Code("SUM_VOLUMES", "99COREAD", "Sum of volumes of followed lesions"), 0.25, ML, 0.02)
+    with Store.open(StoreSettings(tmp_path / "store", durable=False), migrate=True) as store:
+        read = Read(store, objects=True, more=(total,))
+        stored = read.outline()
+        corrected = current_result(store, read.work_id, 2)
+        volume, summed = corrected.measurements[0], corrected.measurements[-1]
+        assert summed.value == pytest.approx(volume.value, abs=1e-3)
+        assert (summed.uncertainty, summed.method) == (None, DERIVED)
+        assert f"Derived from corrected values: {total.name()}" in corrected.notes
+        assert stored.before.endswith(f"{total.name()} 0.25 ml")
+        written = read_sr(read.objects(EvidenceKind.SR)[-1]).measurements
+        assert [one.value for one in written if one.method == DERIVED] == [summed.value]
 
 
 def test_a_diameter_names_the_slice_that_it_is_now_on_and_probabilities_stay_with_the_network(read: Read) -> None:

@@ -29,8 +29,8 @@ class CtCase:
     work_id: int
 
 
-def read_ct(store: Store, *, evidence: bool = True) -> CtCase:
-    """Send, route and read a study of six slices."""
+def read_ct(store: Store, *, evidence: bool = True, more: tuple[Measurement, ...] = ()) -> CtCase:
+    """Send, route and read a study of six slices; ``more`` is measured beside the region."""
     recipe = CtRecipe(slices=6)
     series = ct_series(recipe)
     for dataset in series:
@@ -54,5 +54,5 @@ def read_ct(store: Store, *, evidence: bool = True) -> CtCase:
         Measurement(Code("ODD", "99TEST", "Odd number"), 7.0, Code("1", "UCUM", "no units"), tracking=tracking),
         Measurement(Code("410668003", "SCT", "Length"), 12.5, Code("mm", "UCUM", "millimeter"), 0.4),
     )
-    work_id = world.finish(store, ReadResult((), measured, (region,)), evidence=evidence)
+    work_id = world.finish(store, ReadResult((), (*measured, *more), (region,)), evidence=evidence)
     return CtCase(uid, images, region, work_id)

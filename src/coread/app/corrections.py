@@ -13,13 +13,14 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
+from coread.app.deriving import Derived, derived
 from coread.app.errors import CannotCorrect
 from coread.app.pipeline import EvidenceMaker
 from coread.app.remeasuring import ModalityValues, left_standing, remeasured
 from coread.domain.cards import ReaderCard, ReaderKind
 from coread.domain.corrections import Correction
 from coread.domain.errors import InvalidRecord
-from coread.domain.findings import ImageReference, Region
+from coread.domain.findings import ImageReference, Measurement, Region
 from coread.domain.results import Reading, ReadResult
 from coread.domain.work import Destination, EvidenceKind
 from coread.imaging.outlines import Polygon, crosses_itself, filled, polygons_cross
@@ -28,6 +29,7 @@ from coread.store.corrections import READ_AGAIN
 
 MOST_POINTS = 2000
 LONGEST_REASON = 500
+FINDINGS_STAND = "Findings stand as the reader called them from its own numbers, not from corrected ones"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,22 +193,26 @@ def outline_changed(
         raise CannotCorrect(f"Nothing of {region.label} would be left. Reject the finding instead.")
     # Probabilities are the network's own and say nothing of what a person drew.
     changed = replace(region, mask=planes.reshape(region.mask.shape), probability=None)
-    numbers, lost = remeasured(result.measurements, changed, _modality_values(store))
+    numbers = remeasured(result.measurements, changed, _modality_values(store))
+    follows = derived(result.measurements, numbers)
+    lost = [own.name() for own, new in zip(result.measurements, numbers, strict=True) if new is None]
     notes = result.notes
     if lost:
         notes = (*notes, f"Left out, since it was measured in the reader's own outline of {region.label}: "
                  f"{', '.join(lost)}")  # fmt: skip
-    if standing := left_standing(result):
-        said = f"Not counted anew from the corrected outline of {region.label}: {', '.join(standing)}"
-        notes = notes if said in notes else (*notes, said)
+    standing = (*left_standing(result, [new.name() for _, new in follows.counted]),
+                *(one.name() for one in follows.outdated))  # fmt: skip
+    notes = _told(notes, result, follows, f"the corrected outline of {region.label}", standing)
     regions = (*result.regions[:at], changed, *result.regions[at + 1 :])
     try:
-        corrected = replace(result, regions=regions, measurements=numbers, notes=notes)
+        corrected = replace(result, regions=regions, measurements=follows.measurements, notes=notes)
     except InvalidRecord as problem:
         raise CannotCorrect(f"Nothing measured would be left of this result: {problem}.") from problem
     counted = _numbers(corrected, changed)
     before = [f"{pixels[0]} pixels", *(line for name, line in _numbers(result, region).items() if name in counted)]
     after = [f"{pixels[1]} pixels", *counted.values()]
+    before += [_line(own) for own, _ in follows.counted]
+    after += [_line(new) for _, new in follows.counted]
     what = f"outline of {region.label}, {_name_of_image(store, region.images[number])}"
     return Change(corrected, what, ", ".join(before), ", ".join(after))
 
@@ -234,7 +240,10 @@ def checked_mask(polygons: Sequence[Polygon], shape: tuple[int, int]) -> NDArray
 
 
 def number_changed(result: ReadResult, index: int, value: float) -> Change:
-    """Return the result with another value of one measurement; its interval was that of the old one and goes."""
+    """Return the result with another value of one measurement; its interval was that of the old one and goes.
+
+    What follows exactly from it is counted again; what else depends on it is named.
+    """
     if not 0 <= index < len(result.measurements):
         raise CannotCorrect("This result has no such measurement.")
     if not isfinite(value) or abs(value) > 1e12:
@@ -244,16 +253,41 @@ def number_changed(result: ReadResult, index: int, value: float) -> Change:
         raise CannotCorrect("The value is the same as before: nothing was changed.")
     corrected = replace(old, value=value, uncertainty=None, method=None)
     numbers = (*result.measurements[:index], corrected, *result.measurements[index + 1 :])
-    before = f"{old.value:.6g}{old.spread()} {old.unit_text()}"
-    return Change(replace(result, measurements=numbers), old.name(), before, f"{value:.6g} {corrected.unit_text()}")
+    follows = derived(result.measurements, numbers)
+    standing = [*(one.name() for one in follows.outdated),
+                *(f"curve {curve.name}" for curve in result.curves if curve.y_unit == old.unit.value)]  # fmt: skip
+    notes = _told(result.notes, result, follows, f"the corrected {old.name()}", standing)
+    before = [f"{old.value:.6g}{old.spread()} {old.unit_text()}", *(_line(own) for own, _ in follows.counted)]
+    after = [f"{value:.6g} {corrected.unit_text()}", *(_line(new) for _, new in follows.counted)]
+    changed = replace(result, measurements=follows.measurements, notes=notes)
+    return Change(changed, old.name(), ", ".join(before), ", ".join(after))
+
+
+def _told(
+    notes: tuple[str, ...], result: ReadResult, follows: Derived, what: str, standing: Sequence[str]
+) -> tuple[str, ...]:  # fmt: skip
+    """Return the notes with what was counted again, what was not, and that no finding was called again; each once."""
+    said = []
+    if follows.counted:
+        names = dict.fromkeys(new.name() for _, new in follows.counted)
+        said.append(f"Derived from corrected values: {', '.join(names)}")
+    if standing:
+        said.append(f"Not counted anew from {what}: {', '.join(dict.fromkeys(standing))}")
+    if result.findings:
+        said.append(FINDINGS_STAND)
+    return (*notes, *(line for line in said if line not in notes))
 
 
 def _numbers(result: ReadResult, region: Region) -> dict[str, str]:
     return {
-        m.name(): f"{m.name()} {m.value:.4g} {m.unit_text()}"
+        m.name(): _line(m)
         for m in result.measurements
         if m.tracking is not None and m.tracking.uid == region.tracking.uid
     }
+
+
+def _line(one: Measurement) -> str:
+    return f"{one.name()} {one.value:.4g} {one.unit_text()}"
 
 
 def _redrawn(own: ReadResult, corrected: ReadResult) -> list[str]:

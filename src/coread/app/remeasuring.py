@@ -4,7 +4,7 @@ Volume, diameters, area and attenuation follow from the voxels inside. Whatever 
 belongs to the outline that it drew itself, and must not stand beside another one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,8 @@ from coread.imaging.measuring import Size, mask_diameters, mask_values, mask_vol
 ModalityValues = Callable[[ImageReference], NDArray[np.float32]]
 """From a source frame to its (rows, columns) modality values, HU for CT; raises Refused."""
 VOLUME = Code("118565006", "SCT", "Volume")
+_VOLUMES = (VOLUME.value, "18026-5", "18148-7")
+"""Also those of the left ventricle at end diastole and end systole (LOINC)."""
 LONG_AXIS, SHORT_AXIS = Code("103339001", "SCT", "Long axis"), Code("103340004", "SCT", "Short axis")
 AREA = Code("42798000", "SCT", "Area")
 ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
@@ -37,10 +39,12 @@ _STATISTICS = {
 
 def remeasured(
     measurements: Sequence[Measurement], region: Region, values: ModalityValues
-) -> tuple[tuple[Measurement, ...], tuple[str, ...]]:
-    """Return the measurements of a result after a region has changed, and the names of those that were left out."""
-    kept: list[Measurement] = []
-    lost: list[str] = []
+) -> tuple[Measurement | None, ...]:
+    """Return the measurements of a result after a region has changed, ``None`` in place of those that are left out.
+
+    Those of other regions, and of none, are the very same records as before.
+    """
+    kept: list[Measurement | None] = []
     for measurement in measurements:
         if measurement.tracking is None or measurement.tracking.uid != region.tracking.uid:
             kept.append(measurement)
@@ -50,20 +54,22 @@ def remeasured(
         except Refused:
             size = None
         if size is None:
-            lost.append(measurement.name())
+            kept.append(None)
         else:
             counted = replace(measurement, value=size.value, uncertainty=size.half_width or None, method=None)
             kept.append(replace(counted, images=_places(measurement, region)))
-    return tuple(kept), tuple(lost)
+    return tuple(kept)
 
 
-def left_standing(result: ReadResult) -> tuple[str, ...]:
+def left_standing(result: ReadResult, counted: Collection[str]) -> tuple[str, ...]:
     """Name what a corrected outline leaves as it was although it may follow from it: numbers and curves of no region.
 
-    Whether an ejection fraction or a total came from the outline is known to its reader alone, so people are told.
+    Whether a total came from the outline is known to its reader alone, so people are told; ``counted`` names what was
+    counted again from its parts.
     """
     tied = {region.tracking.uid for region in result.regions}
     numbers = [one.name() for one in result.measurements if one.tracking is None or one.tracking.uid not in tied]
+    numbers = [name for name in numbers if name not in counted]
     return tuple(dict.fromkeys([*numbers, *(f"curve {curve.name}" for curve in result.curves)]))
 
 
@@ -88,7 +94,7 @@ def _size(measurement: Measurement, region: Region, values: ModalityValues) -> S
         return _attenuation(measurement.derivation, mask, region.images, values)
     if region.geometry is None or region.geometry.shape != mask.shape:
         return None
-    if concept == VOLUME and unit in _PER_ML:
+    if concept.value in _VOLUMES and unit in _PER_ML:
         return _scaled(mask_volume(mask, region.geometry), _PER_ML[unit])
     if concept in (LONG_AXIS, SHORT_AXIS) and unit in _PER_MM:
         axes = mask_diameters(mask, region.geometry)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from coread.app.corrections import current_result
+from coread.app.deriving import DERIVED
 from coread.domain.cards import ReaderCard, ReaderKind
 from coread.domain.corrections import Correction
 from coread.domain.findings import Measurement
@@ -25,6 +26,8 @@ class NumberRow:
     index: int
     measurement: Measurement
     own: str
+    derived: bool = False
+    """Counted again from corrected values, not corrected itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class VersionView:
         ):
             first = before.get(key, item)
             changed = (first.value, first.uncertainty) != (item.value, item.uncertainty)
-            rows.append(NumberRow(index, item, f"{first.value:.4g}{first.spread()}" if changed else ""))
+            own_value = f"{first.value:.4g}{first.spread()}" if changed else ""
+            rows.append(NumberRow(index, item, own_value, item.method == DERIVED))
         return tuple(rows)
 
 
