@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from coread.domain.errors import InvalidRecord
 
-Volume = NDArray[np.floating]
+Volume = NDArray[np.floating] | NDArray[np.complexfloating]
 _SSIM_WINDOW = 7
 _K1, _K2 = 0.01, 0.03
 _LOG_SIDE, _LOG_SIGMA = 15, 1.5

@@ -118,7 +118,8 @@ def draw(sources: Sequence[Source], plan: DrawPlan, number: int) -> Acquisition:
     truth = np.asarray(maps * (piece * phase), dtype=np.complex64)
     deviation = float(image[image > 0.1 * image.max()].mean()) / scanner.signal_to_noise
     most = (MOST_LINES, max(6, round(MOST_LINES * piece.shape[1] / shape[1])) if lines else MOST_LINES)
-    mask = sampling_mask(MaskPlan(kind, speed), (piece.shape[0], piece.shape[1]), random.integers(2**31, size=4))
+    seed = [int(part) for part in random.integers(2**31, size=4)]
+    mask = sampling_mask(MaskPlan(kind, speed), (piece.shape[0], piece.shape[1]), seed)
     return measured(truth, mask, deviation, most, random)
 
 

@@ -35,7 +35,8 @@ class MagnitudeNetwork(nn.Module):
         for up in self.up:
             wider = functional.interpolate(found, scale_factor=2.0, mode="bilinear", align_corners=False)
             found = up(torch.cat((wider, levels.pop()), dim=1))
-        return image + self.leave(found)[:, :, :height, :width]
+        changed: Tensor = self.leave(found)
+        return image + changed[:, :, :height, :width]
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:

@@ -122,6 +122,12 @@ class FitModule(lightning.LightningModule):
         self._losses.append(loss.item())
         return loss
 
+    def transfer_batch_to_device(self, batch: Acquisition, device: torch.device, dataloader_idx: int) -> Acquisition:
+        """Give the acquisition as it is: Lightning cannot take a frozen record apart."""
+        del dataloader_idx
+        moved = (batch.samples, batch.mask, batch.block, batch.truth)
+        return Acquisition(*(part.to(device) for part in moved))
+
     def on_train_epoch_end(self) -> None:
         """Keep the mean loss and the score on what was kept apart."""
         self.latest = {"loss": sum(self._losses) / max(1, len(self._losses))}

@@ -20,7 +20,7 @@ def fourier_matrix(places: Tensor, count: Tensor | int, size: Tensor | int) -> T
     ``places`` are integer frequencies with 0 in the centre, ``count`` the points of the image axis (centre at
     ``count // 2``), ``size`` the length of the axis that the transform belongs to.
     """
-    points = torch.arange(count, device=places.device) - count // 2  # type: ignore[arg-type, operator]
+    points = torch.arange(count, device=places.device) - count // 2  # type: ignore[arg-type]
     turns = torch.remainder(places.unsqueeze(1) * points.unsqueeze(0), size)  # integers: no angle grows inexact
     angle = turns.float() * (_AROUND / size)
     length = torch.as_tensor(size).float().sqrt()
@@ -101,7 +101,7 @@ def of_points(mask: Tensor) -> Encoding:
 
 def places(size: Tensor | int) -> Tensor:
     """Return the frequencies of an axis, 0 at ``size // 2``."""
-    return torch.arange(size) - size // 2  # type: ignore[arg-type, operator]
+    return torch.arange(size) - size // 2  # type: ignore[arg-type]
 
 
 def sampled_places(mask: Tensor) -> Tensor:
