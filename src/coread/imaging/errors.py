@@ -12,7 +12,7 @@ Refused (domain)
     |-- NotAligned                                               two scans do not lie over one another
     |-- BadPrompt, NothingSegmented                              a lesion cannot be outlined from what was pointed at
     |-- BadSamples, NoCalibration                                raw MR samples cannot become an image
-    |-- NotRawData, RawTooLarge                                  a file of raw samples cannot be opened
+    |-- NotRawData, RawTooLarge, RawObjectTooLarge               a file of raw samples cannot be opened or wrapped
     `-- MixedEncodings, WrongTrajectory, TooFewCoils, CorruptLines, MotionSuspected    raw samples cannot be trusted
 """
 
@@ -190,6 +190,12 @@ class RawTooLarge(ImagingRefused):
     """The samples need more room than the limit; nothing was allocated."""
 
     code = ReasonCode.OUT_OF_MEMORY
+
+
+class RawObjectTooLarge(ImagingRefused):
+    """The file does not fit one element of a DICOM object (PS3.5 7.1.1: less than 4 GiB)."""
+
+    code = ReasonCode.TOO_LARGE
 
 
 class MixedEncodings(ImagingRefused):
