@@ -19,8 +19,6 @@ from coread.imaging.measuring import Size, mask_diameters, mask_values, mask_vol
 ModalityValues = Callable[[ImageReference], NDArray[np.float32]]
 """From a source frame to its (rows, columns) modality values, HU for CT; raises Refused."""
 VOLUME = Code("118565006", "SCT", "Volume")
-_VOLUMES = (VOLUME.value, "18026-5", "18148-7")
-"""Also those of the left ventricle at end diastole and end systole (LOINC)."""
 LONG_AXIS, SHORT_AXIS = Code("103339001", "SCT", "Long axis"), Code("103340004", "SCT", "Short axis")
 AREA = Code("42798000", "SCT", "Area")
 ATTENUATION = Code("112031", "DCM", "Attenuation Coefficient")
@@ -94,7 +92,7 @@ def _size(measurement: Measurement, region: Region, values: ModalityValues) -> S
         return _attenuation(measurement.derivation, mask, region.images, values)
     if region.geometry is None or region.geometry.shape != mask.shape:
         return None
-    if concept.value in _VOLUMES and unit in _PER_ML:
+    if concept == VOLUME and unit in _PER_ML:
         return _scaled(mask_volume(mask, region.geometry), _PER_ML[unit])
     if concept in (LONG_AXIS, SHORT_AXIS) and unit in _PER_MM:
         axes = mask_diameters(mask, region.geometry)
