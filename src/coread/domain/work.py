@@ -72,6 +72,8 @@ class EvidenceKind(StrEnum):
     OVERLAY = "OVERLAY"
     """The source slices in colour with the outlines burnt in; made only for destinations that ask for it."""
     PARAMETRIC_MAP = "PM"
+    DERIVED_IMAGES = "IMG"
+    """Slices of a series that was computed, e.g. reconstructed from raw data."""
 
 
 DEFAULT_KINDS = tuple(kind for kind in EvidenceKind if kind is not EvidenceKind.OVERLAY)
@@ -212,3 +214,8 @@ class EncodedObject:
     series_instance_uid: str
     data: bytes
     proof: str
+    series_description: str = ""
+    """This and the following only where the object is an image that people leaf through."""
+    instance_number: int | None = None
+    rows: int | None = None
+    columns: int | None = None

@@ -3,12 +3,14 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydicom.dataset import Dataset
 
 from coread.domain.cards import ReaderCard
 from coread.domain.results import Outcome, Reading, ReadResult
 from coread.domain.work import DEFAULT_KINDS, EncodedObject, EvidenceKind
+from coread.evidence.derived_series import build_derived, with_derived
 from coread.evidence.errors import NotBuilt
 from coread.evidence.kos import build_kos
 from coread.evidence.overlay import Overlays, build_overlays
@@ -44,6 +46,7 @@ def build_evidence(
         return ()
     images = read_sources(sources)
     writing = Writing(reading.ending, reading.provenance, card, images, copied_header(images), revision=revision)
+    writing = with_derived(writing)
     try:
         objects = _written(writing, reading.outcome(), overlay=EvidenceKind.OVERLAY in kinds)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError) as problem:
@@ -60,11 +63,14 @@ def _written(writing: Writing, outcome: Outcome, *, overlay: bool) -> tuple[Enco
         build_fractional(writing, first_index=len(segmentations.datasets) + 1) if marks else ((), ())
     )  # fmt: skip
     maps = build_maps(writing)
-    writing = replace(writing, notes=(*segmentations.notes, *unlikely, *maps.notes, *overlays.notes))
+    computed = build_derived(writing)
+    notes = (*computed.notes, *segmentations.notes, *unlikely, *maps.notes, *overlays.notes)
+    writing = replace(writing, notes=notes)
     report = build_sr(writing, segmentations.places)
     page = draw_summary(writing)
     summary = build_summary(writing, page)
     datasets = [(EvidenceKind.SR, report)]
+    datasets += [(EvidenceKind.DERIVED_IMAGES, dataset) for dataset in computed.datasets]
     datasets += [(EvidenceKind.SEG, dataset) for dataset in (*segmentations.datasets, *likely)]
     datasets += [(EvidenceKind.PARAMETRIC_MAP, dataset) for dataset in maps.datasets]
     datasets.append((EvidenceKind.SECONDARY_CAPTURE, summary))
@@ -83,4 +89,15 @@ def _encoded(kind: EvidenceKind, dataset: Dataset) -> EncodedObject:
         series_instance_uid=str(dataset.SeriesInstanceUID),
         data=part10(dataset),
         proof="",
+        **(_shown(dataset) if kind is EvidenceKind.DERIVED_IMAGES else {}),
     )
+
+
+def _shown(dataset: Dataset) -> dict[str, Any]:
+    """Return what an index has to know of an image that is leafed through with its series."""
+    return {
+        "series_description": str(dataset.SeriesDescription),
+        "instance_number": int(dataset.InstanceNumber),
+        "rows": int(dataset.Rows),
+        "columns": int(dataset.Columns),
+    }

@@ -50,7 +50,7 @@ def key_reference(writing: Writing) -> ImageReference:
     for finding in writing.result.findings:
         if finding.images:
             return finding.images[0]
-    header = writing.images[0].header
+    header = (writing.pictured or writing.images)[0].header
     return ImageReference(header.sop_class_uid, header.sop_instance_uid, header.series_instance_uid)
 
 
@@ -58,6 +58,8 @@ def key_image(writing: Writing, *, width: int, height: int, marks: bool) -> KeyI
     """Draw the key image to fit ``width`` x ``height``, with marks or as an unmarked preview."""
     reference = key_reference(writing)
     source = writing.image(reference)
+    if source in writing.derived:
+        return KeyImage(None, reference, "Computed images stand in a series of their own")
     try:
         planar = load_planar(source.path, source.header, frame=reference.frame)
     except Refused as problem:

@@ -18,7 +18,9 @@ def build_kos(writing: Writing, siblings: Sequence[Dataset]) -> Dataset:
     from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
     from pydicom.sr.codedict import codes
 
-    heads = [image.header for image in writing.images if image.header.sop_instance_uid in positive_images(writing)]
+    positive = positive_images(writing)
+    shown = (*writing.images, *writing.derived)
+    heads = [image.header for image in shown if image.header.sop_instance_uid in positive]
     objects = [evidence_item(writing, h.sop_class_uid, h.sop_instance_uid, h.series_instance_uid) for h in heads]
     objects += [evidence_item(writing, s.SOPClassUID, s.SOPInstanceUID, s.SeriesInstanceUID) for s in siblings]
     document = KeyObjectSelectionDocument(
@@ -42,10 +44,10 @@ def build_kos(writing: Writing, siblings: Sequence[Dataset]) -> Dataset:
 
 
 def positive_images(writing: Writing) -> set[str]:
-    """Return the SOP Instance UIDs of the images that carry a present finding; all read images when none is named."""
+    """Return the SOP Instance UIDs of the images that carry a present finding; all images when none is named."""
     named: set[str] = set()
     for finding in writing.result.findings:
         if finding.presence is Presence.PRESENT:
             places = (*finding.images, *(location.image for location in finding.locations))
             named |= {image.sop_instance_uid for image in places}
-    return named or {image.header.sop_instance_uid for image in writing.images}
+    return named or {image.header.sop_instance_uid for image in writing.pictured}

@@ -17,8 +17,10 @@ from coread.domain.codec import encode
 from coread.domain.findings import Box
 from coread.domain.results import Reading, ReadResult
 from coread.domain.work import EncodedObject, EvidenceKind
+from coread.evidence.derived_series import with_derived
 from coread.evidence.errors import NotProven
 from coread.evidence.expected import expected_findings, expected_measurements
+from coread.evidence.prove_derived import prove_derived, prove_whole_series
 from coread.evidence.prove_map import prove_map
 from coread.evidence.prove_overlay import prove_overlay
 from coread.evidence.prove_page import prove_document
@@ -43,6 +45,7 @@ _HAS_ATTRIBUTE: dict[EvidenceKind, tuple[tuple[str, str], ...]] = {
     EvidenceKind.SR: (("CompletionFlag", "COMPLETE"), ("VerificationFlag", "UNVERIFIED")),
     EvidenceKind.SEG: (),
     EvidenceKind.PARAMETRIC_MAP: (("ContentLabel", "AI_MAP"),),
+    EvidenceKind.DERIVED_IMAGES: (("Modality", "MR"), ("BurnedInAnnotation", "NO")),
     EvidenceKind.SECONDARY_CAPTURE: (("BurnedInAnnotation", "YES"), ("ConversionType", "WSD")),
     EvidenceKind.KEY_OBJECT: (),
     EvidenceKind.OVERLAY: (("BurnedInAnnotation", "YES"), ("PhotometricInterpretation", "RGB")),
@@ -63,7 +66,8 @@ def prove(objects: Sequence[EncodedObject], reading: Reading, card: ReaderCard, 
             raise NotProven("a refusal or a failure must not leave as an object")
         return "no result, no object"
     images = read_sources(sources)
-    return prove_writing(objects, Writing(reading.ending, reading.provenance, card, images, copied_header(images)))
+    writing = Writing(reading.ending, reading.provenance, card, images, copied_header(images))
+    return prove_writing(objects, with_derived(writing))
 
 
 def prove_writing(objects: Sequence[EncodedObject], writing: Writing) -> str:
@@ -236,6 +240,7 @@ _OF_KIND: Mapping[EvidenceKind, Callable[[Dataset, Writing], list[str]]] = {
     EvidenceKind.OVERLAY: prove_overlay,
     EvidenceKind.SEG: prove_segmentation,
     EvidenceKind.PARAMETRIC_MAP: prove_map,
+    EvidenceKind.DERIVED_IMAGES: prove_derived,
 }
 _CHECKS: tuple[Callable[[Objects, Writing], list[str]], ...] = (
     _source_identity,
@@ -244,5 +249,6 @@ _CHECKS: tuple[Callable[[Objects, Writing], list[str]], ...] = (
     _marks_inside,
     wrong_side,
     _predecessor,
+    prove_whole_series,
     _by_kind,
 )

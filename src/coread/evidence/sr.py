@@ -39,7 +39,7 @@ def shows_marks(writing: Writing) -> bool:
 
 
 def _evidence(writing: Writing, places: Sequence[SegmentPlace]) -> list[Evidence]:
-    heads = [image.header for image in writing.images]
+    heads = [image.header for image in (*writing.images, *writing.derived)]
     segmentations = {p.sop_instance_uid: (p.sop_class_uid, p.sop_instance_uid, p.series_instance_uid) for p in places}
     sources = [(head.sop_class_uid, head.sop_instance_uid, head.series_instance_uid) for head in heads]
     return [*sources, *segmentations.values()]
@@ -56,7 +56,7 @@ def _report(writing: Writing, places: Sequence[SegmentPlace]) -> Any:
         language_of_content_item_and_descendants=_english(),
     )
     content = report[0].ContentSequence
-    content.insert(_place_of_library(content), image_library(writing.images))
+    content.insert(_place_of_library(content), image_library(writing.pictured))
     content.append(_remarks(writing))
     return report
 

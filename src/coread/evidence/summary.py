@@ -16,6 +16,7 @@ from coread.domain.work import EvidenceKind
 from coread.evidence import page as p
 from coread.evidence.key_image import KeyImage, finding_name, key_image
 from coread.evidence.legal import is_code_string
+from coread.evidence.page_pictures import draw_pictures
 from coread.evidence.page_plot import draw_curve
 from coread.evidence.sr import operating_point_of, remarks, shows_marks
 from coread.evidence.writing import RESEARCH_USE, Writing, stamp
@@ -92,21 +93,33 @@ def add_body_part(dataset: Dataset, header: InstanceHeader) -> None:
 
 def draw_summary(writing: Writing) -> p.Page:
     """Draw the page; its height follows from what there is to say."""
+    sheet = p.new_page(WIDTH, 4000)
+    top = _header(sheet, writing)
+    draw = _below_pictures if writing.result.pictures else _beside_key_image
+    bottom = draw(sheet, writing, top)
+    bottom = _footer(sheet, writing, bottom + 28)
+    return sheet.cut(bottom + bottom % 2)
+
+
+def _below_pictures(sheet: p.Page, writing: Writing, top: int) -> int:
+    """Draw the pictures in a row, the table over the whole width below them, then the curves; return the y below."""
+    y = draw_pictures(sheet, writing.result.pictures, (_MARGIN, top), WIDTH - 2 * _MARGIN)
+    y = _table(sheet, writing, _MARGIN, y + 24)
+    return _curves(sheet, writing, (_MARGIN, y + 12), _IMAGE_WIDTH)
+
+
+def _beside_key_image(sheet: p.Page, writing: Writing, top: int) -> int:
+    """Draw the key image on the left and the table beside it; return the y below both."""
     marks = shows_marks(writing)
     wide, high = (_IMAGE_WIDTH, _IMAGE_HEIGHT) if marks else (_PREVIEW_WIDTH, _PREVIEW_HEIGHT)
     key = key_image(writing, width=wide, height=high, marks=marks)
     column = key.picture.size[0] if key.picture else 0
-    sheet = p.new_page(WIDTH, 4000)
-    top = _header(sheet, writing)
     below_image = _image_column(sheet, key, top)
     left = _MARGIN + (column + _GAP if column else 0)
     below_table = _table(sheet, writing, left, top)
     if column >= _CURVE_WIDTH:
-        bottom = max(_curves(sheet, writing, (_MARGIN, below_image + 12), column), below_table)
-    else:
-        bottom = _curves(sheet, writing, (_MARGIN, max(below_image, below_table) + 12), _IMAGE_WIDTH)
-    bottom = _footer(sheet, writing, bottom + 28)
-    return sheet.cut(bottom + bottom % 2)
+        return max(_curves(sheet, writing, (_MARGIN, below_image + 12), column), below_table)
+    return _curves(sheet, writing, (_MARGIN, max(below_image, below_table) + 12), _IMAGE_WIDTH)
 
 
 def _curves(sheet: p.Page, writing: Writing, at: tuple[int, int], width: int) -> int:
@@ -260,12 +273,12 @@ def source_items(writing: Writing) -> list[Dataset]:
 
 def _source_uids(writing: Writing) -> list[str]:
     named = {image.sop_instance_uid for finding in writing.result.findings for image in finding.images}
-    return [i.header.sop_instance_uid for i in writing.images if not named or i.header.sop_instance_uid in named]
+    return [i.header.sop_instance_uid for i in writing.pictured if not named or i.header.sop_instance_uid in named]
 
 
 def _source_item(writing: Writing, uid: str) -> Dataset:
     item = Dataset()
-    source = next(image for image in writing.images if image.header.sop_instance_uid == uid)
+    source = next(image for image in writing.pictured if image.header.sop_instance_uid == uid)
     item.ReferencedSOPClassUID = source.header.sop_class_uid
     item.ReferencedSOPInstanceUID = uid
     return item

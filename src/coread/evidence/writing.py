@@ -16,6 +16,7 @@ from pydicom.uid import UID
 from coread.domain.cards import ReaderCard
 from coread.domain.findings import Finding, ImageReference, Measurement, Region, TrackingId
 from coread.domain.identifiers import derived_uid
+from coread.domain.kspace import RAW_DATA_STORAGE
 from coread.domain.results import Provenance, ReadResult
 from coread.domain.work import EvidenceKind
 from coread.evidence.errors import NotBuilt
@@ -46,11 +47,19 @@ class Writing:
     """What had to be left out, and why; said in the report and on the page."""
     revision: Revision | None = None
     """Of a result that a person has corrected."""
+    derived: tuple[SourceImage, ...] = ()
+    """Headers and planes of the images that the result computed: siblings that other objects may refer to."""
 
     @property
     def study_instance_uid(self) -> str:
         """The study of the source images, and of every object."""
         return self.images[0].header.study_instance_uid
+
+    @property
+    def pictured(self) -> tuple[SourceImage, ...]:
+        """The images that the result speaks of: those that were read and those that it computed, no raw data."""
+        read = (image for image in self.images if image.header.sop_class_uid != RAW_DATA_STORAGE)
+        return (*read, *self.derived)
 
     @property
     def model(self) -> str:
@@ -93,7 +102,7 @@ class Writing:
 
     def image(self, reference: ImageReference) -> SourceImage:
         """Return the source image that a finding points at; raises NotBuilt for a stranger."""
-        for image in self.images:
+        for image in (*self.images, *self.derived):
             if image.header.sop_instance_uid == reference.sop_instance_uid:
                 return image
         raise NotBuilt(f"image {reference.sop_instance_uid} is named by the result and is not among its sources")

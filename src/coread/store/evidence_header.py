@@ -16,6 +16,7 @@ _MODALITY = {
     EvidenceKind.PDF: "DOC",
     EvidenceKind.OVERLAY: "OT",
     EvidenceKind.PARAMETRIC_MAP: "OT",
+    EvidenceKind.DERIVED_IMAGES: "MR",
 }
 _PREFIX = 132
 _LONG = (b"OB", b"OW", b"UN", b"SQ", b"UT", b"OF")
@@ -42,6 +43,10 @@ def evidence_header(item: EncodedObject, study: Row[Any]) -> InstanceHeader:
         referring_physician_name=study.referring_physician_name,
         modality=_MODALITY[item.kind],
         manufacturer="Coread",
+        series_description=item.series_description,
+        instance_number=item.instance_number,
+        rows=item.rows,
+        columns=item.columns,
     )
 
 
