@@ -20,22 +20,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.lesion_outlines import Scene, lesions_of
 from coread.domain.geometry import Geometry, affine_of
 from coread.domain.images import Quantity, Volume
 from coread.domain.reading import ModelSession
 from coread.imaging.errors import ImagingRefused
-from coread.imaging.lesion_segmentation import segment_lesion
-from coread.imaging.prompts import BoxPrompt
+from coread.imaging.lesion_segmentation import Outlined, segment_lesion
+from coread.imaging.prompts import BoxPrompt, box_of_indices
 from coread.models.lineage import sha256_of
 from coread.models.session import open_session
+from coread.phantoms.reference.scan import Setup
 from coread.readers import tumor_volume
 from coread.readers.tumor_volume.cohort import FOLDS, SET, Case, loosened, random_part, read_cases
 from coread.readers.tumor_volume.field import SIDE, field_box, field_cube, network_input, prompted_cube
 from coread.readers.tumor_volume.outlined import GRAPH, INPUT, OUTPUT, tumor_in_box, tumor_of
 from coread.readers.tumor_volume.words import card_of, readme_of
 from coread.statistics.overlap import dice
+from coread.train.card_text import card_toml
 from coread.train.fit import Fitted, read_fitted
-from coread.train.reader_folder import ReaderFolder, install
+from coread.train.reader_folder import ReaderFolder, install, lock_again
 
 FOLDER = Path(tumor_volume.__file__).parent
 HEADING = "Research use only. Written by bench/tumor_volume.py."
@@ -43,6 +46,18 @@ PARTS = 5
 """Fields cut anew, and boxes drawn, for each patient."""
 SEED = 20261130
 KEPT = 0.95
+CLEAR_FROM = 0.7
+"""Clearness from which a lesion stands out; as in docs/how-to/measure-a-lesion.md."""
+DRAWN = tuple(
+    Scene("ct-lesions", (f"volumes_ml={first},{second}", "places=retroperitoneum,mesentery", "doubling_days=0,0"),
+          Setup(seed=seed, spacing_mm=spacing, noise=noise))
+    for seed, first, second, spacing, noise in (
+        (511, 60, 60, (3.0, 1.0, 1.0), 12.0),
+        (512, 90, 70, (4.0, 1.2, 1.2), 20.0),
+        (513, 120, 60, (2.5, 1.5, 1.5), 15.0),
+    )
+)  # fmt: skip
+"""Lesions of 49 mm and more across; fixed before any was outlined."""
 Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
@@ -97,11 +112,16 @@ def _row(case: Case, kind: str, mask: NDArray[np.bool_] | None, certainty: float
     }  # fmt: skip
 
 
-def _image_mask(case: Case, box: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+def _outlined(volume: Volume, box: NDArray[np.float64]) -> Outlined | None:
     try:
-        return segment_lesion(case.volume, BoxPrompt(tuple(box[0].tolist()), tuple(box[1].tolist()))).mask
+        return segment_lesion(volume, BoxPrompt(tuple(box[0].tolist()), tuple(box[1].tolist())))
     except ImagingRefused:
         return None
+
+
+def _image_mask(case: Case, box: NDArray[np.float64]) -> NDArray[np.bool_] | None:
+    found = _outlined(case.volume, box)
+    return None if found is None else found.mask
 
 
 def parameters_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -155,7 +175,67 @@ def measured(session: ModelSession, cases: Sequence[Case]) -> Iterator[dict[str,
             box = loosened(case.box_mm(), random)
             tumor = tumor_in_box(session, case.volume, box)
             yield _row(case, "box, network", None if tumor is None else tumor.mask, 0.0)
-            yield _row(case, "box, image", _image_mask(case, box), 0.0)
+            found = _outlined(case.volume, box)
+            row = _row(case, "box, image", None if found is None else found.mask, 0.0)
+            yield row | {"clearness": None if found is None else round(found.clearness, 3)}
+
+
+def drawn_rows(session: ModelSession) -> Iterator[dict[str, Any]]:
+    """Yield both outlines of generated lesions of the size of those that the network learnt from, two boxes each."""
+    random = np.random.default_rng(SEED + 2)
+    for scene in DRAWN:
+        for lesion in lesions_of(scene):
+            at = np.argwhere(lesion.mask)
+            ends = (_index(at.min(axis=0)), _index(at.max(axis=0)))
+            tight = box_of_indices(lesion.volume.geometry, ends).corners()
+            for _ in range(2):
+                box = loosened(tight, random)
+                tumor, found = tumor_in_box(session, lesion.volume, box), _outlined(lesion.volume, box)
+                nothing = np.zeros_like(lesion.mask)
+                yield {
+                    "lesion": f"{lesion.name}, seed {scene.setup.seed}",
+                    "longest_mm": round(float(np.ptp(box, axis=0).max())),
+                    "network": round(dice(lesion.mask, nothing if tumor is None else tumor.mask), 4),
+                    "calculated": round(dice(lesion.mask, nothing if found is None else found.mask), 4),
+                    "clearness": None if found is None else round(found.clearness, 3),
+                }  # fmt: skip
+
+
+def _index(place: NDArray[np.int64]) -> tuple[float, float, float]:
+    return float(place[0]), float(place[1]), float(place[2])
+
+
+def box_parameters(document: Mapping[str, Any], data: Path) -> dict[str, Any]:
+    """Return what the box mode goes by: the sizes that were learnt from, and which method did better on what."""
+    sides = [float(np.ptp(case.box_mm(), axis=0).max()) for case in read_cases(data, held_out=False)]
+    clear = [row for row in document["drawn_rows"] if (row["clearness"] or 0) >= CLEAR_FROM]
+    held = document["held_out"]
+    unclear = [row for row in document["held_out_rows"] if row["kind"] == "box, image"]
+    if any((row["clearness"] or 0) >= CLEAR_FROM for row in unclear):
+        raise SystemExit("a tumour of the patients kept apart stands out: put it in the row of clear ones")
+    return {
+        "longest_mm": [round(min(sides)), round(max(sides))],
+        "clear_from": CLEAR_FROM,
+        "clear": {
+            "network": round(float(np.mean([row["network"] for row in clear])), 3),
+            "calculated": round(float(np.mean([row["calculated"] for row in clear])), 3),
+            "on": f"{len(clear)} boxes around generated lesions that stand out (clearness {CLEAR_FROM:g} or more)",
+        },
+        "unclear": {
+            "network": held["box, network"]["dice"], "calculated": held["box, image"]["dice"],
+            "on": f"{held['box, network']['patients']} patients with sarcoma whose tumours do not stand out",
+        },
+    }  # fmt: skip
+
+
+def lock_again_with(document: Mapping[str, Any], data: Path, words: str) -> str:
+    """Write the numbers of the box mode and the card into the reader's folder and lock it; the graph stays."""
+    place = FOLDER / "model" / "parameters.json"
+    parameters = json.loads(place.read_text(encoding="utf-8")) | {"box": box_parameters(document, data)}
+    place.write_text(json.dumps(parameters, indent=2) + "\n", encoding="utf-8")
+    card = card_of(words)
+    (FOLDER / "card.toml").write_text(card_toml(card, HEADING), encoding="utf-8")
+    return lock_again(FOLDER, card, code=FOLDER, learnt_from=[data])
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -178,7 +258,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def sentence(document: Mapping[str, Any]) -> str:
     """Return what was measured, in words: card and page say exactly this."""
-    held, cross = document["held_out"], document["cross_fitted"]
+    held, cross, box = document["held_out"], document["cross_fitted"], document["box"]
 
     def text(one: Mapping[str, Any]) -> str:
         return f"{one['dice']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
@@ -190,7 +270,10 @@ def sentence(document: Mapping[str, Any]) -> str:
         f"clear, counted as they were outlined), {text(anew)} on {anew['fields']} fields cut anew at random from them",
         f"({anew['refused']} refused). The published margin alone, without looking at the image, gives",
         f"{text(held['margin alone'])}. With a box drawn around it: {text(held['box, network'])} by the network,",
-        f"{text(held['box, image'])} by the method of coread segment, which learnt nothing. Cross-fitted over other",
+        f"{text(held['box, image'])} by the calculated method of coread segment, which learnt nothing. On",
+        f"{box['clear']['on']} of the same size: {box['clear']['network']:.2f} and",
+        f"{box['clear']['calculated']:.2f}; so coread segment asks the network where a lesion does not stand out, in",
+        f"boxes of {box['longest_mm'][0]} to {box['longest_mm'][1]} mm. Cross-fitted over other",
         f"{cross['published']['patients']} patients, each by the member that did not see them:",
         f"{text(cross['published'])}, cut anew {text(cross['cut anew'])}, with a box {text(cross['box, network'])} and",
         f"{text(cross['box, image'])}. One field takes {document['seconds']:.1f} s on one core; peak memory of the",
@@ -214,9 +297,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help=f"folder of {SET}")
     parser.add_argument("--work", type=Path, help="folder of the fits")
     parser.add_argument("--members", type=int, default=FOLDS)
+    parser.add_argument("--lock", action="store_true", help="lock anew after measuring: card, code and numbers")
+    parser.add_argument("--only-lock", action="store_true", help="lock anew with what was measured before")
     asked = parser.parse_args()
     kept = FOLDER / "measurements.json"
     document: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    if asked.only_lock:
+        (FOLDER / "README.md").write_text(readme_of(sentence(document)), encoding="utf-8")
+        print(lock_again_with(document, asked.data, sentence(document)))
+        return
     members: list[Fitted] = []
     if asked.work is not None:
         members = [read_fitted(asked.work / f"member{number}") for number in range(asked.members)]
@@ -231,11 +320,15 @@ def main() -> None:
         "network_sha256": sha256_of(FOLDER / "model" / "network.onnx"),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 0),
     }  # fmt: skip
+    document["drawn_rows"] = list(drawn_rows(session))
+    document["box"] = box_parameters(document, asked.data)
     kept.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     words = sentence(document)
     (FOLDER / "README.md").write_text(readme_of(words), encoding="utf-8")
     if members:
         lock(members, asked.data, asked.work, document["cross_fitted_rows"], words)
+    if members or asked.lock:
+        lock_again_with(document, asked.data, words)
         if sha256_of(FOLDER / "model" / "network.onnx") != document["network_sha256"]:
             raise SystemExit("the locked network is not the one that was measured: run again without --work")
     print(words)

@@ -53,6 +53,23 @@ def test_a_lesion_is_measured_from_each_kind_of_prompt(series: Path, option: str
     assert document["objects"] == []
 
 
+def test_the_method_is_chosen_and_told(series: Path) -> None:
+    document = answer(series, f"--box={BOX}", "--method", "classical")
+    assert (document["method"], document["made_by"], document["certainty"]) == ("classical", "", None)
+    told = answer(series, f"--box={BOX}")
+    assert told["method"] == "classical"
+    assert any("the network was not asked" in note for note in told["notes"])
+
+
+def test_a_network_that_does_not_take_the_box_does_not_fall_back(series: Path) -> None:
+    code, _, err = run(series, f"--box={BOX}", "--method", "network")
+    assert code is not ExitCode.OK
+    assert "tumor_volume" in err
+    code, _, err = run(series, f"--box={BOX}", "--method", "best")
+    assert code is ExitCode.USAGE
+    assert "auto, classical, network" in err
+
+
 def test_objects_are_written_and_say_research_use(series: Path, tmp_path: Path) -> None:
     document = answer(series, f"--box={BOX}", "--out", tmp_path / "out")
     modalities = {pydicom.dcmread(path).Modality for path in document["objects"]}

@@ -63,6 +63,17 @@ def test_a_stored_outline_is_a_result_with_provenance_and_is_stored_once(ward: S
     assert case.status_code == 200
 
 
+def test_the_method_is_chosen_by_name_and_a_network_never_falls_back(ward: Site) -> None:
+    study, series = _sent(ward)
+    wanted: dict[str, Any] = {"series_instance_uid": series, "box": BOX}
+    document = _post(ward, study, **wanted, method="classical").json()
+    assert (document["method"], document["package_digest"]) == ("classical", "")
+    refused = _post(ward, study, **wanted, method="network")
+    assert refused.status_code == 422
+    assert "no installed reader has a network for boxes" in refused.text
+    assert _post(ward, study, **wanted, method="best").status_code == 422
+
+
 def test_voxel_indices_are_taken_too(ward: Site) -> None:
     study, series = _sent(ward)
     answer = _post(ward, study, series_instance_uid=series, point=[7, 18, 19], coordinates="voxels")

@@ -13,6 +13,7 @@ from typing import Any
 
 import coread
 from coread.app.errors import AppError
+from coread.app.outline_methods import Method, Outlined, outlined_by
 from coread.domain.cards import InputContract, OperatingPoint, OutputSpec, ReaderCard, ReaderKind, Resources
 from coread.domain.errors import Refused
 from coread.domain.findings import Finding, Presence, TrackingId
@@ -25,8 +26,8 @@ from coread.domain.work import EncodedObject, EvidenceRecord, RoutingDecision
 from coread.engine.loading import load_inputs, reason_of
 from coread.engine.run import verified_digests
 from coread.imaging.lesion_measuring import LESION, MeasuredLesion, measured_lesion
-from coread.imaging.lesion_segmentation import segment_lesion
 from coread.imaging.prompts import BoxPrompt, LinePrompt, PointPrompt, Prompt, in_patient
+from coread.readers.registry import InstalledReader
 from coread.store import Store
 
 TOOL = "lesion_outline"
@@ -74,7 +75,7 @@ class Outline:
 
     reading: Reading
     lesion: MeasuredLesion
-    clearness: float
+    outlined: Outlined
 
     def document(self) -> dict[str, Any]:
         """Return what was measured, as plain JSON values."""
@@ -92,7 +93,11 @@ class Outline:
             "long_axis_ends_lps_mm": [[round(value, 2) for value in end] for end in lesion.diameters.ends_mm],
             "slices": len(lesion.region.images),
             "hounsfield": values or None,
-            "clearness": round(self.clearness, 3),
+            "method": self.outlined.method.value,
+            "made_by": self.outlined.made_by,
+            "package_digest": self.outlined.package_digest,
+            "clearness": _rounded(self.outlined.clearness),
+            "certainty": _rounded(self.outlined.certainty),
             "tracking_uid": lesion.region.tracking.uid,
             "notes": list(self.result().notes),
         }
@@ -105,10 +110,14 @@ class Outline:
         return ending
 
 
-def outline_lesion(study: Study, sources: Sequence[Source], pointed: Pointed, now: datetime) -> Outline:
+def outline_lesion(
+    study: Study, sources: Sequence[Source], pointed: Pointed, now: datetime, *, method: Method = Method.AUTO,
+    readers: Sequence[InstalledReader] = (),
+) -> Outline:  # fmt: skip
     """Outline and measure the lesion in the one volume of these images.
 
-    Raises LesionRefused with the coded reason where the images are no volume or nothing can be outlined there.
+    ``readers``: those whose networks may be asked. Raises LesionRefused with the coded reason where the images are no
+    volume, the method does not take the prompt, or nothing can be outlined there.
     """
     began = time.perf_counter()
     digests = verified_digests(study, sources)
@@ -117,27 +126,25 @@ def outline_lesion(study: Study, sources: Sequence[Source], pointed: Pointed, no
         raise LesionRefused(loaded.reason)
     volume = loaded.inputs.volumes[0]
     try:
-        outlined = segment_lesion(volume, pointed.prompt(volume))
+        outlined = outlined_by(method, volume, pointed.prompt(volume), readers)
     except Refused as problem:
         raise LesionRefused(reason_of(problem)) from problem
-    input_digest, digest = digest_of(digests), method_digest(pointed)
+    input_digest, digest = digest_of(digests), method_digest(pointed, outlined.package_digest)
     tracking = TrackingId("lesion", derived_uid(TOOL, input_digest, digest))
     lesion = measured_lesion(volume, outlined.mask, label="Lesion", type_=LESION, tracking=tracking)
     finding = Finding("lesion", LESION, Presence.PRESENT, tracking=tracking, images=lesion.measurements[1].images)
-    result = ReadResult(
-        (finding,), lesion.measurements, (lesion.region,), loaded.skipped, _notes(pointed, outlined.clearness)
-    )
+    result = ReadResult((finding,), lesion.measurements, (lesion.region,), loaded.skipped, _notes(pointed, outlined))
     provenance = Provenance(
-        reader_id=tool_id(pointed, sources),
+        reader_id=tool_id(digest, sources),
         reader_version=VERSION,
-        package_digest=digest,
+        package_digest=outlined.package_digest or digest,
         input_digest=input_digest,
         coread_version=coread.__version__,
-        runtime=", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("SimpleITK", "scipy")),
+        runtime=", ".join([*([outlined.runtime] if outlined.runtime else []), *_libraries()]),
         started_at=now,
         finished_at=now + timedelta(seconds=time.perf_counter() - began),
     )
-    return Outline(Reading(result, provenance), lesion, outlined.clearness)
+    return Outline(Reading(result, provenance), lesion, outlined)
 
 
 class LesionRefused(AppError, Refused):
@@ -148,15 +155,22 @@ class LesionRefused(AppError, Refused):
         super().__init__(reason.text())
 
 
-def method_digest(pointed: Pointed) -> str:
-    """Return the digest that stands for the method and what was pointed at, where a reader has that of its package."""
-    return hashlib.sha256(json.dumps([TOOL, VERSION, pointed.text()]).encode()).hexdigest()
+def method_digest(pointed: Pointed, package_digest: str = "") -> str:
+    """Return the digest that stands for the method and what was pointed at.
+
+    Of the calculated method it is what a reader's package digest is; a network has that of its package besides.
+    """
+    network = [package_digest] if package_digest else []
+    return hashlib.sha256(json.dumps([TOOL, VERSION, pointed.text(), *network]).encode()).hexdigest()
 
 
-def tool_id(pointed: Pointed, sources: Sequence[Source]) -> str:
-    """Return the name under which one outline is stored: each lesion of a study is a result of its own."""
+def tool_id(digest: str, sources: Sequence[Source]) -> str:
+    """Return the name under which one outline is stored: each lesion of a study is a result of its own.
+
+    ``digest`` is that of method and prompt.
+    """
     uids = sorted({header.series_instance_uid for _, header in sources})
-    return f"{TOOL}_{hashlib.sha256(json.dumps([*uids, method_digest(pointed)]).encode()).hexdigest()[:12]}"
+    return f"{TOOL}_{hashlib.sha256(json.dumps([*uids, digest]).encode()).hexdigest()[:12]}"
 
 
 def encoded(outline: Outline, sources: Sequence[Source]) -> tuple[EncodedObject, ...]:
@@ -195,9 +209,18 @@ def _place(numbers: Sequence[float]) -> tuple[float, float, float]:
     return float(numbers[0]), float(numbers[1]), float(numbers[2])
 
 
-def _notes(pointed: Pointed, clearness: float) -> tuple[str, ...]:
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _libraries() -> tuple[str, ...]:
+    return tuple(f"{name} {importlib.metadata.version(name)}" for name in ("SimpleITK", "scipy"))
+
+
+def _notes(pointed: Pointed, outlined: Outlined) -> tuple[str, ...]:
     notes = [f"outlined from a {pointed.text()} that a person gave; nothing else in the study was looked at"]
-    if clearness < _DOUBTFUL:
+    notes += outlined.notes
+    if outlined.clearness is not None and outlined.clearness < _DOUBTFUL:
         notes.append(
             "the lesion looks like what is beside it: the outline follows the shape of the prompt more than the image"
         )

@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
 
+from coread.domain.boxed import BoxReader
 from coread.domain.cards import ReaderCard
 from coread.domain.errors import Misconfigured
 from coread.domain.reading import Reader
@@ -23,6 +24,7 @@ GROUP = "coread.readers"
 _BUILT_IN = "coread.readers"
 MODEL_FOLDER = "model"
 _MANIFEST = "manifest.json"
+_BOXED = "boxed.py"
 PLANNED = "coread.readers.planned"
 """The code of every reader that is a plan in its package; it has no card and is none itself."""
 PLAN_FILE = "preprocessing.json"
@@ -141,6 +143,17 @@ def load_reader(installed: InstalledReader) -> Reader:
     if reader.card != installed.card:
         raise BrokenReader(f"{name}: reader(card) did not keep its card. Return a reader whose .card is that card.")
     return reader
+
+
+def load_box_reader(installed: InstalledReader) -> BoxReader | None:
+    """Import what a reader offers for boxes that a person drew; ``None`` where nothing. Raises BrokenReader."""
+    if not (installed.folder / _BOXED).is_file():
+        return None
+    name = f"{installed.module}.{_BOXED.removesuffix('.py')}"
+    try:
+        return cast(Callable[[ReaderCard], BoxReader], importlib.import_module(name).box_reader)(installed.card)
+    except Exception as problem:
+        raise BrokenReader(f"{name} cannot be loaded: {type(problem).__name__}: {problem}.") from problem
 
 
 def _places(problems: list[ReaderProblem], extra: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:

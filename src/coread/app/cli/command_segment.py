@@ -12,6 +12,7 @@ from coread.app.cli.output import RESEARCH_USE, answer_json, complain, say, show
 
 if TYPE_CHECKING:
     from coread.app.lesions import Outline, Pointed, Source
+    from coread.app.outline_methods import Method
 
 _COUNTS = {"point": 3, "line": 6, "box": 6}
 
@@ -27,6 +28,9 @@ class SegmentFlags:
     voxels: Annotated[bool, typer.Option("--voxels", help="the numbers are voxel indices slice,row,column, from 0")] = (
         False
     )
+    method: Annotated[
+        str, typer.Option(help="auto (what was measured better), classical (calculated), network (boxes)")
+    ] = "auto"
     series: Annotated[str, typer.Option(help="Series Instance UID, where the folder holds several")] = ""
     out: Annotated[Path | None, typer.Option(help="folder for the SEG, SR and page; without it nothing is written")] = (
         None
@@ -45,11 +49,12 @@ def segment(_: typer.Context, flags: SegmentFlags) -> None:
 
     from coread.app.lesions import outline_lesion
     from coread.engine.samples import study_of
+    from coread.readers.registry import installed_readers
 
-    pointed = _pointed(flags)
+    pointed, method = _pointed(flags), _method(flags)
     sources = _sources(flags)
     study = study_of([header for _, header in sources])
-    outline = outline_lesion(study, sources, pointed, datetime.now(UTC))
+    outline = outline_lesion(study, sources, pointed, datetime.now(UTC), method=method, readers=installed_readers())
     written = _write(flags.out, outline, sources) if flags.out is not None else []
     document = {"notice": RESEARCH_USE, "prompt": pointed.text(), **outline.document(), "objects": written}
     if flags.json:
@@ -74,6 +79,15 @@ def _pointed(flags: SegmentFlags) -> "Pointed":
         complain(f"--{kind} needs {_COUNTS[kind]} numbers divided by commas, not {text!r}")
         raise typer.Exit(ExitCode.USAGE)
     return Pointed(kind, numbers, flags.voxels)
+
+
+def _method(flags: SegmentFlags) -> "Method":
+    from coread.app.outline_methods import Method
+
+    if flags.method not in set(Method):
+        complain(f"--method is one of {', '.join(Method)}, not {flags.method!r}")
+        raise typer.Exit(ExitCode.USAGE)
+    return Method(flags.method)
 
 
 def _sources(flags: SegmentFlags) -> "list[Source]":
@@ -110,6 +124,7 @@ def _tell(document: dict[str, Any]) -> None:
         ("short axis", f"{document['short_axis_mm']:.1f} mm"),
     ]
     rows += [(f"HU {name.replace('_', ' ')}", f"{value:g}") for name, value in (document["hounsfield"] or {}).items()]
+    rows += [("outlined by", document["made_by"] or "calculation")]
     rows += [("written", path) for path in document["objects"]]
     show_table(("what", "value"), rows, "Lesion")
     for note in document["notes"]:

@@ -3,7 +3,6 @@
 import csv
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,8 +27,12 @@ TUMOR = "tumor"
 HELD_OUT = ("STS_042", "STS_018", "STS_004", "STS_040", "STS_045", "STS_022")
 """Every fourth patient by volume, from the second smallest on: chosen before anything was learned."""
 FOLDS = 3
-WITH_BOX, WITHOUT_BOX, WITHOUT_TUMOR = 5, 6, 1
-"""Rows that each patient gives: with a box, a part of the field without one, and a part beside the tumour."""
+WITH_BOX, WITHOUT_BOX, WIDE, WITHOUT_TUMOR = 10, 9, 9, 2
+"""Rows that each patient gives: with a box; without one, a part of the field, a wide part, a part beside the tumour."""
+BENT = 0.7
+"""Share of the rows in which the patient is bent: other tumours have other shapes."""
+_NODE_MM, _BEND_MM = 45.0, (1.0, 7.0)
+"""Distance of the places that move at random, and the standard deviation by which they do along each axis."""
 _SEED = 20261129
 
 
@@ -76,33 +79,33 @@ def _case(patient: str, image: Path, label: Path) -> Case:
 def read_learned(folder: Path, limit: int = 0) -> tuple[ArraySet, NDArray[np.int64]]:
     """Return rows to learn from and the fold of each; ``limit`` takes about so many rows, of all patients."""
     cases = read_cases(folder, held_out=False)
-    rows = [row for case in cases for row in _rows(case)]
-    folds = np.array([number % FOLDS for number, case in enumerate(cases) for _ in range(_each())])
-    chosen = np.arange(len(rows))[:: max(1, len(rows) // limit) if limit else 1]
+    each = WITH_BOX + WITHOUT_BOX + WIDE + WITHOUT_TUMOR
+    total = each * len(cases)
+    chosen = np.arange(total)[:: max(1, total // limit) if limit else 1]
+    rows = [_row(cases[k // each], k % each) for k in chosen]
     data = ArraySet(
-        np.stack([rows[k][0] for k in chosen]),
-        {TUMOR: np.stack([rows[k][1] for k in chosen])},
-        groups=[cases[k // _each()].patient for k in chosen],
-        keys=[f"{cases[k // _each()].patient}-{k % _each()}" for k in chosen],
+        np.stack([image for image, _ in rows]),
+        {TUMOR: np.stack([mask for _, mask in rows])},
+        groups=[cases[k // each].patient for k in chosen],
+        keys=[f"{cases[k // each].patient}-{k % each}" for k in chosen],
     )
-    return data, folds[chosen]
+    return data, chosen // each % FOLDS
 
 
-def _each() -> int:
-    return WITH_BOX + WITHOUT_BOX + WITHOUT_TUMOR
-
-
-def _rows(case: Case) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    random = np.random.default_rng((_SEED, *case.patient.encode()))
-    for _ in range(WITH_BOX):
+def _row(case: Case, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    random = np.random.default_rng((_SEED, *case.patient.encode(), number))
+    if random.random() < BENT:
+        case = bent(case, random)
+    if number < WITH_BOX:
         box = loosened(case.box_mm(), random)
-        yield _seen(case, prompted_cube(box, ""), box)
-    for _ in range(WITHOUT_BOX):
+        return _seen(case, prompted_cube(box, ""), box)
+    if number < WITH_BOX + WITHOUT_BOX:
         part = random_part(case, random)
-        yield _seen(part, field_cube(part.volume.geometry), None)
-    for _ in range(WITHOUT_TUMOR):
+    elif number < WITH_BOX + WITHOUT_BOX + WIDE:
+        part = random_part(case, random, least=0.5)
+    else:
         part = _beside(case, random)
-        yield _seen(part, field_cube(part.volume.geometry), None)
+    return _seen(part, field_cube(part.volume.geometry), None)
 
 
 def _seen(case: Case, cube: Geometry, box: Doubles | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -117,16 +120,36 @@ def loosened(box_mm: Doubles, random: np.random.Generator) -> Doubles:
     return np.asarray(box_mm + out * [[-1.0], [1.0]])
 
 
-def random_part(case: Case, random: np.random.Generator) -> Case:
+def random_part(case: Case, random: np.random.Generator, *, least: float = 0.1) -> Case:
     """Return a part of the field that holds the whole tumour: the margin around it is then different on every side.
 
     As published, every field ends 5 cm beyond the tumour, so that the place of the tumour could be read off the size.
+    ``least``: share of each margin that stays at least on the far sides; on the near ones up to 1 - ``least`` goes.
     """
     at = np.argwhere(case.mask)
     low, high = at.min(axis=0), at.max(axis=0) + 1
-    start = np.floor(low * random.uniform(0, 0.9, 3)).astype(np.int64)
-    stop = high + np.ceil((np.asarray(case.mask.shape) - high) * random.uniform(0.1, 1, 3)).astype(np.int64)
+    start = np.floor(low * random.uniform(0, 1 - least, 3)).astype(np.int64)
+    stop = high + np.ceil((np.asarray(case.mask.shape) - high) * random.uniform(least, 1, 3)).astype(np.int64)
     return case.cut(start, stop)
+
+
+def bent(case: Case, random: np.random.Generator) -> Case:
+    """Return the patient bent smoothly by some millimetres, image and outline alike."""
+    from scipy import ndimage
+
+    spacing = np.asarray(case.volume.geometry.spacing_mm())
+    shape = np.asarray(case.mask.shape)
+    nodes = np.maximum(np.ceil(shape * spacing / _NODE_MM).astype(np.int64) + 1, 2)
+    moves = random.normal(0, random.uniform(*_BEND_MM), (3, *nodes))
+    places = np.indices(case.mask.shape, dtype=np.float32)
+    coarse = [place * (n - 1) / max(side - 1, 1) for place, n, side in zip(places, nodes, shape, strict=True)]
+    for axis in range(3):
+        # Splines of third order: what is between the places that move has no edges.
+        places[axis] += ndimage.map_coordinates(moves[axis], coarse, mode="nearest").astype(np.float32) / spacing[axis]
+    voxels = ndimage.map_coordinates(case.volume.voxels, places, order=1, mode="nearest")
+    mask = ndimage.map_coordinates(case.mask.astype(np.float32), places, order=1, mode="nearest") > 0.5
+    volume = replace(case.volume, voxels=np.asarray(voxels, dtype=np.float32))
+    return Case(case.patient, volume, mask) if mask.any() else case
 
 
 def _beside(case: Case, random: np.random.Generator) -> Case:

@@ -20,18 +20,19 @@ from coread.train.tasks import Segmentation
 
 SEED = 20261129
 PLAN = FitPlan(
-    epochs=6,
+    epochs=20,
     batch=2,
     epoch_steps=150,
     learning_rate=2e-3,
     average_decay=0.99,
+    precision="bf16-mixed",
     draw="patients",
     augment=AugmentPlan(
         rotation_degrees=20, scale=0.2, aspect=0.1, shift=0.08, mirror=(-1, -2, -3), gamma=0.08, contrast=0.04,
         sharpness=0.3, noise=0.02, erase=0.1,
     ),
     network=NetworkPlan(
-        kind="residual", widths=(12, 24, 48, 80), depths=(1, 1, 1, 1), norm="group", stem_stride=2, map_width=20,
+        kind="residual", widths=(16, 32, 64, 96), depths=(1, 1, 2, 2), norm="group", stem_stride=2, map_width=32,
         map_stride=2, standardise=False, dropout=0.1,
     ),
     seed=SEED,

@@ -74,7 +74,8 @@ leaves as SEG and as a TID 1411 measurement group.
 
 **It does not find tumours.** Every field that it learnt from holds one and was cut around it. A whole limb, a trunk or
 a body is therefore refused, with the advice to outline the lesion from a box: `coread segment` or the case page, which
-work in any CT or MR (see docs/how-to/measure-a-lesion.md).
+work in any CT or MR. In a box drawn around a soft-tissue tumour they can ask this network (`--method`; see
+docs/how-to/measure-a-lesion.md).
 
 {measured}
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from coread.app.lesions import LesionRefused, Outline, Pointed, Source, StoredMeanwhile, outline_lesion, store_outline
+from coread.app.outline_methods import Method
 from coread.app.web.api_records import Answer, Document
 from coread.app.web.context import WebContext
 from coread.app.web.errors import BadInput, Conflict, NotAllowed, NotFound, Occupied
@@ -31,6 +32,7 @@ class SegmentRequest(BaseModel):
     line: tuple[FiniteFloat, ...] = ()
     box: tuple[FiniteFloat, ...] = ()
     coordinates: Literal["lps_mm", "voxels"] = "lps_mm"
+    method: Method = Method.AUTO
     store: bool = False
 
     def pointed(self) -> Pointed:
@@ -76,7 +78,11 @@ class SegmentAnswer(Answer):
     long_axis_ends_lps_mm: tuple[tuple[float, float, float], tuple[float, float, float]]
     slices: int
     hounsfield: HounsfieldDocument | None
-    clearness: float
+    method: Method
+    made_by: str
+    package_digest: str
+    clearness: float | None
+    certainty: float | None
     tracking_uid: str
     notes: tuple[str, ...]
     stored: tuple[StoredObjectDocument, ...] = ()
@@ -99,7 +105,9 @@ def segment(
     note(request, actor, "lesion.outlined", study_uid, wanted.series_instance_uid)
     try:
         with _turn(request):
-            outline = outline_lesion(study, sources, pointed, context.clock())
+            readers = context.current().readers
+            now = context.clock()
+            outline = outline_lesion(study, sources, pointed, now, method=wanted.method, readers=readers)
             return _answer(context, actor, request, study, wanted, outline, sources)
     except LesionRefused as problem:
         raise BadInput(str(problem)) from problem
