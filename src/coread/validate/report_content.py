@@ -15,13 +15,13 @@ _SIMULATED = "simulated images: these numbers say nothing of patients"
 def report_of(report: Plain, pictures: Sequence[tuple[Plain, Picture]] = ()) -> Document:
     """Return the whole report."""
     reader = report["reader"]
-    blocks: list[Block] = [*_summary(report), *_criteria(report), *_cases(report)]
+    blocks: list[Block] = [*_summary(report), *_criteria(report), *case_blocks(report)]
     if report.get("comparison"):
         blocks += comparison_blocks(report["comparison"])
     for key, body in report["outputs"].items():
         blocks += output_blocks(key, body)
     blocks += [*box_blocks(report), *mask_blocks(report, pictures), *number_blocks(report), *type_blocks(report)]
-    blocks += [*_by_cohort(report), *_worst(report, pictures), *_about(report), *_provenance(report)]
+    blocks += [*_by_cohort(report), *_worst(report, pictures), *about_blocks(report), *provenance_blocks(report)]
     names = ", ".join(item["name"] for item in report["cohorts"])
     return Document(
         title=f"{reader['name']} {reader['version']}",
@@ -103,7 +103,8 @@ def _criteria(report: Plain) -> list[Block]:
     ]
 
 
-def _cases(report: Plain) -> list[Block]:
+def case_blocks(report: Plain) -> list[Block]:
+    """Return what became of the cases: outcomes and refusals."""
     cases, blocks = report["cases"], [Heading("Cases and refusals", anchor="cases")]
     outcomes = cases["outcomes"]
     told: list[Block] = [
@@ -185,7 +186,8 @@ def _worst(report: Plain, pictures: Sequence[tuple[Plain, Picture]]) -> list[Blo
     return blocks
 
 
-def _about(report: Plain) -> list[Block]:
+def about_blocks(report: Plain) -> list[Block]:
+    """Return who was measured and on what."""
     reader = report["reader"]
     blocks: list[Block] = [
         Heading("The reader", anchor="reader"),
@@ -209,7 +211,8 @@ def _about(report: Plain) -> list[Block]:
     return blocks
 
 
-def _provenance(report: Plain) -> list[Block]:
+def provenance_blocks(report: Plain) -> list[Block]:
+    """Return what it takes to make the report again."""
     run = report["run"]
     packages = ", ".join(f"{name} {version}" for name, version in run["packages"].items())
     pairs = [

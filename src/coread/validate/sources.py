@@ -143,6 +143,10 @@ class Sources:
         except OSError as problem:
             raise self._missing(reference, problem) from problem
 
+    def prove(self, reference: Reference) -> None:
+        """Compare the bytes of a file with the frozen digest without keeping them; raises CohortChanged."""
+        self._compare(reference, self.digest(reference))
+
     def _zip(self, file: str) -> zipfile.ZipFile:
         with self._opening:
             if file not in self._zips:
