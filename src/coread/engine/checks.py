@@ -1,14 +1,16 @@
 """What a reader's answer must fulfil before it counts: it is compared with the card and with the images given."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from coread.domain.cards import OutputSpec, ReaderCard
 from coread.domain.codec import decode, encode
+from coread.domain.derived import DerivedImages
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Box, Finding, ImageReference, Location, Presence, Region
+from coread.domain.kspace import RAW_DATA_STORAGE
 from coread.domain.reading import Arrays
 from coread.domain.results import ReadResult, Refusal
 from coread.domain.study import InstanceHeader
@@ -33,6 +35,13 @@ def check_ending(card: ReaderCard, ending: ReadResult | Refusal, given: Sequence
     if isinstance(ending, Refusal):
         return
     _check_keys(card, ending.findings)
+    for series in ending.images:
+        _check_derived(series, images)
+    _check_apart(ending.images, images)
+    images = {
+        uid: head for uid, head in images.items() if head.sop_class_uid != RAW_DATA_STORAGE
+    }  # raw data are no image
+    images |= {head.sop_instance_uid: head for series in ending.images for head in _headers_of(series)}
     for finding in ending.findings:
         _check_finding(card.output(finding.key), finding)
         _check_places(finding, images)
@@ -43,6 +52,31 @@ def check_ending(card: ReaderCard, ending: ReadResult | Refusal, given: Sequence
             _check_reference(reference, images)
     for region in ending.regions:
         _check_region(region, images)
+    for item in ending.maps:
+        for reference in item.images:
+            _check_reference(reference, images)
+
+
+def _check_derived(series: DerivedImages, images: Mapping[str, InstanceHeader]) -> None:
+    """Computed images stand on objects that were given, and in no series of theirs."""
+    for source in series.sources:
+        _check_reference(source, images)
+    taken = {header.series_instance_uid for header in images.values()}
+    _require(series.series_instance_uid not in taken, f"images {series.label!r} are put into a series that was given")
+
+
+def _check_apart(computed: Sequence[DerivedImages], images: Mapping[str, InstanceHeader]) -> None:
+    names = [reference.sop_instance_uid for series in computed for reference in series.references()]
+    _require(len(set(names)) == len(names), "two computed images have the same name")
+    _require(images.keys().isdisjoint(names), "a computed image has the name of an image that was given")
+
+
+def _headers_of(series: DerivedImages) -> Iterator[InstanceHeader]:
+    """Yield what findings, regions and maps of the same result may point at."""
+    _, rows, columns = series.geometry.shape
+    for reference in series.references():
+        uids = (reference.series_instance_uid, reference.sop_instance_uid, reference.sop_class_uid)
+        yield InstanceHeader("", *uids, "", modality="MR", rows=rows, columns=columns)
 
 
 def _check_storable(ending: ReadResult | Refusal) -> None:

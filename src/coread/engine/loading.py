@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coread.domain.cards import ReaderCard
+from coread.domain.cards import InputContract, ReaderCard
 from coread.domain.errors import Refused
 from coread.domain.findings import ImageReference
 from coread.domain.images import Loop, PlanarImage
+from coread.domain.kspace import KSpace
 from coread.domain.reading import ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Refusal
@@ -43,6 +44,8 @@ def load_inputs(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Lo
         return _load_with_companion(card, study, sources)
     if card.input.presentation == "loop":
         return _load_loops(card, study, sources)
+    if card.input.presentation == "kspace":
+        return _load_raw_data(card, study, sources)
     return _load_planar(card, study, sources)
 
 
@@ -161,6 +164,53 @@ def _reason_against_loop(card: ReaderCard, frames: int, view: str, taken: Sequen
         return Reason(ReasonCode.TOO_FEW_IMAGES, f"{frames} frames, at least {contract.min_images} are needed")
     if frames > contract.max_images:
         return Reason(ReasonCode.IMAGE_TOO_LARGE, f"{frames} frames, at most {contract.max_images} are read")
+    return None
+
+
+def _load_raw_data(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Loaded | Refusal:
+    """Open the raw data objects one by one; what cannot be opened or does not fit the card is skipped, with its reason.
+
+    Samples beyond the card's memory are refused from their stated size, before they are read.
+    """
+    from coread.imaging.mr.files.raw_object import unwrapped
+    from coread.imaging.mr.files.room import RoomLimits
+
+    acquisitions: list[KSpace] = []
+    headers: list[InstanceHeader] = []
+    skipped: list[tuple[ImageReference, Reason]] = []
+    left = card.resources.memory_mb << 20
+    for path, header in sorted(sources, key=lambda source: _place(source[1])):
+        try:
+            kspace = unwrapped(path, RoomLimits(most_bytes=left))
+            reason = reason_against(card.input, kspace)
+        except Refused as problem:
+            reason = reason_of(problem)
+        if reason is not None:
+            skipped.append((reference_to(header), reason))
+            continue
+        left -= kspace.samples.nbytes
+        acquisitions.append(kspace)
+        headers.append(header)
+    if not acquisitions:
+        return Refusal(skipped[0][1], tuple(skipped))
+    return Loaded(ReaderInputs(study, kspaces=tuple(acquisitions), kspace_headers=tuple(headers)), tuple(skipped))
+
+
+def reason_against(contract: InputContract, kspace: KSpace) -> Reason | None:
+    """Return the first thing that the contract excludes about the images of an acquisition, or None when it fits."""
+    slices, rows, columns = kspace.geometry.shape
+    images = slices * kspace.frames
+    if kspace.coils < contract.min_coils:
+        return Reason(ReasonCode.TOO_FEW_COILS, f"{kspace.coils} coils, at least {contract.min_coils} are needed")
+    if images < contract.min_images:
+        return Reason(ReasonCode.TOO_FEW_IMAGES, f"{images} images, at least {contract.min_images} are needed")
+    if images > contract.max_images:
+        return Reason(ReasonCode.IMAGE_TOO_LARGE, f"{images} images, at most {contract.max_images}")
+    if rows < contract.min_rows or columns < contract.min_columns:
+        needed = f"{contract.min_rows} x {contract.min_columns}"
+        return Reason(ReasonCode.IMAGE_TOO_SMALL, f"{rows} x {columns}, needs {needed}")
+    if rows * columns > contract.max_pixels:
+        return Reason(ReasonCode.IMAGE_TOO_LARGE, f"{rows} x {columns} is more than {contract.max_pixels} pixels")
     return None
 
 
