@@ -6,7 +6,7 @@ before and after the transform instead of moving halves of arrays: X[k] = c r[k]
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import ModuleType
 
@@ -39,7 +39,7 @@ def transforms() -> ModuleType:
 def ramp(count: int) -> Complex:
     """Return r (count,), the phase that moves the centre of an axis to index 0; read-only."""
     turns = (np.arange(count, dtype=np.int64) * (count // 2)) % count
-    values = np.exp(2j * np.pi * turns / count).astype(np.complex64)
+    values: Complex = np.exp(2j * np.pi * turns / count).astype(np.complex64)
     values.flags.writeable = False
     return values
 
@@ -48,7 +48,7 @@ def ramp(count: int) -> Complex:
 def ramp_after(count: int) -> Complex:
     """Return c r (count,): what stands after the forward transform; read-only."""
     center = count // 2
-    values = (np.exp(-2j * np.pi * ((center * center) % count) / count) * ramp(count)).astype(np.complex64)
+    values: Complex = (np.exp(-2j * np.pi * ((center * center) % count) / count) * ramp(count)).astype(np.complex64)
     values.flags.writeable = False
     return values
 
@@ -63,10 +63,10 @@ def _transformed(values: Complex, axes: Sequence[int], workers: int, *, inverse:
     return found
 
 
-def _along(shape: tuple[int, ...], axes: Sequence[int], of: object, *, conjugate: bool) -> Complex:
+def _along(shape: tuple[int, ...], axes: Sequence[int], of: Callable[[int], Complex], *, conjugate: bool) -> Complex:
     """Return the product of the ramps of ``axes``, with 1 for the length of every other axis."""
     product = np.ones([1] * len(shape), dtype=np.complex64)
     for axis in axes:
-        values = of(shape[axis])  # type: ignore[operator]
+        values = of(shape[axis])
         product = product * values.reshape([-1 if k == axis else 1 for k in range(len(shape))])
     return product.conj() if conjugate else product
