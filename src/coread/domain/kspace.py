@@ -98,8 +98,8 @@ class KSpace:
     """(slices, coils, partitions, lines, readout), 0 where not sampled: reference lines that were taken apart from the
     image and whose contrast may differ; for coil sensitivities alone, never part of an image."""
     repeat_disagreement: float | None = None
-    """Lines near the centre that were sampled more than once: root mean square of their difference over that of their
-    mean, before they were averaged; ``None`` where nothing was repeated."""
+    """Lines near the centre that were sampled more than once: root mean square by which one differs from the mean of
+    those before it, over that of the mean, noise and drift of phase taken away; ``None`` where nothing was repeated."""
     notes: tuple[str, ...] = ()
     """What was left out, assumed or averaged when the file was read, for people."""
 

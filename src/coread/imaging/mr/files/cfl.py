@@ -91,9 +91,9 @@ def _ordered(array: NDArray[np.complex64], frames: list[int]) -> NDArray[np.comp
     kept = array.transpose((*_FRAMES, _SLICE, _COIL, _PHS2, _PHS1, _READ, *_rest()))
     flat = kept.reshape(kept.shape[: len(_FRAMES) + 5])
     if len(frames) > 1:
-        return np.asarray(flat.reshape(-1, *flat.shape[len(_FRAMES) :]))
+        return np.asanyarray(flat.reshape(-1, *flat.shape[len(_FRAMES) :]))
     used = list(_FRAMES).index(frames[0]) if frames else 0
-    return np.asarray(np.moveaxis(flat, used, 2)[0, 0])
+    return np.asanyarray(np.moveaxis(flat, used, 2)[0, 0])
 
 
 def _rest() -> tuple[int, ...]:

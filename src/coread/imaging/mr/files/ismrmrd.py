@@ -19,6 +19,7 @@ from coread.imaging.mr.files.flexible_header import FlexibleHeader, parsed_heade
 from coread.imaging.mr.files.hdf5 import ismrmrd_group, member, opened, text_of
 from coread.imaging.mr.files.ismrmrd_writing import write
 from coread.imaging.mr.files.layout import ACQUISITION_HEADER
+from coread.imaging.mr.files.repeats import Repeats
 from coread.imaging.mr.files.room import (
     CHUNK_BYTES,
     RoomLimits,
@@ -31,8 +32,6 @@ __all__ = ["read", "write"]
 MOST_ACQUISITIONS = 8_000_000
 MOST_NOISE_SAMPLES = 1 << 20
 """For each coil; more tells nothing about a covariance of at most 1024 x 1024."""
-_CENTRE_SHARE = 8
-"""Repeated lines are compared in the middle eighth to either side, where the signal is."""
 _TRAJECTORIES = {"radial": Trajectory.RADIAL, "goldenangle": Trajectory.RADIAL, "spiral": Trajectory.SPIRAL}
 
 
@@ -79,7 +78,7 @@ def _filled(
     digest, notes = about
     samples = room.zeros(plan.shape)
     points = room.zeros((*plan.shape[:2], *plan.shape[3:]), np.bool_)
-    repeats = _Repeats(plan)
+    repeats = Repeats(plan.shape)
     _put(table, plan.image, samples, points, repeats)
     if repeats.averaged:
         notes = (*notes, f"{repeats.averaged} lines were sampled more than once and averaged")
@@ -89,7 +88,7 @@ def _filled(
     if plan.calibration is not None:
         calibration = room.zeros(plan.shape[1:])
         held = np.zeros((1, *points.shape[1:]), np.bool_)
-        _put(table, plan.calibration, calibration[None], held, _Repeats(plan))
+        _put(table, plan.calibration, calibration[None], held, Repeats(plan.shape))
     return KSpace(
         samples=samples,
         mask=without_constant_readout(points),
@@ -134,7 +133,7 @@ def _values(table: Any, name: str, numbers: NDArray[np.int64], length: int) -> N
     return np.ascontiguousarray(np.concatenate(list(rows)), dtype=np.float32).reshape(len(numbers), length)
 
 
-def _put(table: Any, lines: Lines, samples: Samples, points: NDArray[np.bool_], repeats: "_Repeats") -> None:
+def _put(table: Any, lines: Lines, samples: Samples, points: NDArray[np.bool_], repeats: Repeats) -> None:
     """Add lines into ``samples`` (frames, slices, coils, partitions, lines, readout) and divide by their number."""
     counts = np.zeros((*samples.shape[:2], *samples.shape[3:5]), np.uint16)
     keys = np.ravel_multi_index((lines.frame, lines.slice_number, lines.partition, lines.line), counts.shape)
@@ -159,7 +158,7 @@ def _add(
     block: Samples,
     samples: Samples,
     points: NDArray[np.bool_],
-    seen: "tuple[NDArray[np.uint16], _Repeats]",
+    seen: tuple[NDArray[np.uint16], Repeats],
 ) -> None:
     """Add lines of which no two have one place."""
     counts, repeats = seen
@@ -169,39 +168,6 @@ def _add(
     samples[f, s, :, p, n, span] += block
     points[f, s, p, n, span] = True
     counts[f, s, p, n] += 1
-
-
-class _Repeats:
-    """How much lines that were sampled more than once disagree, near the centre of k-space."""
-
-    def __init__(self, plan: Arrangement) -> None:
-        self._shape = plan.shape
-        self._cartesian = plan.cartesian
-        self.averaged = 0
-        self._difference = 0.0
-        self._energy = 0.0
-
-    def compare(self, samples: Samples, lines: Lines, span: slice, block: Samples, counts: NDArray[np.uint16]) -> None:
-        """Compare new lines with the mean of those before at the same places."""
-        f, s, p, n = lines.frame, lines.slice_number, lines.partition, lines.line
-        before = counts[f, s, p, n]
-        self.averaged += int((before == 1).sum())
-        y, z = self._shape[4], self._shape[3]
-        near = (before > 0) & (np.abs(n - y // 2) <= max(1, y // _CENTRE_SHARE))
-        near &= np.abs(p - z // 2) <= max(1, z // _CENTRE_SHARE)
-        if not near.any() or not self._cartesian:
-            return
-        mean = samples[f[near], s[near], :, p[near], n[near], span] / before[near][:, None, None]
-        # A mean of c lines has 1/c of one line's noise: scaled to the difference of two single lines.
-        scale = (2 * before[near] / (before[near] + 1.0))[:, None, None]
-        self._difference += float((scale * np.abs(block[near] - mean) ** 2).sum(dtype=np.float64)) / 2
-        self._energy += float((np.abs(mean) ** 2).sum(dtype=np.float64))
-
-    def disagreement(self) -> float | None:
-        """Return root mean square difference of one line from another over that of their mean."""
-        if not self._energy or not np.isfinite(self._difference) or not np.isfinite(self._energy):
-            return None
-        return float(np.sqrt(self._difference / self._energy))
 
 
 def _batches(places: NDArray[np.int64], size: int = 256) -> Iterator[NDArray[np.int64]]:

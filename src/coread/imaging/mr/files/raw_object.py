@@ -91,7 +91,7 @@ def _without_bytes(path: Path) -> "Dataset":
     block = dataset.private_block(GROUP, CREATOR, create=True)
     block.add_new(FORMAT, "LO", form)
     block.add_new(DIGEST, "LO", digest)
-    block.add_new(SIZE, "UL", size)
+    block.add_new(SIZE, "LO", str(size))
     return dataset
 
 
@@ -115,7 +115,7 @@ def extract(path: Path, target: Path) -> str:
             raise NotRawData("the DICOM object holds no raw data that Coread wrapped")
         try:
             block = dataset.private_block(GROUP, CREATOR)
-            digest, size = str(block[DIGEST].value), int(block[SIZE].value)
+            digest, size = _plain(block[DIGEST].value), int(_plain(block[SIZE].value))
         except (KeyError, ValueError, TypeError) as problem:
             raise NotRawData("the DICOM object holds no raw data that Coread wrapped") from problem
         if not 0 < size <= length:
@@ -124,6 +124,11 @@ def extract(path: Path, target: Path) -> str:
     if found != digest:
         raise BadHeader("the raw data inside the object are not those that were wrapped: their digest differs")
     return digest
+
+
+def _plain(value: object) -> str:
+    """Return a private text; where an archive changed the transfer syntax its VR is lost and it comes as bytes."""
+    return (value.decode("ascii") if isinstance(value, bytes) else str(value)).strip(" \0")
 
 
 def _copied(stream: BinaryIO, target: Path, size: int) -> str:
