@@ -62,7 +62,7 @@ def _largest_diagonal(matrices: Reals) -> NDArray[np.intp]:
 
 
 def _product(matrices: Reals, vectors: Reals) -> Reals:
-    """Multiply in real arithmetic: numpy's sums of products use the vector unit for real numbers, not for complex ones."""
+    """Multiply in real arithmetic: numpy's sums of products use the vector unit for real numbers only."""
     (real, imaginary), (p, q) = matrices, vectors
     found = np.empty_like(vectors)
     found[0] = np.einsum("ijn,jn->in", real, p) - np.einsum("ijn,jn->in", imaginary, q)
