@@ -75,13 +75,18 @@ def encoding(samples: Complex, mask: Mask, maps: Complex, *, workers: int = 1) -
     conjugate = moved.conj()
     images = to_image(np.where(mask, samples, np.complex64(0)), workers=workers)
     backprojected = np.einsum("cab,cab->ab", conjugate, np.fft.ifftshift(images, axes=PLANE))
-    kept, axes = np.fft.ifftshift(mask).astype(np.float32), PLANE
-    if (kept == kept[:, :1]).all():
-        kept, axes = kept[:, :1], PLANE[:1]
-    elif (kept == kept[:1]).all():
-        kept, axes = kept[:1], PLANE[1:]
+    kept, axes = lean(np.fft.ifftshift(mask).astype(np.float32))
     largest = float(np.square(np.abs(moved)).sum(axis=0).max())
     return Encoding(moved, conjugate, kept, axes, backprojected, largest, workers)
+
+
+def lean(kept: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """Return the mask (…, a, b) along the axes that must be transformed alone, and these axes."""
+    if (kept == kept[..., :1]).all():
+        return kept[..., :1], (-2,)
+    if (kept == kept[..., :1, :]).all():
+        return kept[..., :1, :], (-1,)
+    return kept, PLANE
 
 
 def check_samples(samples: Complex, mask: Mask) -> None:
