@@ -40,7 +40,7 @@ def need_program() -> Callable[[str], str]:
         found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/lib/postgresql/15/bin")
         if found is None:
             pytest.skip(
-                f"{name!r} is not installed (Debian: dcmtk, dicom3tools, dcm2niix, orthanc, postgresql, chromium)"
+                f"{name!r} is not installed (Debian: dcmtk, dicom3tools, dcm2niix, orthanc, postgresql, chromium, bart)"
             )
         return found
 
