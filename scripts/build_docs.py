@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from coread.app.settings import DestinationSetting, PacsSetting, PeerSetting, settings_table
+from coread.app.settings import DestinationSetting, MrdSetting, PacsSetting, PeerSetting, settings_table
 from coread.domain.cards import Estimate
 from coread.readers.registry import installed_readers
 
@@ -24,10 +24,11 @@ def settings_page() -> str:
         "|---|---|---|",
     ]
     lines += [f"| `{name}` | `{default}` | {text} |" for name, default, text in settings_table()]
-    for title, model in (("peers", PeerSetting), ("pacs", PacsSetting), ("destinations", DestinationSetting)):
+    tables = (("peers", PeerSetting), ("mrd", MrdSetting), ("pacs", PacsSetting), ("destinations", DestinationSetting))
+    for title, model in tables:
         lines += [
             "",
-            f"## `[[{title}]]`" if title != "pacs" else "## `[pacs]`",
+            f"## `[[{title}]]`" if title not in ("pacs", "mrd") else f"## `[{title}]`",
             "",
             "| name | default | meaning |",
             "|---|---|---|",

@@ -150,3 +150,19 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(store: Store, folder: Pa
 def test_a_folder_that_does_not_exist_is_a_wrong_setting(store: Store, tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="create it"):
         watcher(store, tmp_path / "nowhere")
+
+
+def test_a_file_of_raw_mr_data_becomes_a_raw_data_object(store: Store, folder: Path) -> None:
+    from coread.imaging.mr.files import ismrmrd
+    from tests.imaging.mr.made_raw import acquisition
+
+    ismrmrd.write(folder / "scan.mrd", acquisition())
+    ismrmrd.write(folder / "again.h5", acquisition())
+    (folder / "other.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
+    handled = {item.path.name: item for item in two_polls(watcher(store, folder))}
+    assert [handled[name].fate for name in ("scan.mrd", "again.h5")] == [FileFate.TAKEN, FileFate.TAKEN]
+    assert handled["other.h5"].fate is FileFate.REFUSED
+    assert "No raw MR data" in handled["other.h5"].detail
+    (kept,) = store.instances(study_uid="1.2.3.4")
+    assert kept.header.series_description.startswith("SYNTHETIC Raw k-space")
+    assert not list(store.staging_folder().iterdir())

@@ -47,7 +47,7 @@ def serve(settings: Settings, *, quiet: bool = False) -> None:
     with ExitStack() as stack:
         store = stack.enter_context(open_store(settings, migrate=True))
         pipeline = pipeline_of(store, settings)
-        children = ChildProcesses(receiver_plans(settings) + worker_plans(settings, store))
+        children = ChildProcesses(receiver_plans(settings) + mrd_plans(settings) + worker_plans(settings, store))
         deliverer = delivery_worker(pipeline)
         archive = Archive(settings.pacs, settings.ae_title) if settings.pacs else None
         routing = RoutingLoop(pipeline, archive)
@@ -87,10 +87,12 @@ def await_receivers(settings: Settings, seconds: float = RECEIVER_SECONDS) -> bo
 
 def with_ports(settings: Settings) -> Settings:
     """Replace port 0 by a free port, so that children and addresses agree on it."""
-    changes = {}
+    changes: dict[str, Any] = {}
     for name, host in (("dicom_port", settings.dicom_host), ("http_port", settings.http_host)):
         if getattr(settings, name) == 0:
             changes[name] = free_port(host)
+    if settings.mrd is not None and settings.mrd.port == 0:
+        changes["mrd"] = settings.mrd.model_copy(update={"port": free_port(settings.mrd.host)})
     return settings.model_copy(update=changes)
 
 
@@ -135,6 +137,33 @@ def receiver_plans(settings: Settings) -> list[ChildPlan]:
         ChildPlan(f"receiver {number}", command, told, lambda _pid, _status: None)
         for number in range(1, settings.receiver_processes + 1)
     ]
+
+
+def mrd_plans(settings: Settings) -> list[ChildPlan]:
+    """One child that receives raw MR data, where the door is open."""
+    if settings.mrd is None or not settings.mrd.enabled:
+        return []
+    from coread.receive.mrd_process import MrdChildSettings
+    from coread.receive.mrd_settings import MrdSettings
+
+    receive = MrdSettings(
+        host=settings.mrd.host,
+        port=settings.mrd.port,
+        networks=settings.mrd.networks,
+        max_connections=settings.mrd.max_connections,
+        max_stream_bytes=round(settings.mrd.max_stream_gb * 1e9),
+        idle_seconds=settings.mrd.idle_seconds,
+        durable=settings.durable,
+    )
+    told = MrdChildSettings(
+        receive,
+        settings.folder.absolute(),
+        settings.database_url,
+        warn_free_fraction=settings.warn_free_fraction,
+        refuse_free_fraction=settings.refuse_free_fraction,
+    ).to_json()
+    command = (sys.executable, "-m", "coread.receive.mrd_process")
+    return [ChildPlan("raw MR data receiver", command, told, lambda _pid, _status: None)]
 
 
 def worker_plans(settings: Settings, store: Store) -> list[ChildPlan]:
@@ -298,6 +327,8 @@ def _announce(settings: Settings, store: Store) -> None:
         f"  DICOM  {settings.ae_title}@{settings.dicom_host}:{settings.dicom_port}",
         f"  folder {settings.folder.absolute()}",
     ]
+    if settings.mrd is not None and settings.mrd.enabled:
+        lines.insert(3, f"  MRD    {settings.mrd.host}:{settings.mrd.port}")
     password = bootstrap_admin(store)
     if password is not None:
         lines.append(f"  first login: admin   password (shown once): {password}")

@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self
 
@@ -85,6 +86,26 @@ class PriorArchiveSetting(BaseModel):
         return value
 
 
+class MrdSetting(BaseModel):
+    """The door for raw MR data (MRD streams, ISMRMRD). Off unless it is set; the protocol knows no encryption."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    enabled: bool = Field(True, description="false closes the door without removing the table")
+    host: str = Field("127.0.0.1", description="address to listen on; the stream is in clear: a closed network only")
+    port: int = Field(9002, ge=0, le=65535, description="port for MRD streams")
+    networks: tuple[str, ...] = Field(("127.0.0.0/8", "::1/128"), description="who may send, in CIDR form")
+    max_connections: int = Field(4, ge=1, le=64, description="streams at the same time")
+    max_stream_gb: float = Field(4.0, gt=0, le=4.2, description="longest stream that is kept, 1e9 bytes")
+    idle_seconds: float = Field(300.0, gt=0, description="silence between messages that ends a stream")
+
+    @field_validator("networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
+
+
 class DestinationSetting(BaseModel):
     """A peer that results are sent to."""
 
@@ -125,6 +146,7 @@ class Settings(BaseModel):
     dicom_tls_key: Path | None = Field(None, description="PEM key for it")
     dicom_tls_client_ca: Path | None = Field(None, description="PEM authorities that senders' certificates must have")
     watch_folder: Path | None = Field(None, description="a folder whose new files are read in")
+    mrd: MrdSetting | None = Field(None, description="door for raw MR data (MRD streams); empty: closed")
 
     http_host: str = Field("127.0.0.1", description="address to listen on for the web")
     http_port: int = Field(8080, ge=0, le=65535, description="port for the web and DICOMweb")

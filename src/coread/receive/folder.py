@@ -1,7 +1,7 @@
 """A watched folder: files that stand still are taken in, then moved away or remembered in a journal.
 
-Plain DICOM files in any depth and zip archives of them; a DICOMDIR index and everything that is not DICOM
-is refused with a reason. A file is never tried twice unless it changes.
+Plain DICOM files in any depth, zip archives of them, and HDF5 files of raw MR data; a DICOMDIR index and everything
+else is refused with a reason. A file is never tried twice unless it changes.
 """
 
 import itertools
@@ -18,10 +18,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from coread.domain.study import Origin, Received, ReceiveStatus
+from coread.imaging.errors import ImagingRefused
+from coread.imaging.mr.files.raw_object import is_raw_file, write_wrapped
 from coread.receive.errors import BadSettings, ObjectRefused
 from coread.receive.files import FileDoor, IncomingFile
 from coread.receive.journal import FileMark, Journal
 from coread.receive.staging import BytesInFlight, StagingArea
+from coread.receive.statuses import status_of
 from coread.store import StagedFile, Store
 
 _LOG = logging.getLogger(__name__)
@@ -175,8 +178,9 @@ class FolderWatcher:
 
 
 def take_file(store: Store, path: Path, settings: FolderSettings, origin: Origin) -> HandledFile:
-    """Take one DICOM file, or every member of a zip archive, into the store; the file itself stays where it is.
+    """Take one DICOM file, a file of raw MR data, or every member of a zip archive, into the store.
 
+    The file itself stays where it is.
     Raises one of ``UNREADABLE`` for what cannot be read at all.
     """
     if path.name.upper() == "DICOMDIR":
@@ -186,8 +190,11 @@ def take_file(store: Store, path: Path, settings: FolderSettings, origin: Origin
     try:
         if zipfile.is_zipfile(path) and not _is_part10(path):
             return _take_archive(door, path, settings)
-        with path.open("rb") as stream:
-            staged = _stage(door, stream)
+        if is_raw_file(path):
+            staged = _stage_raw(door, path)
+        else:
+            with path.open("rb") as stream:
+                staged = _stage(door, stream)
         return _judged(path, [("", receipt) for receipt in store.add_files([staged])], [])
     except ObjectRefused as refusal:
         return HandledFile(path, FileFate.REFUSED, str(refusal))
@@ -227,6 +234,20 @@ def _take_archive(door: FileDoor, path: Path, settings: FolderSettings) -> Handl
     if staged:
         hand_over()
     return _judged(path, receipts, refusals)
+
+
+def _stage_raw(door: FileDoor, path: Path) -> StagedFile:
+    """Wrap a file of raw MR data (HDF5) into a DICOM Raw Data object and bring that in."""
+    # In the staging area: what a killed process leaves of it is removed at the next start.
+    partial = door.area.new_path()
+    try:
+        write_wrapped(path, partial)
+        with partial.open("rb") as stream:
+            return _stage(door, stream)
+    except ImagingRefused as refusal:
+        raise ObjectRefused(status_of(refusal.reason.code), str(refusal), refusal.reason) from refusal
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _stage(door: FileDoor, stream: IO[bytes]) -> StagedFile:

@@ -66,7 +66,7 @@ def write_wrapped(source: KSpace | Path, target: Path) -> str:
 
     The samples are the last element (PS3.5 7.1: elements ascend), so they are appended without being held in memory.
     """
-    partial = target.with_name(f".{target.name}.part")
+    partial = target.with_name(f"{target.name}.part")
     try:
         with _as_hdf5(source) as path:
             dataset = _without_bytes(path)
