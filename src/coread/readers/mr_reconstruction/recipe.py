@@ -1,31 +1,43 @@
 """How the networks were made: ``python -m coread.readers.mr_reconstruction.recipe STEP --data D --out O``.
 
-Needs the extra ``train``. STEP is ``fit`` (the reconstruction network), ``baseline`` (a plain U-Net, to compare with)
+Needs the extra ``train``. STEP is ``fit``, then ``fine`` (the reconstruction network), ``baseline`` (a plain U-Net)
 or ``self-supervised`` (from undersampled samples alone: a site's own, or simulated ones). A broken run goes on.
 """
 
 import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from coread.readers.mr_reconstruction.cohort import MNI, MS, TUMOUR, MagnitudeSlice, learnt, tuned
 from coread.train.fitting import use_threads
 from coread.train.mr.acquisitions import Acquisition, DrawnAcquisitions, DrawPlan, Source, draw
 from coread.train.mr.baseline import MagnitudeNetwork
-from coread.train.mr.fitting import FitModule, FitPlan, Loss, digest_of, fit, supervised, supervised_magnitude
+from coread.train.mr.fitting import (
+    WEIGHTS,
+    FitModule,
+    FitPlan,
+    Loss,
+    digest_of,
+    fit,
+    read_weights,
+    supervised,
+    supervised_magnitude,
+)
 from coread.train.mr.network import ReconstructionNetwork
-from coread.train.progress import EpochLog
 
-FIT, BASELINE = "fit", "baseline"
+FIT, FINE, BASELINE = "fit", "fine", "baseline"
 SHARES = {MS: 0.45, TUMOUR: 0.4, MNI: 0.15}
 PLAN = FitPlan(steps=4500)
-BASELINE_PLAN = FitPlan(steps=1800)
+FINE_PLAN = FitPlan(steps=6000, learning_rate=7e-4, square_weight=1.0)
+BASELINE_PLAN = FitPlan(steps=1800, square_weight=1.0)
 DRAW = DrawPlan()
+FINE_DRAW = DrawPlan(pixels=24_000, side=160, seed=20261130)
 TO_TUNE = 12
 log = logging.getLogger("coread.train")
 
@@ -39,17 +51,19 @@ def sources_of(slices: Sequence[MagnitudeSlice]) -> list[Source]:
     ]
 
 
-def fit_network(data: Path, out: Path, network: nn.Module, plan: FitPlan, loss: Loss) -> list[dict[str, float]]:
+def fit_network(
+    data: Path, out: Path, network: nn.Module, plan: FitPlan, loss: Loss, drawn: DrawPlan
+) -> list[dict[str, float]]:  # fmt: skip
     """Fit a network on simulated acquisitions of the patients that are learnt from."""
     slices = learnt(data)
     sources = sources_of(slices)
     log.info("%d slices: %s", len(slices), ", ".join(f"{len(source.images)}" for source in sources))
     module = FitModule(network, loss, plan, tune_set(data))
-    facts: dict[str, Any] = {"images": digest_of([item.image for item in slices]), "network": repr(network)}
-    return fit(
-        module, lambda first, count: DrawnAcquisitions(sources, DRAW, first, count), out, facts=facts,
-        watchers=[EpochLog(out.name)],
-    )  # fmt: skip
+    facts: dict[str, Any] = {
+        "images": digest_of([item.image for item in slices]), "draw": asdict(drawn), "network": repr(network),
+        "start": digest_of([value.numpy() for value in network.state_dict().values()]),
+    }  # fmt: skip
+    return fit(module, lambda first, count: DrawnAcquisitions(sources, drawn, first, count), out, facts=facts)
 
 
 def tune_set(data: Path) -> list[Acquisition]:
@@ -59,10 +73,37 @@ def tune_set(data: Path) -> list[Acquisition]:
     return [draw(sources, plan, number) for number in range(TO_TUNE)]
 
 
+def make_first(data: Path, out: Path, steps: int = 0) -> None:
+    """Fit the reconstruction network on small pieces, from random weights of a fixed seed."""
+    plan = _shortened(PLAN, steps)
+    torch.manual_seed(plan.seed)
+    fit_network(data, out / FIT, ReconstructionNetwork(), plan, supervised(plan), DRAW)
+
+
+def make_fine(data: Path, out: Path, steps: int = 0) -> None:
+    """Fit it on, on larger pieces and with the squared differences that PSNR counts."""
+    plan = _shortened(FINE_PLAN, steps)
+    network = ReconstructionNetwork()
+    network.load_state_dict(read_weights(out / FIT / WEIGHTS))
+    fit_network(data, out / FINE, network, plan, supervised(plan), FINE_DRAW)
+
+
+def make_baseline(data: Path, out: Path, steps: int = 0) -> None:
+    """Fit the U-Net on zero-filled magnitudes."""
+    plan = _shortened(BASELINE_PLAN, steps)
+    torch.manual_seed(plan.seed)
+    fit_network(data, out / BASELINE, MagnitudeNetwork(), plan, supervised_magnitude(plan), DRAW)
+
+
+def _shortened(plan: FitPlan, steps: int) -> FitPlan:
+    return replace(plan, steps=steps, epoch=min(plan.epoch, steps)) if steps else plan
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the shell."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=(FIT, BASELINE))
+    steps = {FIT: make_first, FINE: make_fine, BASELINE: make_baseline}
+    parser.add_argument("step", choices=tuple(steps))
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
     parser.add_argument("--out", type=Path, required=True, help="folder for the fits")
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
@@ -70,13 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     use_threads(chosen.threads)
-    reconstruction = chosen.step == FIT
-    plan = PLAN if reconstruction else BASELINE_PLAN
-    if chosen.steps:
-        plan = replace(plan, steps=chosen.steps, epoch=min(plan.epoch, chosen.steps))
-    network = ReconstructionNetwork() if reconstruction else MagnitudeNetwork()
-    loss = supervised(plan) if reconstruction else supervised_magnitude(plan)
-    fit_network(chosen.data, chosen.out / chosen.step, network, plan, loss)
+    steps[chosen.step](chosen.data, chosen.out, chosen.steps)
     return 0
 
 

@@ -68,7 +68,11 @@ class Acquisition:
     block: Tensor
     """(coils, 2, m, n), tapered."""
     truth: Tensor
-    """(coils, 2, a, b) images of the coils without noise."""
+    """(coils, 2, a, b) images of the coils without noise; (coils, 2, 0, 0) where nobody knows it."""
+    held_mask: Tensor | None = None
+    """What was sampled too, but is kept from the network to judge it by; as ``mask``."""
+    held: Tensor | None = None
+    """The samples of ``held_mask``; as ``samples``."""
 
     def encoding(self) -> Encoding:
         """Return the encoding of the mask."""

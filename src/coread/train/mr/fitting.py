@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ Loss = Callable[[nn.Module, Acquisition], Tensor]
 Draw = Callable[[int, int], Dataset[Acquisition]]
 """(first number, count) -> acquisitions."""
 WEIGHTS, FACTS, CHECKPOINT = "weights.npz", "fit.json", "last.ckpt"
+log = logging.getLogger("coread.train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class FitPlan:
     """Steps between two checkpoints."""
     learning_rate: float = 1e-3
     warm_up: int = 100
+    square_weight: float = 0.0
+    """Of the root of the mean squared difference beside the mean absolute difference."""
     ssim_weight: float = 0.1
     """Of 1 - SSIM beside the mean absolute differences."""
     coil_weight: float = 0.5
@@ -69,7 +73,7 @@ def supervised(plan: FitPlan) -> Loss:
             dim=1,
         )
         apart = (coils - given.truth).square().sum(dim=(0, 1)).add(1e-8).sqrt().mean()
-        return magnitude_loss(truth, found, plan.ssim_weight) + plan.coil_weight * apart
+        return magnitude_loss(truth, found, plan) + plan.coil_weight * apart
 
     return loss
 
@@ -79,14 +83,16 @@ def supervised_magnitude(plan: FitPlan) -> Loss:
 
     def loss(network: nn.Module, given: Acquisition) -> Tensor:
         found, _ = network(given.samples, given.block, given.encoding())
-        return magnitude_loss(root_sum_of_squares(given.truth), found, plan.ssim_weight)
+        return magnitude_loss(root_sum_of_squares(given.truth), found, plan)
 
     return loss
 
 
-def magnitude_loss(truth: Tensor, found: Tensor, ssim_weight: float) -> Tensor:
-    """Return the mean absolute difference and the weighted loss of structural similarity of (1, 1, a, b)."""
-    return (truth - found).abs().mean() + ssim_weight * (1 - _ssim(truth, found))
+def magnitude_loss(truth: Tensor, found: Tensor, plan: FitPlan) -> Tensor:
+    """Return the weighted sum of absolute, squared and structural differences of magnitudes (1, 1, a, b)."""
+    apart = truth - found
+    loss = apart.abs().mean() + plan.ssim_weight * (1 - _ssim(truth, found))
+    return loss + plan.square_weight * apart.square().mean().add(1e-12).sqrt()
 
 
 def _ssim(truth: Tensor, found: Tensor) -> Tensor:
@@ -125,16 +131,19 @@ class FitModule(lightning.LightningModule):
     def transfer_batch_to_device(self, batch: Acquisition, device: torch.device, dataloader_idx: int) -> Acquisition:
         """Give the acquisition as it is: Lightning cannot take a frozen record apart."""
         del dataloader_idx
-        moved = (batch.samples, batch.mask, batch.block, batch.truth)
-        return Acquisition(*(part.to(device) for part in moved))
+        given: dict[str, Any] = {entry.name: getattr(batch, entry.name) for entry in fields(batch)}
+        moved: dict[str, Any] = {name: None if part is None else part.to(device) for name, part in given.items()}
+        return Acquisition(**moved)
 
     def on_train_epoch_end(self) -> None:
-        """Keep the mean loss and the score on what was kept apart."""
+        """Keep, and log, the mean loss and the score on what was kept apart."""
         self.latest = {"loss": sum(self._losses) / max(1, len(self._losses))}
         if self._tune:
             self.latest["psnr"] = mean_psnr(self.network, self._tune)
         self._losses.clear()
         self.rows.append(dict(self.latest))
+        said = ", ".join(f"{name} {value:.3f}" for name, value in self.latest.items())
+        log.info("epoch %d of %d: %s", self.current_epoch + 1, self._plan.epochs, said)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the history."""
