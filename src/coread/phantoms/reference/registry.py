@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from coread.phantoms import mr_raw
 from coread.phantoms.reference import (
     chest_device,
     ct_head,
@@ -64,6 +65,10 @@ PHANTOMS = {
         Phantom(
             mr_brain.NAME, "brain MR on two dates: T1 and FLAIR, tissue volumes, loss, lesions, head moved",
             mr_brain.BrainTruth, mr_brain.make,
+        ),
+        Phantom(
+            mr_raw.NAME, "raw MR data of a head: undersampled k-space of several coils, faults on request",
+            mr_raw.RawTruth, mr_raw.make,
         ),
     )
 }  # fmt: skip

@@ -36,6 +36,7 @@ NO_DATE = "19000101"
 _EXPLICIT = "1.2.840.10008.1.2.1"
 _IMPLICIT = "1.2.840.10008.1.2"
 _COPY_BYTES = 1 << 20
+_SYNTHETIC = "SYNTHETIC"
 
 
 def is_dicom(path: Path) -> bool:
@@ -264,9 +265,8 @@ def study_uid(header: RawHeader, digest: str) -> str:
 
 def series_description(header: RawHeader) -> str:
     """Return what people read in a list of series; computed data say so first."""
-    named = header.series_description or header.protocol_name
-    text = f"Raw k-space {named}".strip()
-    return (f"SYNTHETIC {text}" if header.synthetic and "SYNTHETIC" not in text.upper() else text)[:64]
+    named = (header.series_description or header.protocol_name).removeprefix(_SYNTHETIC).strip()
+    return f"{_SYNTHETIC if header.synthetic else ''} Raw k-space {named}".strip()[:64]
 
 
 __all__ = ["ImagingRefused", "extract", "is_dicom", "is_raw_file", "unwrapped", "wrapped", "write_wrapped"]
