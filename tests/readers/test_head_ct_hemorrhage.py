@@ -20,6 +20,7 @@ from coread.engine.samples import study_of
 from coread.readers.head_ct_hemorrhage import reader as module
 from coread.readers.head_ct_hemorrhage.axial import axial_slices
 from coread.readers.head_ct_hemorrhage.contrast import stated_contrast
+from coread.readers.head_ct_hemorrhage.coverage import Coverage, coverage_of_areas
 from coread.readers.head_ct_hemorrhage.drawn import with_blood
 from coread.readers.head_ct_hemorrhage.outputs import ANY, CHANNELS, INPUT, PLACE_HEAD, SIDE, TYPE_HEAD, TYPES
 from coread.readers.head_ct_hemorrhage.preprocess import (
@@ -58,17 +59,25 @@ def reader_card() -> ReaderCard:
     )
 
 
-def head(slices: int = SLICES) -> NDArray[np.float32]:
-    """Air, scalp, bone and brain as nested ellipses, HU; noise makes no two slices equal."""
+def head(slices: int = SLICES, widths: Sequence[float] = ()) -> NDArray[np.float32]:
+    """Air, scalp, bone and brain as nested ellipses, HU, of given widths or all the same; no two slices are equal."""
     rows, columns = np.indices((ROWS, COLUMNS_OF_HEAD))
     away = np.hypot((rows - 82) / 70, (columns - 66) / 58)
-    plane = np.select([away < 0.86, away < 0.95, away < 1.0], [36.0, 900.0, 20.0], -1000.0)
-    noise = np.random.default_rng(3).normal(scale=4, size=(slices, ROWS, COLUMNS_OF_HEAD))
-    return (plane + noise).astype(np.float32)
+    planes = [
+        np.select([away < 0.86 * width, away < 0.95 * width, away < width], [36.0, 900.0, 20.0], -1000.0)
+        for width in widths or [1.0] * slices
+    ]
+    noise = np.random.default_rng(3).normal(scale=4, size=(len(planes), ROWS, COLUMNS_OF_HEAD))
+    return (np.stack(planes) + noise).astype(np.float32)
+
+
+BASE, VERTEX = [0.8, 0.85, 0.92], [0.93, 0.84, 0.72, 0.55]
+WHOLE = [*BASE, *([1.0] * (SLICES - 7)), *VERTEX]
+"""Widths of a head that narrows to the base and to the vertex."""
 
 
 def volume(voxels: FloatPixels | None = None, step: float = 5.0, tilt: float = 0.0, **more: str) -> Volume:
-    hu = head() if voxels is None else voxels
+    hu = head(widths=WHOLE) if voxels is None else voxels
     matrix = np.zeros((3, 4))
     matrix[2, 0], matrix[0, 2] = step, 1.0
     matrix[1, 1], matrix[2, 1] = np.cos(tilt), -np.sin(tilt)
@@ -114,6 +123,40 @@ def test_a_quiet_study_is_absent_and_not_urgent() -> None:
     result = read(volume())
     assert isinstance(result, ReadResult)
     assert (result.findings[0].presence, result.findings[0].urgent, result.notes) == (Presence.ABSENT, False, ())
+
+
+@pytest.mark.parametrize(
+    ("widths", "said"),
+    [
+        (WHOLE[:-3], "at the top"),
+        (WHOLE[3:], "at the bottom"),
+        ([1.0] * SLICES, "at the top and at the bottom"),
+    ],
+)
+def test_a_scan_that_stops_inside_the_brain_is_never_negative(widths: list[float], said: str) -> None:
+    cut = volume(head(widths=widths))
+    ending = read(cut)
+    assert isinstance(ending, Refusal)
+    assert ending.reason == Reason(
+        ReasonCode.INDETERMINATE,
+        f"the scan ends within the brain {said}; nothing is suspected in the part that is seen",
+    )
+    suspected = np.full((len(widths), 1, SIDE, SIDE), -4.0, dtype=np.float32)
+    suspected[8:12, 0, 60:66, 100:106] = 3.0
+    found = read(cut, (suspected, np.zeros((len(widths), len(TYPES)), dtype=np.float32)))
+    assert isinstance(found, ReadResult)
+    assert found.findings[0].presence is Presence.PRESENT
+    assert found.notes[0] == f"Only part was seen: the scan ends within the brain {said}."
+
+
+def test_air_above_the_head_and_a_neck_below_it_are_no_cut() -> None:
+    areas = np.array([0.5, 0.6, 0.8, 1.0, 1.0, 0.9, 0.5, 0.0, 0.0])
+    brain = np.array([0, 0, 0, 1, 1, 1, 0, 0, 0], dtype=np.bool_)
+    assert coverage_of_areas(areas, brain) == Coverage(top=True, bottom=True)
+    shoulders = np.concatenate([[3.0, 2.5], areas[2:6]]), np.concatenate([[False, False], brain[2:6]])
+    assert coverage_of_areas(*shoulders) == Coverage(top=False, bottom=True)
+    assert not coverage_of_areas(areas, np.zeros(9, dtype=np.bool_)).whole
+    assert coverage_of_areas(areas, brain).words() == ""
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,17 @@ def _head_box(one: FloatPixels) -> tuple[int, int, int, int] | None:
     return int(rows.start), int(rows.stop), int(columns.start), int(columns.stop)
 
 
+def head_contour(one: FloatPixels) -> NDArray[np.bool_]:
+    """Return what lies within the outer contour of the largest piece of tissue in a slice (rows, columns)."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(ndimage.binary_opening(one > _TISSUE, iterations=_DETACH))
+    if not count:
+        return np.zeros(one.shape, dtype=np.bool_)
+    largest = labels == int(np.bincount(labels.ravel())[1:].argmax()) + 1
+    return np.asarray(ndimage.binary_fill_holes(largest), dtype=np.bool_)
+
+
 def slices_with_brain(slices: FloatPixels) -> NDArray[np.bool_]:
     """Say of each slice (S, side, side) whether a ring of bone encloses tissue as dense as brain."""
     return np.array([brain_of(one) is not None for one in slices], dtype=np.bool_)

@@ -17,6 +17,7 @@ from coread.domain.results import ReadResult, Refusal
 from coread.readers.head_ct_hemorrhage.axial import AxialSlices, axial_slices
 from coread.readers.head_ct_hemorrhage.blood import Blood, Grid, blood_in
 from coread.readers.head_ct_hemorrhage.contrast import stated_contrast
+from coread.readers.head_ct_hemorrhage.coverage import coverage_of
 from coread.readers.head_ct_hemorrhage.outputs import (
     ANY,
     BLOOD_VOLUME,
@@ -58,6 +59,8 @@ class _Read:
     numbers: dict[str, int | None]
     """Instance Number by SOP Instance UID, for the words of the note."""
     changes: tuple[str, ...]
+    cut: str
+    """Where the scan stops inside the brain, in words; empty where it does not."""
 
     @property
     def grid(self) -> Grid:
@@ -82,12 +85,13 @@ class HeadCtHaemorrhageReader:
         head = head_slices(windowed(slices.hu), SIDE)
         if head is None:
             return Refusal(Reason(ReasonCode.WRONG_BODY_PART, "no head is seen"))
-        brain = int(slices_with_brain(head.slices).sum())
-        if brain < LEAST_BRAIN_SLICES:
-            detail = f"a closed skull around brain is seen in {brain} slices, at least {LEAST_BRAIN_SLICES} are needed"
-            return Refusal(Reason(ReasonCode.WRONG_BODY_PART, detail))
+        brain = slices_with_brain(head.slices)
+        if brain.sum() < LEAST_BRAIN_SLICES:
+            seen = f"a closed skull around brain is seen in {brain.sum()} slices"
+            return Refusal(Reason(ReasonCode.WRONG_BODY_PART, f"{seen}, at least {LEAST_BRAIN_SLICES} are needed"))
         numbers = {header.sop_instance_uid: header.instance_number for header in volume.headers}
-        return Prepared({INPUT: network_input(head.slices)}, _Read(slices, head, numbers, volume.changes))
+        cut = coverage_of(head.slices, brain).words()
+        return Prepared({INPUT: network_input(head.slices)}, _Read(slices, head, numbers, volume.changes, cut))
 
     def infer(self, session: ModelSession, prepared: Prepared) -> Arrays:
         """Run the network over the slices, some at a time."""
@@ -96,7 +100,10 @@ class HeadCtHaemorrhageReader:
         return {name: np.concatenate([part[name] for part in parts]) for name in (PLACE_HEAD, TYPE_HEAD)}
 
     def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
-        """Call haemorrhage over the study; name the slices that carry the score, and put no mark on any image."""
+        """Call haemorrhage over the study; name the slices that carry the score, and put no mark on any image.
+
+        Where the scan stops inside the brain, blood that is seen is called and its absence is not.
+        """
         read: _Read = prepared.context
         spec = self.card.output(ANY)
         places = place_probabilities(outputs[PLACE_HEAD])
@@ -104,12 +111,16 @@ class HeadCtHaemorrhageReader:
         probability = session.calibrate(ANY, study_logit(said))
         top = carrying(said)
         present = probability >= spec.operating_point().threshold
+        if read.cut and not present:
+            detail = f"{read.cut}; nothing is suspected in the part that is seen"
+            return Refusal(Reason(ReasonCode.INDETERMINATE, detail))
         finding = called_finding(spec, present=present, probability=probability, images=_images(read.slices, top))
         if not present:
             return ReadResult((finding,), notes=read.changes)
         blood, shift = measured(read.head, places, read.grid)
         kind = _kind(np.asarray(outputs[TYPE_HEAD], dtype=np.float64)[top])
-        notes = (*read.changes, _where(read, top, blood), kind, _sizes(blood, shift))
+        cut = (f"Only part was seen: {read.cut}.",) if read.cut else ()
+        notes = (*read.changes, *cut, _where(read, top, blood), kind, _sizes(blood, shift))
         return ReadResult((finding,), _measurements(blood, shift), notes=notes)
 
 

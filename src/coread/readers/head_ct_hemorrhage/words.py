@@ -88,6 +88,11 @@ _LIMITS = (
     "is not given.",
     "Contrast medium is recognised by the words of Series Description and Protocol Name only; where they do not say "
     "it, an enhanced head is read, and bright vessels may be called blood.",
+    "A scan that stops inside the brain is never negative: blood that is seen is called, and where none is seen the "
+    "study is refused (INDETERMINATE). Of 65 patients of the set, slices in the order of the body, a real head under a "
+    "tilted gantry and 19 generated heads none is taken for cut. Without their uppermost 15 mm 49 of 65 patients are "
+    "told, without 20 mm 58 of 62; of those that begin where the head is 90 % of its widest 56 of 65. A missing vertex "
+    "or part of the posterior fossa is not noticed.",
     "A skull that is not closed in the slice (after craniectomy, wide open sutures) is taken for no head and refused.",
     "Slices at uneven distances (blocks of 4 and 7 mm, as for the base and the vault) are interpolated to even ones "
     "between the real positions; the result says so. Thin slices are averaged to about 5 mm. A tilted gantry is read "
@@ -102,8 +107,8 @@ _ANSWERS = (
     "images that carry the score, the side, the likeliest type, the volume of blood and the midline shift, as text and "
     "numbers: nothing is drawn on the images. Refused with a coded reason: other modalities and body parts, series "
     "described as with contrast, fewer than 12 slices, slices more than 8 mm apart, slices that are not axial, pixels "
-    "that are not square, series without HU, series in which no closed skull around brain is seen, infants under six "
-    "months."
+    "that are not square, series without HU, series in which no closed skull around brain is seen, scans that stop "
+    "inside the brain and show no blood, infants under six months."
 )
 _PIXELS = (
     "HU in the window level 40, width 120. Slices thinner than about 5 mm are averaged; all are cut to one square "
