@@ -8,7 +8,9 @@ import typer
 
 from coread.app.cli.exit_codes import ExitCode
 from coread.app.cli.flags import command_with
+from coread.app.cli.front import Front
 from coread.app.cli.output import RESEARCH_USE, answer_json, complain, say, show_table
+from coread.app.cli.shown_progress import shown_progress
 
 if TYPE_CHECKING:
     from coread.imaging.mr.masks import MaskPlan
@@ -36,11 +38,128 @@ class PlanFlags:
     json: AsJson = False
 
 
+@dataclass(frozen=True, slots=True)
+class RunFlags:
+    """Which raw data, by which method, where the images go."""
+
+    file: Annotated[
+        Path, typer.Argument(help="ISMRMRD or fastMRI HDF5, BART .cfl, NumPy .npy, or a DICOM Raw Data object")
+    ]
+    out: Annotated[Path, typer.Option(help="folder for the images")] = Path("coread-recon")
+    method: Annotated[
+        str,
+        typer.Option(help="reader (DICOM series, as the server makes it), or zero-filled, sense, l1-wavelet, "
+        "total-variation, grappa (NIfTI and a picture)"),
+    ] = "reader"  # fmt: skip
+    reader: Annotated[str, typer.Option(help="id of the reader")] = READER
+    workers: Annotated[int, typer.Option(min=1, help="threads of the classical methods")] = 1
+    json: AsJson = False
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     recon = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Images from raw MR data.")
+    recon.command("info")(info)
+    recon.command("run")(command_with(RunFlags, run))
+    recon.command("wrap")(wrap)
     recon.command("plan")(command_with(PlanFlags, plan))
     app.add_typer(recon, name="recon")
+
+
+def info(
+    file: Annotated[Path, typer.Argument(help="file of raw MR data")],
+    json: AsJson = False,
+) -> None:
+    """Say what a raw file holds, and whether it can be reconstructed or why not."""
+    from coread.app.recon import raw_document
+
+    _need(file)
+    document = {"notice": RESEARCH_USE, **raw_document(file)}
+    if json:
+        answer_json(document)
+    else:
+        rows = [(name.replace("_", " "), _text(value)) for name, value in document.items() if name != "notice"]
+        show_table(("what", "value"), rows, "Raw MR data")
+        say(RESEARCH_USE)
+    raise typer.Exit(ExitCode.OK if document["usable"] else ExitCode.NOT_ANALYSED)
+
+
+def run(context: typer.Context, flags: RunFlags) -> None:
+    """Reconstruct images from raw data: by the reader into DICOM, or by a classical method into NIfTI and a picture."""
+    from coread.imaging.mr.methods import Method
+
+    _need(flags.file)
+    if flags.method == "reader":
+        _run_reader(context, flags)
+    elif flags.method in list(Method):
+        _run_classically(flags)
+    else:
+        complain(f"--method must be reader or one of {', '.join(Method)}")
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def wrap(
+    file: Annotated[Path, typer.Argument(help="file of raw MR data")],
+    out: Annotated[Path, typer.Argument(help="DICOM file to write")],
+) -> None:
+    """Wrap raw data as a DICOM Raw Data object, to be sent to a Coread server like any image."""
+    from coread.imaging.mr.files.raw_object import write_wrapped
+
+    _need(file)
+    say(f"{out}: {write_wrapped(file, out)}")
+
+
+def _need(file: Path) -> None:
+    """Leave with a clear line where there is no such file; BART files may be named without an ending."""
+    if not file.exists() and not file.with_name(f"{file.name}.hdr").exists():
+        complain(f"no such file: {file}. Nothing was read.")
+        raise typer.Exit(ExitCode.NOT_FOUND)
+
+
+def _run_reader(context: typer.Context, flags: RunFlags) -> None:
+    from coread.app.cli.command_read import exit_code
+    from coread.app.recon import read_raw
+
+    front: Front = context.obj
+    with shown_progress("reconstructing", quiet=flags.json) as progress:
+        summary = read_raw(
+            front.settings(), flags.file, flags.out, flags.reader, lambda done, total, _what: progress(done, total)
+        )
+    if flags.json:
+        answer_json(summary.document())
+    else:
+        rows = [(row.reader_id, row.outcome.replace("_", " "), row.text) for row in summary.rows]
+        show_table(("reader", "outcome", "findings"), rows)
+        for path, reason in summary.refused:
+            complain(f"{path.name}: {reason}")
+        say(f"{summary.objects} objects in {flags.out}")
+        say(RESEARCH_USE)
+    raise typer.Exit(exit_code(summary))
+
+
+def _run_classically(flags: RunFlags) -> None:
+    from coread.app.recon import reconstruct_classically, write_images
+    from coread.imaging.mr.methods import Method
+
+    with shown_progress("reconstructing", quiet=flags.json) as progress:
+        made = reconstruct_classically(flags.file, Method(flags.method), workers=flags.workers, progress=progress)
+    written = write_images(made, flags.out, f"{flags.file.stem}-{flags.method}")
+    if flags.json:
+        answer_json({
+            "notice": RESEARCH_USE, "method": flags.method, "images": list(made.images.shape), "files": written,
+            "notes": list(made.notes), "seconds": round(made.seconds, 2),
+        })  # fmt: skip
+        return
+    frames, slices, rows, columns = made.images.shape
+    say(f"{frames} x {slices} images of {rows} x {columns} by {flags.method} in {made.seconds:.1f} s")
+    for line in (*made.notes, *written, RESEARCH_USE):
+        say(line)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value) or "-"
+    return {True: "yes", False: "no", None: "-"}.get(value, str(value)) if not isinstance(value, str) else value or "-"
 
 
 def plan(_: typer.Context, flags: PlanFlags) -> None:

@@ -1,0 +1,53 @@
+"""The classical methods by name: from the samples of one plane to its image."""
+
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coread.imaging.mr.combine import root_sum_of_squares
+from coread.imaging.mr.espirit import espirit_maps
+from coread.imaging.mr.fourier import Complex, to_image
+from coread.imaging.mr.grappa import grappa
+from coread.imaging.mr.sense import cg_sense
+from coread.imaging.mr.total_variation import tv
+from coread.imaging.mr.wavelet import l1_wavelet
+
+SENSE_WEIGHT = 0.005
+"""Of the image's energy beside that of the samples, whose operator has no eigenvalue above 1: maps have norm 1."""
+
+
+class Method(StrEnum):
+    """How a plane of Cartesian samples becomes an image."""
+
+    ZERO_FILLED = "zero-filled"
+    """Root sum of squares of coil images, missing samples as 0: the floor of any comparison."""
+    SENSE = "sense"
+    """CG-SENSE with ESPIRiT maps (Pruessmann 2001)."""
+    WAVELET = "l1-wavelet"
+    """Compressed sensing with wavelets (Lustig 2007)."""
+    VARIATION = "total-variation"
+    GRAPPA = "grappa"
+    """Missing lines from their neighbours (Griswold 2002); regular masks of lines only."""
+
+
+def reconstructed_plane(
+    samples: Complex, mask: NDArray[np.bool_], method: Method, *, workers: int = 1
+) -> NDArray[np.float32]:
+    """Return the magnitude image (a, b) of samples (coils, a, b) taken where mask (a, b) says.
+
+    All methods have one scale: the root sum of squares over the coils of the fully sampled images. Raises
+    ImagingRefused with a coded reason where the samples do not allow it (no calibration block, irregular lines).
+    """
+    if method is Method.ZERO_FILLED:
+        return root_sum_of_squares(to_image(samples, workers=workers))
+    if method is Method.GRAPPA:
+        return root_sum_of_squares(to_image(grappa(samples, mask), workers=workers))
+    maps = espirit_maps(samples, mask, workers=workers)
+    if method is Method.SENSE:
+        image = cg_sense(samples, mask, maps, weight=SENSE_WEIGHT, workers=workers)
+    elif method is Method.WAVELET:
+        image = l1_wavelet(samples, mask, maps, workers=workers)
+    else:
+        image = tv(samples, mask, maps, workers=workers)
+    return np.asarray(np.abs(image), dtype=np.float32)
