@@ -3,6 +3,7 @@
 ``coread why`` and the pages ``/why`` and ``/case`` tell the same story, because all three are made from this record.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from coread.domain.study import SettledReason, Study, StudyState
 from coread.domain.work import (
     Delivery,
     DeliveryState,
+    EvidenceKind,
     EvidenceRecord,
     HistoryEntry,
     RoutingDecision,
@@ -255,7 +257,7 @@ def _reader_points(reader: ReaderStory) -> list[tuple[datetime, str, str, str]]:
         points.append((provenance.finished_at, "read", f"{reader.reader_id}: read", reader.explanation))
     if reader.objects:
         made = max(sent.evidence.created_at for sent in reader.objects)
-        kinds = ", ".join(sorted(sent.evidence.kind.value for sent in reader.objects))
+        kinds = kinds_text([sent.evidence.kind for sent in reader.objects])
         points.append((made, "evidence", "Result objects made and proved", kinds))
     return points + _delivery_points(reader)
 
@@ -307,16 +309,22 @@ def _routing_trouble(history: Sequence[HistoryEntry], readers: Sequence[ReaderSt
 def _undelivered(reader: ReaderStory) -> list[str]:
     if reader.objects and not any(sent.deliveries for sent in reader.objects):
         return [f"{reader.reader_id}: results were sent nowhere: no destination takes them."]
-    waiting: dict[tuple[str, str], list[str]] = {}
+    waiting: dict[tuple[str, str], list[EvidenceKind]] = {}
     for sent in reader.objects:
         for delivery in sent.deliveries:
             if not _arrived(delivery):
                 key = (delivery.destination, _why(delivery))
-                waiting.setdefault(key, []).append(sent.evidence.kind.value)
+                waiting.setdefault(key, []).append(sent.evidence.kind)
     return [
-        f"{', '.join(kinds)} {'has' if len(kinds) == 1 else 'have'} not reached {destination}: {why}."
+        f"{kinds_text(kinds)} {'has' if len(kinds) == 1 else 'have'} not reached {destination}: {why}."
         for (destination, why), kinds in waiting.items()
     ]
+
+
+def kinds_text(kinds: Sequence[EvidenceKind]) -> str:
+    """Return which kinds of objects there are, with their number where it is a series of slices."""
+    counts = Counter(kind.value for kind in kinds)
+    return ", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in sorted(counts.items()))
 
 
 def _why(delivery: Delivery) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coread.domain.cards import InputContract, ReaderCard
+from coread.domain.cards import ReaderCard
 from coread.domain.errors import Refused
 from coread.domain.findings import ImageReference
 from coread.domain.images import Loop, PlanarImage
@@ -16,6 +16,7 @@ from coread.domain.results import Refusal
 from coread.domain.series_names import companion_uid
 from coread.domain.study import InstanceHeader, Study
 from coread.engine.limits import require_memory
+from coread.readers.raw_data import reason_against
 
 if TYPE_CHECKING:
     from coread.imaging.series import OpenedSeries, SliceStack
@@ -194,24 +195,6 @@ def _load_raw_data(card: ReaderCard, study: Study, sources: Sequence[Source]) ->
     if not acquisitions:
         return Refusal(skipped[0][1], tuple(skipped))
     return Loaded(ReaderInputs(study, kspaces=tuple(acquisitions), kspace_headers=tuple(headers)), tuple(skipped))
-
-
-def reason_against(contract: InputContract, kspace: KSpace) -> Reason | None:
-    """Return the first thing that the contract excludes about the images of an acquisition, or None when it fits."""
-    slices, rows, columns = kspace.geometry.shape
-    images = slices * kspace.frames
-    if kspace.coils < contract.min_coils:
-        return Reason(ReasonCode.TOO_FEW_COILS, f"{kspace.coils} coils, at least {contract.min_coils} are needed")
-    if images < contract.min_images:
-        return Reason(ReasonCode.TOO_FEW_IMAGES, f"{images} images, at least {contract.min_images} are needed")
-    if images > contract.max_images:
-        return Reason(ReasonCode.IMAGE_TOO_LARGE, f"{images} images, at most {contract.max_images}")
-    if rows < contract.min_rows or columns < contract.min_columns:
-        needed = f"{contract.min_rows} x {contract.min_columns}"
-        return Reason(ReasonCode.IMAGE_TOO_SMALL, f"{rows} x {columns}, needs {needed}")
-    if rows * columns > contract.max_pixels:
-        return Reason(ReasonCode.IMAGE_TOO_LARGE, f"{rows} x {columns} is more than {contract.max_pixels} pixels")
-    return None
 
 
 def _load_planar(card: ReaderCard, study: Study, sources: Sequence[Source]) -> Loaded | Refusal:

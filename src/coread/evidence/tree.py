@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from coread.evidence.errors import SourceUnreadable
 
 _LONGEST = 300
+_NOT_READ_BYTES = 1 << 20
+"""Only the length of a longer value is shown."""
 _PIXELS = frozenset({"PixelData", "FloatPixelData", "DoubleFloatPixelData"})
 _HEAD = (
     "SOPClassUID",
@@ -80,7 +82,7 @@ def tree_lines(node: Node, depth: int = 0) -> Iterator[str]:
 
 def _read(path: Path) -> Dataset:
     try:
-        return dcmread(path, stop_before_pixels=True)
+        return dcmread(path, stop_before_pixels=True, defer_size=_NOT_READ_BYTES)
     except (OSError, InvalidDicomError) as problem:
         raise SourceUnreadable(f"{path.name} cannot be shown: {problem}") from problem
 
@@ -140,9 +142,18 @@ def _coded(sequence: Any) -> str:
 
 
 def _attributes(dataset: Dataset) -> Iterator[Node]:
-    for element in dataset:
-        if element.keyword not in _PIXELS:
-            yield _element(element)
+    for tag in dataset.keys():  # noqa: SIM118 - iterating a data set would read what was deferred
+        raw = dataset.get_item(tag, keep_deferred=True)
+        length = _length_of_deferred(raw)
+        if length:
+            yield Node(f"[{tag}]", f"{length} bytes")
+        elif dataset[tag].keyword not in _PIXELS:
+            yield _element(dataset[tag])
+
+
+def _length_of_deferred(raw: object) -> int:
+    """Return how long the value is that was not read; 0 for one that was."""
+    return raw.length if isinstance(raw, RawDataElement) and raw.value is None else 0
 
 
 def _element(element: DataElement) -> Node:

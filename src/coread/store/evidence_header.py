@@ -47,6 +47,7 @@ def evidence_header(item: EncodedObject, study: Row[Any]) -> InstanceHeader:
         instance_number=item.instance_number,
         rows=item.rows,
         columns=item.columns,
+        photometric_interpretation="MONOCHROME2" if item.kind is EvidenceKind.DERIVED_IMAGES else "",
     )
 
 

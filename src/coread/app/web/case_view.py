@@ -13,11 +13,15 @@ from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Box, Finding, Presence
 from coread.domain.results import ReadResult
 from coread.domain.study import Instance, InstanceHeader
-from coread.domain.work import Verdict
+from coread.domain.work import Delivery, DeliveryState, EvidenceKind, EvidenceRecord, Verdict
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _OUTLINED = "1.2.840.10008.5.1.4.1.1.7.4"
 """Our copies of images with outlines: the page draws outlines itself."""
+_BEHIND = (
+    *(DeliveryState.DEAD, DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.COMMITTED),
+)
+"""From what needs a person to what is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,19 @@ class ReaderView:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectRow:
+    """One object, or the slices of one computed series together."""
+
+    evidence: EvidenceRecord
+    """The first."""
+    count: int
+    size: int
+    """Bytes of all."""
+    deliveries: tuple[Delivery, ...]
+    """One for each destination: of several, the one that is furthest behind."""
+
+
+@dataclass(frozen=True, slots=True)
 class CaseView:
     """Everything on the case page."""
 
@@ -54,7 +71,7 @@ class CaseView:
     shown: tuple[ReaderView, ...]
     """The readers that read the study or were meant for its kind; ``aside`` are the others."""
     aside: tuple[ReaderView, ...]
-    objects: tuple[SentObject, ...]
+    objects: tuple[ObjectRow, ...]
     urgent: bool
     flags: tuple[str, ...]
     has_images: bool
@@ -87,13 +104,33 @@ def case_view(
         readers=readers,
         shown=shown,
         aside=aside,
-        objects=tuple(sent for reader in story.readers for sent in reader.objects),
+        objects=object_rows([sent for reader in story.readers for sent in reader.objects]),
         urgent=any(row.finding.urgent and row.finding.presence is Presence.PRESENT for row in rows),
         flags=flags,
         has_images=bool(series),
         images=document,
         total=total_text(story),
     )
+
+
+def object_rows(objects: Sequence[SentObject]) -> tuple[ObjectRow, ...]:
+    """Return the objects in their order, with the slices of a computed series as one row."""
+    groups: dict[str, list[SentObject]] = {}
+    for sent in objects:
+        whole = sent.evidence.kind is EvidenceKind.DERIVED_IMAGES
+        key = sent.evidence.series_instance_uid if whole else sent.evidence.sop_instance_uid
+        groups.setdefault(key, []).append(sent)
+    return tuple(_object_row(members) for members in groups.values())
+
+
+def _object_row(members: Sequence[SentObject]) -> ObjectRow:
+    behind: dict[str, Delivery] = {}
+    for delivery in (one for sent in members for one in sent.deliveries):
+        known = behind.setdefault(delivery.destination, delivery)
+        if _BEHIND.index(delivery.state) < _BEHIND.index(known.state):
+            behind[delivery.destination] = delivery
+    size = sum(sent.evidence.size for sent in members)
+    return ObjectRow(members[0].evidence, len(members), size, tuple(behind.values()))
 
 
 def _reader_view(
@@ -179,12 +216,17 @@ def picture_series(instances: Sequence[Instance]) -> list[dict[str, object]]:
         if _has_picture(header) and not (instance.origin.door == "own" and header.sop_class_uid == _OUTLINED):
             groups.setdefault(header.series_instance_uid, []).append(instance)
     ordered = sorted(groups.items(), key=lambda item: _series_key(item[1][0]))
-    own = [uid for uid, members in ordered if members[0].origin.door == "own"]
+    own = [uid for uid, members in ordered if _is_page(members[0])]
     names = {uid: "Coread summary" + (f" {number}" if number > 1 else "") for number, uid in enumerate(own, start=1)}
     return [
         {"uid": uid, "label": names.get(uid) or _series_label(members), "frames": _frames(members)}
         for uid, members in ordered
     ]
+
+
+def _is_page(instance: Instance) -> bool:
+    """Say whether this is a page of ours, and not an image that a reader computed."""
+    return instance.origin.door == "own" and instance.header.sop_class_uid.startswith(_SECONDARY_CAPTURE)
 
 
 def _has_picture(header: InstanceHeader) -> bool:
@@ -193,11 +235,12 @@ def _has_picture(header: InstanceHeader) -> bool:
     return bool(header.rows and header.columns) or header.sop_class_uid.startswith(_SECONDARY_CAPTURE)
 
 
-def _series_key(instance: Instance) -> tuple[bool, float, int, str]:
-    """The patient's series by number, ours behind them in the order in which they were made."""
+def _series_key(instance: Instance) -> tuple[bool, bool, float, int, str]:
+    """The patient's series by number, then what was computed, then our pages in the order in which they were made."""
     own = instance.origin.door == "own"
     made = instance.received_at.timestamp() if own else 0.0
-    return (own, made, instance.header.series_number or 0, instance.header.series_instance_uid)
+    place = (instance.header.series_number or 0, instance.header.series_instance_uid)
+    return (own, _is_page(instance), made, *place)
 
 
 def _series_label(members: Sequence[Instance]) -> str:

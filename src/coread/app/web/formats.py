@@ -121,6 +121,7 @@ _OBJECT_NAMES = {
     "PDF": "Summary document (PDF)",
     "OVERLAY": "Images with outlines",
     "PM": "Parametric map",
+    "IMG": "Computed images",
 }
 
 

@@ -42,6 +42,8 @@ def data_set_item(dataset: Dataset, bulk_uri: BulkUri, prefix: str = "") -> Item
 def _element(dataset: Dataset, element: Any, bulk_uri: BulkUri, path: str) -> Item:
     if isinstance(element, RawDataElement) and element.is_little_endian:
         vr = element.VR or _known_vr(int(element.tag))
+        if element.value is None and vr in _BINARY and element.length > INLINE_BYTES:
+            return {"vr": vr, "BulkDataURI": bulk_uri(path)}  # deferred: hundreds of megabytes of raw data
         plain = _plain(vr, element.value or b"", bulk_uri, path)
         if plain is not None:
             return plain

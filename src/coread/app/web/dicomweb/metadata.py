@@ -24,6 +24,8 @@ from coread.store.records import SeriesQuery
 _FORMAT = "1"
 """Part of the name of what is kept: changed together with what is written."""
 _MOST_SERIES = 10_000
+_NOT_READ_BYTES = 1 << 20
+"""Longer values are only named in a document, so they are not read for it."""
 _BASE = "{{dicomweb}}"
 """Stands for the address of this service, which differs from client to client."""
 _PIXEL_TAGS = {b"\xe0\x7f\x08\x00": "7FE00008", b"\xe0\x7f\x09\x00": "7FE00009", b"\xe0\x7f\x10\x00": "7FE00010"}
@@ -116,7 +118,7 @@ def _document(archive: Archive, instance: Instance) -> bytes:
 def instance_document(path: Path, bulk_base: str) -> bytes:
     """Return one instance in the DICOM JSON model; long binary values and pixels are named by a BulkDataURI."""
     with path.open("rb") as file:
-        dataset = dcmread(file, stop_before_pixels=True, force=True)
+        dataset = dcmread(file, stop_before_pixels=True, force=True, defer_size=_NOT_READ_BYTES)
         next_tag = file.read(4)
     item = data_set_item(dataset, lambda element: bulk_base + element)
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) if hasattr(dataset, "file_meta") else ""
