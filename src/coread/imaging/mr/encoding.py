@@ -7,6 +7,7 @@ is the same at every readout sample the transform along the readout cancels in `
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,21 @@ Mask = NDArray[np.bool_]
 PLANE = (-2, -1)
 _SCALE_SIDE = 32
 """Side of the middle of k-space from which the brightness of the image is judged, as ``bart pics`` does."""
+
+
+class NormalEquations(Protocol):
+    """What iterative methods need of any encoding; images are (a, b) with moved axes."""
+
+    @property
+    def backprojected(self) -> Complex:
+        """Return ``A^H y``."""
+
+    @property
+    def largest(self) -> float:
+        """Return a bound of the eigenvalues of ``A^H A``."""
+
+    def normal(self, image: Complex) -> Complex:
+        """Return ``A^H A image``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,8 +144,13 @@ def brightness(samples: Complex) -> float:
     height, width = min(_SCALE_SIDE, a), min(_SCALE_SIDE, b)
     top, left = a // 2 - height // 2, b // 2 - width // 2
     images = to_image(samples[..., top : top + height, left : left + width])
-    values = np.sort(np.sqrt(np.square(np.abs(images)).sum(axis=0)), axis=None)
-    values *= np.sqrt(height * width / (a * b))
-    middle, high, most = values[values.size // 2], values[int(values.size * 0.9)], values[-1]
-    found = float(high if most - high < 2 * (high - middle) else most)
+    values = np.sqrt(np.square(np.abs(images)).sum(axis=0)) * np.sqrt(height * width / (a * b))
+    found = standing_out(values)
     return found if found > 0 else float(np.abs(samples).max())
+
+
+def standing_out(values: NDArray[np.floating[Any]]) -> float:
+    """Return the 90th percentile of magnitudes, or the largest where that stands out (see ``brightness``)."""
+    values = np.sort(values, axis=None)
+    middle, high, most = values[values.size // 2], values[int(values.size * 0.9)], values[-1]
+    return float(high if most - high < 2 * (high - middle) else most)

@@ -8,7 +8,7 @@ of an iteration are a few conjugate gradients from where the last ones ended.
 
 import numpy as np
 
-from coread.imaging.mr.encoding import Encoding, Mask, brightness, check_penalty, encoding
+from coread.imaging.mr.encoding import Mask, NormalEquations, brightness, check_penalty, encoding, standing_out
 from coread.imaging.mr.fourier import Complex
 
 DEFAULT_WEIGHT = 0.005
@@ -44,7 +44,14 @@ def tv(
     return np.fft.fftshift(admm(encoded, strength, coupling, iterations, tolerance=tolerance))
 
 
-def admm(encoded: Encoding, strength: float, rho: float, iterations: int, *, tolerance: float) -> Complex:
+def tv_of(encoded: NormalEquations, weight: float, iterations: int) -> Complex:
+    """Return the image (a, b) of any encoding, weight relative to the brightness of ``A^H y`` over the largest gain."""
+    strength = weight * standing_out(np.abs(encoded.backprojected))
+    coupling = max(_SHARE * weight, _SMALLEST_COUPLING) * encoded.largest
+    return np.fft.fftshift(admm(encoded, strength, coupling, iterations, tolerance=DEFAULT_TOLERANCE))
+
+
+def admm(encoded: NormalEquations, strength: float, rho: float, iterations: int, *, tolerance: float) -> Complex:
     """Minimise with an absolute ``strength`` and coupling ``rho``; the image has moved axes as ``encoded`` has."""
     coupling, threshold = np.float32(rho), np.float32(strength / rho)
     image = np.zeros_like(encoded.backprojected)
@@ -83,7 +90,7 @@ def shortened(edges: Complex, threshold: np.float32) -> Complex:
     return np.asarray(edges * (np.float32(1) - threshold / size))
 
 
-def solved(encoded: Encoding, coupling: np.float32, wanted: Complex, image: Complex) -> Complex:
+def solved(encoded: NormalEquations, coupling: np.float32, wanted: Complex, image: Complex) -> Complex:
     """Return ``image`` nearer to the solution of ``(A^H A + coupling grad^H grad) x = wanted`` by a few CG steps."""
 
     def applied(values: Complex) -> Complex:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from coread.imaging.mr.encoding import Encoding, Mask, brightness, check_penalty, encoding
+from coread.imaging.mr.encoding import Mask, NormalEquations, brightness, check_penalty, encoding, standing_out
 from coread.imaging.mr.fourier import Complex
 
 _SMALLEST = 16
@@ -70,7 +70,14 @@ def l1_wavelet(
     return np.fft.fftshift(image)
 
 
-def fista(encoded: Encoding, threshold: float, iterations: int, *, tolerance: float, spin: bool) -> Complex:
+def l1_wavelet_of(encoded: NormalEquations, weight: float, iterations: int) -> Complex:
+    """Return the image (a, b) of any encoding, weight relative to the brightness of ``A^H y`` over the largest gain."""
+    threshold = weight * standing_out(np.abs(encoded.backprojected))
+    image = fista(encoded, threshold, iterations, tolerance=DEFAULT_TOLERANCE, spin=True)
+    return np.fft.fftshift(image)
+
+
+def fista(encoded: NormalEquations, threshold: float, iterations: int, *, tolerance: float, spin: bool) -> Complex:
     """Minimise with an absolute ``threshold``; the image has moved axes, as ``encoded`` has."""
     a, b = encoded.backprojected.shape
     grid, step = Grid.of((a, b)), 1.0 / encoded.largest
