@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+
 from coread.domain.calling import absent_finding, called_finding
 from coread.domain.cards import OperatingPoint, OutputSpec
 from coread.domain.codes import CHEST, Code
 from coread.domain.findings import ImageReference, Presence
+from coread.domain.reasons import Reason, ReasonCode
+from coread.domain.results import Outcome, ReadResult
 
 SPEC = OutputSpec(
     key="nodule", name="Nodule", concept=Code("27925004", "SCT", "Nodule"), site=CHEST, urgent=True, auc=None,
@@ -24,9 +28,15 @@ def test_a_present_finding_names_its_point_and_is_urgent_as_on_the_card() -> Non
 
 
 def test_an_absent_finding_is_below_its_threshold_and_never_urgent() -> None:
-    assert absent_finding(SPEC, highest=0.2, images=[IMAGE]).probability == 0.2
-    shown = absent_finding(SPEC, highest=0.9, images=[IMAGE])
-    assert shown.presence is Presence.ABSENT
-    assert shown.probability is not None
-    assert 0.2999 < shown.probability < 0.3
-    assert not shown.urgent
+    found = absent_finding(SPEC, highest=0.2, images=[IMAGE])
+    assert (found.presence, found.probability, found.urgent) == (Presence.ABSENT, 0.2, False)
+
+
+@pytest.mark.parametrize("highest", [0.3, 0.9])
+def test_what_is_likely_and_cannot_be_shown_is_indeterminate_with_its_own_probability(highest: float) -> None:
+    found = absent_finding(SPEC, highest=highest, images=[IMAGE])
+    assert (found.presence, found.probability, found.threshold) == (Presence.INDETERMINATE, highest, 0.3)
+    assert not found.urgent
+    result = ReadResult((found,))
+    assert result.outcome() is Outcome.NOT_ANALYSED
+    assert result.reason() == Reason(ReasonCode.INDETERMINATE, "Nodule, likely but nothing could be outlined")

@@ -55,6 +55,14 @@ def test_a_negative_result_leaves_without_key_images_and_says_absent(chest: Ches
     assert said.concept == EFFUSION
 
 
+def test_a_likely_finding_without_a_place_leaves_as_indeterminate_with_its_probability(chest: Chest) -> None:
+    unclear = replace(findings(reference(chest[0]))[1], presence=Presence.INDETERMINATE, probability=0.62)
+    objects = build_evidence(reading(ReadResult((unclear,))), card(), [chest[1]])
+    assert [item.kind for item in objects] == [EvidenceKind.SR, EvidenceKind.SECONDARY_CAPTURE, EvidenceKind.PDF]
+    (said,) = read_sr(of_kind(objects, EvidenceKind.SR)).findings
+    assert (said.presence, said.probability) == (Presence.INDETERMINATE, pytest.approx(0.62))
+
+
 @pytest.mark.parametrize(
     "ending", [Refusal(Reason(ReasonCode.NOT_CHEST)), Failure("ValueError", "broken")], ids=["refusal", "failure"]
 )

@@ -4,8 +4,7 @@ Not for findings that no probability decides (a volume, a rule): those build the
 """
 
 from collections.abc import Sequence
-
-import numpy as np
+from dataclasses import replace
 
 from coread.domain.cards import OutputSpec
 from coread.domain.codes import Code
@@ -40,10 +39,12 @@ def called_finding(
 
 
 def absent_finding(spec: OutputSpec, *, highest: float, images: Sequence[ImageReference]) -> Finding:
-    """Return that nothing was called in any of the images, with the highest probability met.
+    """Return that nothing was called in any of the images, with the highest probability met: absent.
 
-    What is above the threshold but cannot be shown (an empty outline) is not called; its probability is then given as
-    the largest number below the threshold, because a probability at or above it would contradict the call.
+    What is at or above the threshold but cannot be shown (an empty outline) is indeterminate, with its own probability:
+    it is neither called, for there is nothing to look at, nor absent.
     """
-    below = float(np.nextafter(spec.operating_point().threshold, 0.0))
-    return called_finding(spec, present=False, probability=min(highest, below), images=images)
+    finding = called_finding(spec, present=False, probability=highest, images=images)
+    if highest < spec.operating_point().threshold:
+        return finding
+    return replace(finding, presence=Presence.INDETERMINATE)

@@ -62,8 +62,7 @@ class ReadResult:
     """Drawn beside one another on the summary page, in this order, instead of a key image."""
 
     def __post_init__(self) -> None:
-        assessed = {Presence.PRESENT, Presence.ABSENT}
-        if not self.measurements and not any(f.presence in assessed for f in self.findings):
+        if not self.measurements and all(f.presence is Presence.NOT_ASSESSED for f in self.findings):
             raise InvalidRecord("a result needs one assessed finding or a measurement; otherwise return a Refusal")
 
     def outcome(self) -> Outcome:
@@ -82,12 +81,20 @@ class ReadResult:
         if unclear := self._of(Presence.INDETERMINATE):
             absent = [name for name in self._of(Presence.ABSENT) if name not in unclear]
             besides = f"; not detected: {', '.join(absent)}" if absent else ""
-            return Reason(ReasonCode.INDETERMINATE, ", ".join(unclear) + besides)
+            unshown = "" if not any(map(_likely, self.findings)) else ", likely but nothing could be outlined"
+            return Reason(ReasonCode.INDETERMINATE, ", ".join(unclear) + unshown + besides)
         return None if self._of(Presence.ABSENT) else Reason(ReasonCode.MEASURED_ONLY)
 
     def _of(self, presence: Presence) -> list[str]:
         """Return what the findings of a presence are called, each once."""
         return list(dict.fromkeys(f.concept.meaning for f in self.findings if f.presence is presence))
+
+
+def _likely(finding: Finding) -> bool:
+    """Say whether a finding that was not called is at or above its threshold: there is no place to show."""
+    if finding.presence is not Presence.INDETERMINATE or finding.probability is None or finding.threshold is None:
+        return False
+    return finding.probability >= finding.threshold
 
 
 @dataclass(frozen=True, slots=True)
