@@ -16,7 +16,7 @@ from coread.train.exporting import export
 from coread.train.fit import FitPlan, Fitted, fit
 from coread.train.networks import NetworkPlan, ReadingNetwork, build_network
 from coread.train.reopening import BeginWith, reopened
-from coread.train.tasks import DenseBoxes, MultiClass
+from coread.train.tasks import DenseBoxes, MultiClass, Segmentation
 
 PLAN = NetworkPlan(
     kind="residual",
@@ -98,3 +98,43 @@ def test_a_graph_of_another_network_or_without_such_a_member_is_refused(graph: P
         reopened(graph, build_network(replace(PLAN, map_width=12), HEADS), images)
     with pytest.raises(BadPlan, match="fewer members"):
         reopened(graph, build_network(PLAN, HEADS), images, member=2)
+
+
+VOLUME_PLAN = replace(PLAN, channels=2, shape=(8, 8, 8), norm="group", stem_stride=2, map_stride=2)
+AREA = (Segmentation("area", ("lesion",)),)
+
+
+def volume_network(seed: int, plan: NetworkPlan = VOLUME_PLAN) -> Fitted:
+    """Return a network of volumes whose group norms do something."""
+    torch.manual_seed(seed)
+    made = build_network(plan, AREA)
+    for layer in made.modules():
+        if isinstance(layer, nn.GroupNorm):
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.uniform_(layer.bias, -0.5, 0.5)
+    return Fitted(made.eval(), AREA, plan)
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_networks_of_volumes_with_group_norms_are_reopened_member_by_member(tmp_path: Path, *, flips: bool) -> None:
+    members = [volume_network(seed) for seed in (1, 2)]
+    path = tmp_path / "network.onnx"
+    export(members, path, flips=flips)
+    shown = np.random.default_rng(5).integers(0, 256, (2, 2, 8, 8, 8), dtype=np.uint8)
+    for number, member in enumerate(members):
+        empty = build_network(VOLUME_PLAN, AREA)
+        reopened(path, empty, shown, member=number)
+        assert np.allclose(
+            Fitted(empty, AREA, VOLUME_PLAN).predict(shown)["area"], member.predict(shown)["area"], atol=1e-4
+        )
+
+
+def test_a_network_of_volumes_of_another_shape_or_a_member_too_many_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "network.onnx"
+    export([volume_network(1)], path)
+    shown = np.zeros((1, 2, 8, 8, 8), dtype=np.uint8)
+    with pytest.raises(BadPlan, match="weights"):
+        reopened(path, build_network(VOLUME_PLAN, AREA), shown, member=1)
+    wider = replace(VOLUME_PLAN, widths=(8, 24))
+    with pytest.raises(BadPlan, match="where the network has"):
+        reopened(path, build_network(wider, AREA), shown)

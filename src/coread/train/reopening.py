@@ -21,6 +21,7 @@ from coread.train.networks import ReadingNetwork
 
 _BATCH = 16
 _LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+_UNFOLDED = (nn.Conv2d, nn.Conv3d, nn.GroupNorm)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,12 @@ def reopened(path: Path, network: ReadingNetwork, images: NDArray[np.uint8], *, 
 
     ``images`` (N, C, rows, columns) are some to learn from. ``network`` is filled as well. Raises BadPlan where the
     graph is of another network or has no such member.
+
+    Segmentation networks with group norms, of pictures or volumes, are filled as they are: nothing is folded in their
+    graphs.
     """
+    if any(isinstance(layer, nn.GroupNorm) for layer in network.modules()):
+        return _with_group_norms(path, network, images, member)
     pixels = in_unit_range(torch.from_numpy(np.ascontiguousarray(images)))
     network.eval()
     layers = _order(network, pixels[:1])
@@ -46,6 +52,41 @@ def reopened(path: Path, network: ReadingNetwork, images: NDArray[np.uint8], *, 
         norms = _filled(layers, left, path.name)
     _measure(network, norms, pixels)
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def _with_group_norms(path: Path, network: ReadingNetwork, images: NDArray[np.uint8], member: int) -> dict[str, Tensor]:
+    """Fill convolutions and group norms in the order in which they are applied; a norm is a product and a sum."""
+    layers = _order(network.eval(), in_unit_range(torch.from_numpy(np.ascontiguousarray(images[:1]))), _UNFOLDED)
+    places: list[Tensor] = []
+    for layer in layers:
+        places.append(layer.weight)  # type: ignore[arg-type]
+        places += [layer.bias] if getattr(layer, "bias", None) is not None else []  # type: ignore[list-item]
+    values = list(_plain_weights(path, f"/members.{member}/"))
+    # A graph that averages over the mirror image applies everything twice.
+    if len(values) not in (len(places), 2 * len(places)):
+        raise BadPlan(f"member {member} of {path.name} has {len(values)} weights, the network {len(places)}")
+    for place, value in zip(places, values, strict=False):
+        if value.size != place.numel() or (place.dim() > 1 and value.shape != tuple(place.shape)):
+            raise BadPlan(f"{path.name} has weights {list(value.shape)} where the network has {list(place.shape)}")
+        with torch.no_grad():
+            place.copy_(torch.from_numpy(value.astype(np.float32)).reshape(place.shape))
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def _plain_weights(path: Path, prefix: str) -> Iterator[NDArray[Any]]:
+    """Yield the weights of the nodes below a prefix in the order of the graph: convolutions, products and sums."""
+    from onnx import load, numpy_helper
+
+    graph = load(str(path)).graph
+    held = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("Cast", "Identity") and node.input[0] in held:
+            held[node.output[0]] = held[node.input[0]]
+        elif node.name.startswith(prefix) and node.op_type == "Conv":
+            yield from (held[name] for name in node.input[1:])
+        elif node.name.startswith(prefix) and node.op_type in ("Mul", "Add"):
+            # A norm's product and sum have one number for each channel; whatever else is added is no weight.
+            yield from (held[name] for name in node.input if name in held and held[name].ndim in (3, 4))
 
 
 class BeginWith(Callback):
@@ -75,13 +116,15 @@ def _filled(layers: list[nn.Module], left: Iterator[_Node], name: str) -> list[n
     return norms
 
 
-def _order(network: ReadingNetwork, image: Tensor) -> list[nn.Module]:
+def _order(
+    network: ReadingNetwork, image: Tensor, kinds: tuple[type[nn.Module], ...] = _LAYERS
+) -> list[nn.Module]:  # fmt: skip
     """Return the layers that hold weights in the order in which they are applied."""
     applied: list[nn.Module] = []
     hooks = [
         layer.register_forward_hook(lambda layer, _in, _out: applied.append(layer))
         for layer in network.modules()
-        if isinstance(layer, _LAYERS)
+        if isinstance(layer, kinds)
     ]
     with torch.inference_mode():
         network(image)
