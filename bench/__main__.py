@@ -11,6 +11,7 @@ MEASUREMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("start-up of the command", ("bench/startup.py",)),
     ("receiving", ("bench/receive.py",)),
     ("header indexing", ("bench/headers.py",)),
+    ("raw MR data", ("bench/raw_data.py",)),
     ("decoding", ("bench/decode.py",)),
     ("volumes", ("bench/volumes.py",)),
     ("segmentation", ("bench/segmentation.py",)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coread.app.pipeline import pipeline_of
-from coread.app.serve import await_receivers, delivery_worker, free_port, receiver_plans
+from coread.app.serve import await_receivers, delivery_worker, free_port, mrd_plans, receiver_plans, with_ports
 from coread.app.settings import Settings
 from coread.deliver.association import echo
 from coread.deliver.peer import Peer
@@ -52,3 +52,20 @@ def test_the_pages_come_up_after_the_dicom_port(tmp_path: Path) -> None:
         given = {"folder": tmp_path, "dicom_host": "0.0.0.0", "dicom_port": port}
         assert await_receivers(Settings.model_validate(given), 5)
     assert not await_receivers(Settings.model_validate(given | {"dicom_host": "127.0.0.1"}), 0.1)
+
+
+def test_the_door_for_raw_data_is_closed_unless_it_is_set(tmp_path: Path) -> None:
+    from coread.receive.mrd_process import from_json
+
+    assert mrd_plans(Settings.model_validate({"folder": tmp_path})) == []
+    assert mrd_plans(Settings.model_validate({"folder": tmp_path, "mrd": {"enabled": False}})) == []
+    given = {"port": 0, "networks": ["10.1.0.0/16"], "max_stream_gb": 2, "idle_seconds": 60}
+    settings = with_ports(Settings.model_validate({"folder": tmp_path, "mrd": given, "durable": False}))
+    assert settings.mrd is not None
+    assert settings.mrd.port > 0
+    (plan,) = mrd_plans(settings)
+    told = from_json(plan.standard_input)
+    assert (told.receive.port, told.receive.networks) == (settings.mrd.port, ("10.1.0.0/16",))
+    assert (told.receive.max_stream_bytes, told.receive.durable) == (2_000_000_000, False)
+    with pytest.raises(ValueError, match="nowhere"):
+        Settings.model_validate({"mrd": {"networks": ["nowhere"]}})

@@ -88,7 +88,7 @@ class Origin:
     """How an object came in: over which door, from whom, in which association."""
 
     door: str
-    """``c-store``, ``stow-rs``, ``folder``, ``command``, ``canary`` or ``own`` (evidence that we made)."""
+    """``c-store``, ``stow-rs``, ``folder``, ``mrd`` (raw MR data), ``command``, ``canary``, ``own`` (evidence)."""
     peer: str = ""
     """Calling AE title, user name or folder."""
     address: str = ""

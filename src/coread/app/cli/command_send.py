@@ -1,6 +1,8 @@
 """``coread send``: a C-STORE client for files and folders."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +23,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def send(
         context: typer.Context,
-        paths: Annotated[list[Path], typer.Argument(help="DICOM files or folders")],
+        paths: Annotated[list[Path], typer.Argument(help="DICOM files, files of raw MR data (HDF5), or folders")],
         to: Annotated[str, typer.Option(help="host:port of the receiver; default: the server of these settings")] = "",
         called: Annotated[str, typer.Option(help="called AE title; default: that of these settings")] = "",
         calling: Annotated[str, typer.Option(help="our AE title")] = "COREAD-SEND",
@@ -29,7 +31,7 @@ def register(app: typer.Typer) -> None:
         timeout: Annotated[float, typer.Option(help="seconds to wait for each answer")] = 30.0,
         json: Annotated[bool, typer.Option("--json", help="answer as one JSON document")] = False,
     ) -> None:
-        """Send DICOM files or folders to a receiver, as they are stored."""
+        """Send DICOM files or folders to a receiver, as they are stored; raw MR data as DICOM Raw Data objects."""
         from coread.app.paths import files_below
         from coread.deliver.peer import Peer
 
@@ -44,8 +46,36 @@ def register(app: typer.Typer) -> None:
             complain("there are no files at: " + ", ".join(str(path) for path in paths))
             raise typer.Exit(ExitCode.NOT_FOUND)
         peer = Peer(host, int(port), called or settings.ae_title, calling, timeout)
-        results = _send_with_progress(peer, files, associations, quiet=json)
+        with _wrapped(files) as objects:
+            results = _send_with_progress(peer, objects, associations, quiet=json)
         _answer(results, json=json)
+        if len(objects) < len(files):
+            raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+@contextmanager
+def _wrapped(files: Sequence[Path]) -> Iterator[list[Path]]:
+    """Give the files to send: those of raw MR data as DICOM objects around them, which go when all is sent.
+
+    HDF5 files that hold no raw data are left out, and it is said why.
+    """
+    from coread.imaging.errors import ImagingRefused
+    from coread.imaging.mr.files.raw_object import is_raw_file, write_wrapped
+
+    with tempfile.TemporaryDirectory(prefix="coread-send-") as folder:
+        objects = []
+        for number, path in enumerate(files):
+            if not is_raw_file(path):
+                objects.append(path)
+                continue
+            target = Path(folder) / f"{number:06d}-{path.stem}.dcm"
+            try:
+                write_wrapped(path, target)
+            except ImagingRefused as refusal:
+                complain(f"{path} is not sent: {refusal}")
+                continue
+            objects.append(target)
+        yield objects
 
 
 def _send_with_progress(

@@ -165,7 +165,10 @@ def _add(
     f, s, p, n = lines.frame, lines.slice_number, lines.partition, lines.line
     span = slice(int(lines.start[0]), int(lines.start[0]) + block.shape[2])
     repeats.compare(samples, lines, span, block, counts)
-    samples[f, s, :, p, n, span] += block
+    if counts[f, s, p, n].any():
+        samples[f, s, :, p, n, span] += block
+    else:  # the usual case: no need to read back what is 0
+        samples[f, s, :, p, n, span] = block
     points[f, s, p, n, span] = True
     counts[f, s, p, n] += 1
 
