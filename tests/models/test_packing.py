@@ -152,6 +152,7 @@ def test_a_run_that_does_not_come_from_the_records_named_leaves_nothing_to_insta
         ({"heads": [{"task": "Regression", "head": {"name": "a", "classes": ["a"]}}]}, "quantities"),
         ({"heads": [{"task": "Segmentation", "head": {"name": "a", "classes": ["a"]}}]}, "the graph has no 'a'"),
         ({"heads": [{"task": "Segmentation", "head": {"name": "finding", "classes": ["a"]}}]}, "has shape"),
+        ({"heads": [{"task": "WeakSegmentation", "head": {"name": "a", "classes": ["a"]}}]}, "the graph has no 'a'"),
         ({"heads": [{"task": "Boxes", "head": {"name": "a", "classes": ["a"]}}]}, "no curve for 'a.a'"),
         ({"images": {"side": [8, 8, 8], "colour": False, "window": None}}, "over volumes"),
         ({"images": {"side": [100000, 8], "colour": False, "window": None}}, "rows and columns"),

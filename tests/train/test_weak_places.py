@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from coread.train.arrays import ArraySet
 from coread.train.errors import BadTarget
+from coread.train.saying import prediction_rows
 from coread.train.tasks import WeakSegmentation, head_from_json, head_to_json
 from coread.train.weak_places import SOMEWHERE, UNKNOWN
 
@@ -62,3 +64,13 @@ def test_other_values_and_other_classes_are_refused() -> None:
 
 def test_the_head_is_plain_data() -> None:
     assert head_from_json(head_to_json(HEAD)) == HEAD
+
+
+def test_an_image_that_shows_it_somewhere_counts_as_showing_it_in_the_predictions() -> None:
+    masks = np.zeros((3, 8, 8), dtype=np.uint8)
+    masks[0, :4], masks[1] = SOMEWHERE, UNKNOWN
+    data = ArraySet(np.zeros((3, 1, 8, 8), dtype=np.uint8), {"blood": masks}, ["a", "b", "c"], ["1", "2", "3"])
+    said = {"blood": np.zeros((3, 1, 8, 8), dtype=np.float32)}
+    truth = [row[4] for row in prediction_rows([HEAD], said, data, ["test"] * 3)]
+    assert truth[::2] == [1.0, 0.0]
+    assert np.isnan(truth[1])

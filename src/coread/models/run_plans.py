@@ -30,7 +30,7 @@ HEAD_OUTPUT = "finding"
 """Output of the graph that ``coread train --head`` writes."""
 _FORMS = {
     "MultiLabel": SCORE, "MultiClass": CLASS, "Ordinal": SCORE, "Boxes": BOXES, "DenseBoxes": DENSE_BOXES,
-    "Segmentation": MASK,
+    "Segmentation": MASK, "WeakSegmentation": MASK,
 }  # fmt: skip
 _CODE = "write a reader (docs/how-to/write-a-reader.md)"
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.train.arrays import ArraySet
-from coread.train.tasks import Boxes, Head, MultiClass, MultiLabel, Ordinal, Segmentation
+from coread.train.tasks import Boxes, Head, MultiClass, MultiLabel, Ordinal, Segmentation, WeakSegmentation
+from coread.train.weak_places import SOMEWHERE
 
 PredictionRow = tuple[str, str, str, str, float, float]
 """case_id, patient_id, part, output, truth (NaN: unknown), logit."""
@@ -63,7 +64,10 @@ def _outputs(head: Head, said: NDArray[np.float32], target: Any) -> Iterator[tup
         unknown = (masks == 255).all(axis=1)
         for k, name in enumerate(head.classes):
             own = said[:, 0 if len(head.classes) == 1 else k + 1].reshape(len(said), -1).max(axis=1)
-            yield f"{head.name}.{name}", np.where(unknown, np.nan, (masks == k + 1).any(axis=1)), own
+            there = (masks == k + 1).any(axis=1)
+            if isinstance(head, WeakSegmentation):  # somewhere in the image, nobody knows where
+                there |= (masks == SOMEWHERE).any(axis=1)
+            yield f"{head.name}.{name}", np.where(unknown, np.nan, there), own
 
 
 def one_against_the_rest(logits: Floats, k: int) -> Floats:
