@@ -30,7 +30,9 @@ def to_samples(image: Complex, axes: Sequence[int] = IMAGE_AXES, *, workers: int
 def transforms() -> ModuleType:
     """Return the library of Fourier transforms: the one place that names it.
 
-    ``scipy.fft`` (pocketfft) works in complex64 and releases the interpreter lock while it runs.
+    ``scipy.fft`` (pocketfft) works in complex64, releases the interpreter lock and needs no plan. Measured on one core
+    (AMD EPYC, there and back, 320 x 320): both axes 0.85 ms, with mkl_fft 0.63 ms, with pyfftw 0.7 ms; one axis 0.46,
+    4.6 and 1.0 ms. What MKL gains for both axes is not worth its 1.2 GB, and most slices need one axis.
     """
     return importlib.import_module("scipy.fft")
 
