@@ -124,8 +124,13 @@ class Measurement:
         return ", ".join([self.concept.meaning, *more])
 
     def unit_text(self) -> str:
-        """Return the unit as people write it: the UCUM code, but HU for Hounsfield units."""
-        return "HU" if self.unit.value == "[hnsf'U]" else self.unit.value
+        """Return the unit as people write it: the UCUM code, but HU for Hounsfield units, nothing for bare numbers.
+
+        An annotation in braces, which is what is counted (UCUM section 2.4), stands without them.
+        """
+        if self.unit.value in ("1", "[hnsf'U]"):
+            return "" if self.unit.value == "1" else "HU"
+        return self.unit.value.strip("{}") if self.unit.value.startswith("{") else self.unit.value
 
     def spread(self) -> str:
         """Return the half width of the 95 % interval as it is written behind the value; empty where unknown."""

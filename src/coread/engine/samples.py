@@ -102,6 +102,18 @@ class LoopMaker:
         return contract.presentation == "loop" and self.modality in contract.modalities and wanted
 
 
+@dataclass(frozen=True, slots=True)
+class RawMaker:
+    """Draws raw data objects for cards that accept its modality."""
+
+    modality: str
+    draw: Callable[[ReaderCard], Iterable[Sequence[Savable]]]
+
+    def fits(self, card: ReaderCard) -> bool:
+        """Say whether these acquisitions fit a card."""
+        return card.input.presentation == "kspace" and self.modality in card.input.modalities
+
+
 def sample_inputs(card: ReaderCard) -> tuple[ReaderInputs, ...]:
     """Return inputs that the card accepts; raises Misconfigured where nothing generated fits it."""
     for volumes in VOLUME_MAKERS:
@@ -110,6 +122,9 @@ def sample_inputs(card: ReaderCard) -> tuple[ReaderInputs, ...]:
     for moving in LOOP_MAKERS:
         if moving.fits(card):
             return tuple(_loaded_loops(datasets) for datasets in moving.draw())
+    for raw in RAW_MAKERS:
+        if raw.fits(card):
+            return tuple(_loaded_raw(datasets) for datasets in raw.draw(card))
     for maker in MAKERS:
         if modality := maker.modality_for(card):
             return tuple(_loaded(dataset) for dataset in maker.draw(card, modality))
@@ -186,6 +201,15 @@ def _loaded_loops(datasets: Iterable[Savable]) -> ReaderInputs:
     return ReaderInputs(study_of([loop.header for loop in loops]), loops=loops)
 
 
+def _loaded_raw(datasets: Iterable[Savable]) -> ReaderInputs:
+    from coread.imaging.mr.files.raw_object import unwrapped
+
+    with _saved(datasets) as sources:
+        acquisitions = tuple(unwrapped(path) for path, _ in sources)
+    headers = tuple(header for _, header in sources)
+    return ReaderInputs(study_of(headers), kspaces=acquisitions, kspace_headers=headers)
+
+
 @contextmanager
 def _saved(datasets: Iterable[Savable]) -> Iterator[list[tuple[Path, InstanceHeader]]]:
     """Write the data sets into a folder that lasts as long as the block."""
@@ -243,6 +267,18 @@ def _limbs() -> Iterable[Visits]:
         for dataset in series:
             dataset.BodyPartExamined = "EXTREMITY"
         yield [series]
+
+
+def _raw_heads(card: ReaderCard) -> Iterable[Sequence[Savable]]:
+    """Draw raw data of a head, as coarse as the card allows: every other line in one study, one in four in another."""
+    from coread.phantoms.reference.registry import made
+    from coread.phantoms.reference.scan import Setup
+
+    matrix = max(64, card.input.min_rows, card.input.min_columns)
+    common = (f"matrix={matrix}", "slices=2", f"coils={max(4, card.input.min_coils)}", "centre_percent=20", "images=no")
+    for seed, acceleration in ((1, 2), (2, 4)):
+        visit = made("mr-raw", (*common, f"acceleration={acceleration}"), Setup(seed=seed)).visits[0]
+        yield [dataset for series in visit.series for dataset in series.datasets()]
 
 
 def _chests(card: ReaderCard, modality: str) -> Iterable[Savable]:
@@ -372,4 +408,7 @@ VOLUME_MAKERS: tuple[VolumeMaker, ...] = (
 LOOP_MAKERS: tuple[LoopMaker, ...] = (
     LoopMaker("US", ("A4C", "A2C"), partial(_echoes, ("frame_time_ms=60", "heart_rate=80"))),
 )
+"""The first that fits draws."""
+
+RAW_MAKERS: tuple[RawMaker, ...] = (RawMaker("MR", _raw_heads),)
 """The first that fits draws."""

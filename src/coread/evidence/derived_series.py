@@ -137,6 +137,11 @@ def _add_acquisition(dataset: Dataset, images: DerivedImages) -> None:
     dataset.PatientPosition = None
     for keyword, value in images.attributes:
         setattr(dataset, keyword, value.split("\\") if "\\" in value else value)
+    sequences = (
+        [str(dataset.ScanningSequence)] if dataset["ScanningSequence"].VM == 1 else list(dataset.ScanningSequence)
+    )
+    if "InversionTime" in dataset and "IR" not in sequences:  # type 2C: only of inversion recovery
+        dataset.ScanningSequence = [*sequences, "IR"]
 
 
 def _is_legal(keyword: str, value: str) -> bool:

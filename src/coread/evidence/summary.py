@@ -136,7 +136,7 @@ def rows_of(writing: Writing) -> list[Row]:
     rows = [_finding_row(writing, finding) for finding in ordered]
     for measurement in writing.result.measurements:
         method = measurement.method.meaning if measurement.method else ""
-        value = f"{measurement.value:.4g}{measurement.spread()} {measurement.unit_text()}"
+        value = f"{measurement.value:.4g}{measurement.spread()} {measurement.unit_text()}".rstrip()
         rows.append(Row(measurement.name(), value, p.TEXT, method, number=True))
     return rows
 

@@ -8,7 +8,7 @@ from coread.domain.images import PlanarImage, Quantity
 from coread.domain.reading import ReaderInputs
 from coread.domain.reasons import ReasonCode
 from coread.domain.results import Refusal
-from coread.engine.conformance import loops, volumes
+from coread.engine.conformance import kspaces, loops, volumes
 from coread.engine.conformance.subject import NotApplicable, Subject, require, with_pixels
 from coread.engine.samples import inputs_of
 
@@ -19,6 +19,8 @@ def wrong_modality_is_refused(subject: Subject) -> str:
         return volumes.wrong_modality(subject, given[0])
     if moving := loops.loops_of(subject):
         return loops.wrong_modality(subject, moving[0])
+    if raw := kspaces.kspaces_of(subject):
+        return kspaces.wrong_modality(subject, raw[0])
     image = subject.planar()[0]
     other = next(name for name in ("MR", "CT", "US", "DX", "NM") if name not in subject.installed.card.input.modalities)
     header = replace(image.header, modality=other)
@@ -31,6 +33,8 @@ def not_a_number_is_refused(subject: Subject) -> str:
         return volumes.not_a_number(subject, given[0])
     if moving := loops.loops_of(subject):
         return loops.not_a_number(subject, moving[0])
+    if raw := kspaces.kspaces_of(subject):
+        return kspaces.not_a_number(subject, raw[0])
     image = subject.planar()[0]
     pixels = image.pixels.copy()
     pixels[pixels.shape[0] // 2, pixels.shape[1] // 2] = np.nan
@@ -43,6 +47,8 @@ def constant_pixels_are_refused(subject: Subject) -> str:
         return volumes.constant(subject, given[0])
     if moving := loops.loops_of(subject):
         return loops.constant(subject, moving[0])
+    if raw := kspaces.kspaces_of(subject):
+        return kspaces.constant(subject, raw[0])
     image = subject.planar()[0]
     return _refused(subject, with_pixels(image, np.full_like(image.pixels, 0.5)), ReasonCode.PIXELS_CONSTANT)
 
@@ -53,6 +59,8 @@ def small_images_are_refused(subject: Subject) -> str:
         return volumes.too_few_slices(subject, given[0])
     if moving := loops.loops_of(subject):
         return loops.too_few_frames(subject, moving[0])
+    if raw := kspaces.kspaces_of(subject):
+        return kspaces.too_few_coils(subject, raw[0])
     image, contract = subject.planar()[0], subject.installed.card.input
     rows, columns = contract.min_rows - 1, contract.min_columns - 1
     if min(rows, columns) < 1:
@@ -67,6 +75,8 @@ def other_quantity_is_refused(subject: Subject) -> str:
         return volumes.other_quantity(subject, given[0])
     if moving := loops.loops_of(subject):
         return loops.other_quantity(subject, moving[0])
+    if kspaces.kspaces_of(subject):
+        raise NotApplicable("raw samples have one meaning")
     image = subject.planar()[0]
     return _refused(subject, replace(image, quantity=Quantity.ARBITRARY), ReasonCode.PIXEL_MEANING)
 
@@ -76,6 +86,13 @@ def no_image_is_refused(subject: Subject) -> str:
     ending = subject.read(ReaderInputs(subject.samples[0].study))
     require(isinstance(ending, Refusal), "a study without images gave a result")
     return ending.reason.code.value if isinstance(ending, Refusal) else ""
+
+
+def one_dead_coil_is_said(subject: Subject) -> str:
+    """Give raw data of which one coil received nothing."""
+    if raw := kspaces.kspaces_of(subject):
+        return kspaces.dead_coil(subject, raw[0])
+    raise NotApplicable("the reader takes images")
 
 
 def _refused(subject: Subject, image: PlanarImage, code: ReasonCode) -> str:

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from coread.domain.findings import Box, Finding, Presence
 from coread.domain.reading import ReaderInputs
 from coread.domain.results import ReadResult, Refusal
 from coread.engine.checks import check_ending
-from coread.engine.conformance import loops, volumes
+from coread.engine.conformance import kspaces, loops, volumes
 from coread.engine.conformance.subject import NotApplicable, Subject, mirrored, require
 from coread.engine.limits import memory_cap
 from coread.engine.samples import inputs_of
@@ -35,6 +36,7 @@ def findings_are_declared(subject: Subject) -> str:
         headers = [image.header for image in inputs.images]
         headers += [header for volume in inputs.volumes for header in volume.headers]
         headers += [loop.header for loop in inputs.loops]
+        headers += inputs.kspace_headers
         check_ending(subject.installed.card, subject.ending(number), headers)
     return f"{len(subject.installed.card.outputs)} outputs"
 
@@ -78,6 +80,8 @@ def mirrored_in_mirrored_out(subject: Subject) -> str:
         return volumes.mirrored_in_mirrored_out(subject)
     if loops.loops_of(subject):
         return loops.mirrored_in_mirrored_out(subject)
+    if kspaces.kspaces_of(subject):
+        return kspaces.mirrored_in_mirrored_out(subject)
     compared = 0
     for inputs, result in subject.results():
         if len(inputs.images) != 1:
@@ -97,6 +101,8 @@ def order_does_not_matter(subject: Subject) -> str:
         return volumes.order_does_not_matter(subject)
     if loops.loops_of(subject):
         return loops.order_does_not_matter(subject)
+    if kspaces.kspaces_of(subject):
+        return kspaces.order_does_not_matter(subject)
     images = subject.planar()
     if subject.installed.card.input.max_images < 2 or len(images) < 2:
         raise NotApplicable("the reader takes one image at a time")
@@ -128,8 +134,9 @@ def _same(one: Encoded, other: Encoded) -> bool:
     return arrays and json.loads(one.document) == json.loads(other.document)
 
 
-def _arrays_of(inputs: ReaderInputs) -> list[NDArray[np.float32]]:
-    planes = [image.pixels for image in inputs.images]
+def _arrays_of(inputs: ReaderInputs) -> list[NDArray[Any]]:
+    planes: list[NDArray[Any]] = [array for kspace in inputs.kspaces for array in kspaces.arrays_of(kspace)]
+    planes += [image.pixels for image in inputs.images]
     planes += [loop.pixels for loop in inputs.loops]
     planes += [image.colour for image in inputs.images if image.colour is not None]
     earlier = [volume.voxels for prior in inputs.priors for volume in prior.volumes]

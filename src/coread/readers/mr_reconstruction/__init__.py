@@ -1,0 +1,1 @@
+"""Images from undersampled raw MR data, and what was kept."""
