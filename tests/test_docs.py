@@ -50,7 +50,7 @@ def subcommand(words: list[str]) -> tuple[list[str], list[str]]:
     while rest and rest[0] in GLOBAL_OPTIONS:
         rest = rest[2:] if rest[0] in ("--settings", "--folder") else rest[1:]
     path = rest[:1]
-    if path and path[0] in ("users", "viewer", "power", "models", "dataset", "report") and len(rest) > 1:
+    if path and path[0] in ("users", "viewer", "power", "models", "dataset", "recon", "report") and len(rest) > 1:
         path = rest[:2]
     if path == ["models", "trust"] and len(rest) > 2:
         path = rest[:3]
