@@ -62,3 +62,18 @@ def test_a_destination_over_tls_is_asked_over_tls(tmp_path: Path) -> None:
 def test_reading_without_an_outcome_is_no_success(outcomes: tuple[str, ...], code: ExitCode) -> None:
     rows = tuple(ResultRow("1.2", "A1", "chest_xray", "1", outcome, "") for outcome in outcomes)
     assert exit_code(ReadSummary(rows, (), 0)) is code
+
+
+def test_the_port_for_raw_mr_data_is_looked_at_when_its_door_is_open(tmp_path: Path) -> None:
+    from coread.receive.mrd_server import MrdReceiver
+    from coread.receive.mrd_settings import MrdSettings
+    from coread.store import Store, StoreSettings
+
+    assert "MRD port" not in checks(Settings.model_validate({"folder": tmp_path}))
+    with (
+        Store.open(StoreSettings(tmp_path / "store", durable=False), migrate=True) as store,
+        MrdReceiver(MrdSettings(port=0), store) as receiver,
+    ):
+        settings = Settings.model_validate({"folder": tmp_path, "mrd": {"port": receiver.port}})
+        assert checks(settings)["MRD port"].detail.endswith("Coread answers there")
+    assert "is free" in checks(settings)["MRD port"].detail

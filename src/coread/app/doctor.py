@@ -104,10 +104,13 @@ def _memory() -> Iterable[HealthCheck]:
 
 
 def _ports(settings: Settings) -> Iterable[HealthCheck]:
-    for name, host, port, ours in (
+    doors = [
         ("DICOM port", settings.dicom_host, settings.dicom_port, _our_dicom),
         ("web port", settings.http_host, settings.http_port, _our_web),
-    ):
+    ]
+    if settings.mrd is not None and settings.mrd.enabled:
+        doors.append(("MRD port", settings.mrd.host, settings.mrd.port, _our_mrd))
+    for name, host, port, ours in doors:
         if port == 0:
             yield HealthCheck(name, CheckLevel.OK, "any free port will be taken")
             continue
@@ -131,6 +134,20 @@ def _our_dicom(settings: Settings) -> bool:
     if settings.dicom_tls_certificate is not None:
         return False  # a port that speaks TLS only, perhaps to known certificates only: not asked
     return _problem_of(settings, Destination("self", DeliveryProtocol.C_STORE, address, settings.ae_title)) is None
+
+
+def _our_mrd(settings: Settings) -> bool:
+    """Say whether the stream that is closed at once is answered with *close*, as ours is."""
+    close = b"\x04\x00"
+    if settings.mrd is None:
+        return False
+    try:
+        address = (settings.mrd.host, settings.mrd.port)
+        with socket.create_connection(address, timeout=PEER_TIMEOUT_SECONDS) as peer:
+            peer.sendall(close)
+            return peer.recv(2) == close
+    except OSError:
+        return False
 
 
 def _our_web(settings: Settings) -> bool:
