@@ -18,10 +18,19 @@ Complex = NDArray[np.complex64]
 Mask = NDArray[np.bool_]
 Kind = TypeVar("Kind", Complex, Mask)
 LINES, POINTS = "lines", "points"
-SAMPLES, MASK, BLOCK, IMAGE = "samples", "mask", "block", "image"
+SAMPLES, MASK, BLOCK = "samples", "mask", "block"
+IMAGE, MAPS = "image", "maps"
 _LEAST = 2
 """Lines of the calibration block along each axis, at least."""
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reconstructed:
+    """An image (a, b) and the sensitivities (coils, a, b), of which the sum of squares is 1."""
+
+    image: Complex
+    maps: Complex
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +50,17 @@ def reconstruct(session: ModelSession, samples: Complex, mask: Mask) -> Complex:
     BadSamples for samples that are not finite or do not fit the mask, NoCalibration when the middle of k-space was not
     sampled fully or holds no signal.
     """
+    return reconstruct_with_maps(session, samples, mask).image
+
+
+def reconstruct_with_maps(session: ModelSession, samples: Complex, mask: Mask) -> Reconstructed:
+    """Return the same with the sensitivities that the network found; image times maps are the images of the coils."""
     _check(samples, mask)
     lines = bool((mask == mask[:, :1]).all())
     if not lines and (mask == mask[:1]).all():  # whole lines along the other axis
         turned = np.ascontiguousarray(samples.swapaxes(1, 2))
-        return np.ascontiguousarray(reconstruct(session, turned, np.ascontiguousarray(mask.T)).T)
+        found = reconstruct_with_maps(session, turned, np.ascontiguousarray(mask.T))
+        return Reconstructed(np.ascontiguousarray(found.image.T), np.ascontiguousarray(found.maps.swapaxes(1, 2)))
     block = tapered_block(samples, mask, (MOST_LINES, MOST_LINES))
     if block is None or min(block.shape[1:]) < _LEAST:
         raise NoCalibration(
@@ -57,8 +72,12 @@ def reconstruct(session: ModelSession, samples: Complex, mask: Mask) -> Complex:
         raise NoCalibration("The middle of k-space holds no signal at all. Check that the coils were connected.")
     taken = np.ascontiguousarray(mask[:, 0] if lines else mask)
     given = {SAMPLES: _pairs(samples * mask / scale), MASK: taken, BLOCK: _pairs(block / scale)}
-    image = session.run(LINES if lines else POINTS, given)[IMAGE]
-    return np.asarray((image[0] + 1j * image[1]) * scale, dtype=np.complex64)
+    made = session.run(LINES if lines else POINTS, given)
+    image, maps = made[IMAGE], made[MAPS]
+    return Reconstructed(
+        np.asarray((image[0] + 1j * image[1]) * scale, dtype=np.complex64),
+        np.asarray(maps[:, 0] + 1j * maps[:, 1], dtype=np.complex64),
+    )
 
 
 def estimate(session: ModelSession, samples: Complex, mask: Mask, mirrors: int = len(MIRRORS)) -> Estimate:

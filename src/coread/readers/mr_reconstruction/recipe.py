@@ -1,7 +1,8 @@
 """How the networks were made: ``python -m coread.readers.mr_reconstruction.recipe STEP --data D --out O``.
 
-Needs the extra ``train``. STEP is ``fit``, then ``fine`` (the reconstruction network), ``baseline`` (a plain U-Net)
-or ``self-supervised`` (from undersampled samples alone: a site's own, or simulated ones). A broken run goes on.
+Needs the extra ``train``. STEP is ``fit``, ``second`` and ``fine`` (the stages of the reconstruction network, in this
+order), ``baseline`` (a plain U-Net) or ``self-supervised`` (from undersampled samples alone: a site's own, or simulated
+ones). A broken run goes on.
 """
 
 import argparse
@@ -29,15 +30,18 @@ from coread.train.mr.fitting import (
     supervised,
     supervised_magnitude,
 )
-from coread.train.mr.network import ReconstructionNetwork
+from coread.train.mr.network import NetworkPlan, ReconstructionNetwork
 
-FIT, FINE, BASELINE = "fit", "fine", "baseline"
+FIT, SECOND, FINE, BASELINE = "fit", "second", "fine", "baseline"
 SHARES = {MS: 0.45, TUMOUR: 0.4, MNI: 0.15}
 PLAN = FitPlan(steps=4500)
-FINE_PLAN = FitPlan(steps=6000, learning_rate=7e-4, square_weight=1.0)
+SECOND_PLAN = FitPlan(steps=2400, schedule=6000, learning_rate=7e-4, square_weight=1.0)
+FINE_PLAN = FitPlan(steps=3600, learning_rate=5e-4, square_weight=1.0)
 BASELINE_PLAN = FitPlan(steps=1800, square_weight=1.0)
 DRAW = DrawPlan()
-FINE_DRAW = DrawPlan(pixels=24_000, side=160, seed=20261130)
+SECOND_DRAW = DrawPlan(pixels=24_000, side=160, seed=20261130)
+FINE_DRAW = replace(SECOND_DRAW, seed=20261131)
+CASCADES = NetworkPlan(solving=0)
 TO_TUNE = 12
 log = logging.getLogger("coread.train")
 
@@ -74,18 +78,30 @@ def tune_set(data: Path) -> list[Acquisition]:
 
 
 def make_first(data: Path, out: Path, steps: int = 0) -> None:
-    """Fit the reconstruction network on small pieces, from random weights of a fixed seed."""
+    """Fit the cascades on small pieces, from random weights of a fixed seed, without solving for the samples after."""
     plan = _shortened(PLAN, steps)
     torch.manual_seed(plan.seed)
-    fit_network(data, out / FIT, ReconstructionNetwork(), plan, supervised(plan), DRAW)
+    fit_network(data, out / FIT, ReconstructionNetwork(CASCADES), plan, supervised(plan), DRAW)
+
+
+def make_second(data: Path, out: Path, steps: int = 0) -> None:
+    """Fit them on, on larger pieces and with the squared differences that PSNR counts."""
+    plan = _shortened(SECOND_PLAN, steps)
+    network = started(out / FIT, CASCADES)
+    fit_network(data, out / SECOND, network, plan, supervised(plan), SECOND_DRAW)
 
 
 def make_fine(data: Path, out: Path, steps: int = 0) -> None:
-    """Fit it on, on larger pieces and with the squared differences that PSNR counts."""
+    """Fit the whole network, which solves for the samples at the end."""
     plan = _shortened(FINE_PLAN, steps)
-    network = ReconstructionNetwork()
-    network.load_state_dict(read_weights(out / FIT / WEIGHTS))
-    fit_network(data, out / FINE, network, plan, supervised(plan), FINE_DRAW)
+    fit_network(data, out / FINE, started(out / SECOND, NetworkPlan()), plan, supervised(plan), FINE_DRAW)
+
+
+def started(folder: Path, plan: NetworkPlan) -> ReconstructionNetwork:
+    """Return a network with the weights of a finished stage."""
+    network = ReconstructionNetwork(plan)
+    network.load_state_dict(network.state_dict() | read_weights(folder / WEIGHTS))
+    return network
 
 
 def make_baseline(data: Path, out: Path, steps: int = 0) -> None:
@@ -102,7 +118,7 @@ def _shortened(plan: FitPlan, steps: int) -> FitPlan:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the shell."""
     parser = argparse.ArgumentParser(description=__doc__)
-    steps = {FIT: make_first, FINE: make_fine, BASELINE: make_baseline}
+    steps = {FIT: make_first, SECOND: make_second, FINE: make_fine, BASELINE: make_baseline}
     parser.add_argument("step", choices=tuple(steps))
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
     parser.add_argument("--out", type=Path, required=True, help="folder for the fits")

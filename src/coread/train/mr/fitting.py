@@ -37,6 +37,8 @@ class FitPlan:
     steps: int = 6000
     epoch: int = 150
     """Steps between two checkpoints."""
+    schedule: int = 0
+    """Steps over which the learning rate falls; 0: all. More than there are: the next stage goes on from higher."""
     learning_rate: float = 1e-3
     warm_up: int = 100
     square_weight: float = 0.0
@@ -156,7 +158,7 @@ class FitModule(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Adam, with a learning rate that rises shortly and falls as a cosine."""
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self._plan.learning_rate)
-        steps, rise = self._plan.steps / self._plan.together, self._plan.warm_up
+        steps, rise = (self._plan.schedule or self._plan.steps) / self._plan.together, self._plan.warm_up
 
         def factor(step: int) -> float:
             if step < rise:

@@ -15,25 +15,31 @@ from coread.train.mr.operators import along_second, fourier_matrix, of_lines, of
 
 OPSET = 17
 LINES, POINTS = "lines", "points"
-_AXES = {"samples": {0: "coils", 2: "a", 3: "b"}, "block": {0: "coils", 2: "m", 3: "n"}, "image": {1: "a", 2: "b"}}
+OUTPUTS = ("image", "maps")
+_AXES = {
+    "samples": {0: "coils", 2: "a", 3: "b"},
+    "block": {0: "coils", 2: "m", 3: "n"},
+    "image": {1: "a", 2: "b"},
+    "maps": {0: "coils", 2: "a", 3: "b"},
+}
 _TRIED = ((3, 40, 36), (1, 33, 28), (5, 46, 51), (8, 64, 30))
 """(coils, a, b) that both are compared on; odd sides and sides that are no multiple of 4 among them."""
 
 
 class LinesGraph(nn.Module):
-    """Samples (coils, 2, a, b), mask (a,) and calibration block (coils, 2, m, n) to the image (2, a, b)."""
+    """Samples (coils, 2, a, b), mask (a,), calibration block (coils, 2, m, n) to an image (2, a, b) and maps."""
 
     def __init__(self, network: ReconstructionNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, samples: Tensor, mask: Tensor, block: Tensor) -> Tensor:
-        """Return the image."""
+    def forward(self, samples: Tensor, mask: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Return image and maps."""
         kept = samples[:, :, torch.nonzero(mask)[:, 0]]
         size = samples.shape[3]
         readout = fourier_matrix(places(size), size, size)
-        image, _ = self.network(along_second(readout.transpose(0, 1), kept), block, of_lines(mask))
-        return torch.as_tensor(image[0])
+        image, maps = self.network(along_second(readout.transpose(0, 1), kept), block, of_lines(mask))
+        return image[0], maps
 
 
 class PointsGraph(nn.Module):
@@ -43,10 +49,10 @@ class PointsGraph(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, samples: Tensor, mask: Tensor, block: Tensor) -> Tensor:
-        """Return the image."""
-        image, _ = self.network(samples, block, of_points(mask))
-        return torch.as_tensor(image[0])
+    def forward(self, samples: Tensor, mask: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Return image and maps."""
+        image, maps = self.network(samples, block, of_points(mask))
+        return image[0], maps
 
 
 GRAPHS: dict[str, Callable[[ReconstructionNetwork], nn.Module]] = {LINES: LinesGraph, POINTS: PointsGraph}
@@ -73,10 +79,13 @@ def difference(graph: nn.Module, path: Path, given: dict[str, NDArray[Any]]) -> 
     """Return the largest difference between torch and ONNX Runtime as a share of the largest value."""
     from coread.models.graphs import load_graph
 
-    found = load_graph("onnxruntime", path.read_bytes(), 1).run(given)["image"]
+    found = load_graph("onnxruntime", path.read_bytes(), 1).run(given)
     with torch.inference_mode():
-        wanted = graph(*(torch.from_numpy(values) for values in given.values())).numpy()
-    return float(np.abs(found - wanted).max() / np.abs(wanted).max())
+        wanted = graph(*(torch.from_numpy(values) for values in given.values()))
+    return max(
+        float(np.abs(found[name] - values.numpy()).max() / values.abs().max())
+        for name, values in zip(OUTPUTS, wanted, strict=True)
+    )
 
 
 def example(name: str, coils: int, first: int, second: int, *, seed: int) -> dict[str, NDArray[Any]]:
@@ -103,7 +112,7 @@ def _export(graph: nn.Module, path: Path, given: dict[str, NDArray[Any]]) -> Non
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 graph, tuple(torch.from_numpy(values) for values in given.values()), str(traced), dynamo=False,
-                opset_version=OPSET, input_names=list(given), output_names=["image"], dynamic_axes=_AXES | mask,
+                opset_version=OPSET, input_names=list(given), output_names=list(OUTPUTS), dynamic_axes=_AXES | mask,
             )  # fmt: skip
         model = load_from_string(traced.read_bytes())
     finally:

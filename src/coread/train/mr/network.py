@@ -6,6 +6,7 @@ memory. No layer has a bias: an output grows with its input, so no signal can ar
 (Mohan 2020), and the noise level needs no telling. Images are real arrays (coils or 1, 2, a, b).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from coread.train.mr.operators import Encoding, block_images, combined, root_sum
 COARSE = 4
 """Sensitivities are corrected on a grid so many times coarser."""
 UNSHUFFLE = 2
+_TRUST, _TINY = 0.2, 1e-20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class NetworkPlan:
     width: int = 32
     deep_width: int = 64
     map_width: int = 16
+    solving: int = 2
+    """Conjugate gradient steps towards the samples after the last cascade (Aggarwal 2019); 0: none."""
 
 
 class CoilMaps(nn.Module):
@@ -93,6 +97,7 @@ class ReconstructionNetwork(nn.Module):
             [Correction(self.plan, first=number == 0) for number in range(self.plan.cascades)]
         )
         self.steps = nn.Parameter(torch.ones(self.plan.cascades))
+        self.log_trust = nn.Parameter(torch.tensor(math.log(_TRUST)))
 
     def forward(self, samples: Tensor, block: Tensor, encoding: Encoding) -> tuple[Tensor, Tensor]:
         """Return the image (1, 2, a, b) and the maps (coils, 2, a, b)."""
@@ -103,6 +108,7 @@ class ReconstructionNetwork(nn.Module):
             gradient = misfit(image, maps, samples, encoding)
             change, memory = _padded(correction, image, gradient, memory)
             image = image - self.steps[number] * gradient + change
+        image = solved(image, maps, samples, encoding, trust=self.log_trust.exp(), steps=self.plan.solving)
         # Measured samples have the last word: maps have a sum of squares of 1, so a whole step puts them in unchanged.
         return image - misfit(image, maps, samples, encoding), maps
 
@@ -110,6 +116,26 @@ class ReconstructionNetwork(nn.Module):
 def misfit(image: Tensor, maps: Tensor, samples: Tensor, encoding: Encoding) -> Tensor:
     """Return the combined image (1, 2, a, b) of what the image would have measured less what was measured."""
     return combined(maps, encoding.adjoint(encoding.forward(times(maps, image)) - samples))
+
+
+def solved(
+    image: Tensor, maps: Tensor, samples: Tensor, encoding: Encoding, *, trust: Tensor, steps: int
+) -> Tensor:  # fmt: skip
+    """Return the image that minimises the misfit of samples plus ``trust`` times its squared distance from ``image``.
+
+    A step along the gradient moves an image of few samples by little; conjugate gradients from ``image`` on move it
+    along several directions at once.
+    """
+    found = image
+    residual = -misfit(image, maps, samples, encoding)
+    direction, size = residual, residual.square().sum()
+    for _ in range(steps):
+        moved = combined(maps, encoding.adjoint(encoding.forward(times(maps, direction)))) + trust * direction
+        length = size / ((direction * moved).sum() + _TINY)
+        found, residual = found + length * direction, residual - length * moved
+        before, size = size, residual.square().sum()
+        direction = residual + size / (before + _TINY) * direction
+    return found
 
 
 def _padded(
