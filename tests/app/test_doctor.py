@@ -69,11 +69,14 @@ def test_the_port_for_raw_mr_data_is_looked_at_when_its_door_is_open(tmp_path: P
     from coread.receive.mrd_settings import MrdSettings
     from coread.store import Store, StoreSettings
 
-    assert "MRD port" not in checks(Settings.model_validate({"folder": tmp_path}))
+    def ports(settings: Settings) -> dict[str, HealthCheck]:
+        return {check.name: check for check in examine(settings, server_running=False)}
+
+    assert "MRD port" not in ports(Settings.model_validate({"folder": tmp_path}))
     with (
         Store.open(StoreSettings(tmp_path / "store", durable=False), migrate=True) as store,
         MrdReceiver(MrdSettings(port=0), store) as receiver,
     ):
         settings = Settings.model_validate({"folder": tmp_path, "mrd": {"port": receiver.port}})
-        assert checks(settings)["MRD port"].detail.endswith("Coread answers there")
-    assert "is free" in checks(settings)["MRD port"].detail
+        assert ports(settings)["MRD port"].detail.endswith("Coread answers there")
+    assert "is free" in ports(settings)["MRD port"].detail
