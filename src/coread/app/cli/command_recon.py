@@ -157,9 +157,11 @@ def _run_classically(flags: RunFlags) -> None:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(str(one) for one in value) or "-"
-    return {True: "yes", False: "no", None: "-"}.get(value, str(value)) if not isinstance(value, str) else value or "-"
+    return "-" if value is None or value == "" else str(value)
 
 
 def plan(_: typer.Context, flags: PlanFlags) -> None:
