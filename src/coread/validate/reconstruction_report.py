@@ -142,7 +142,10 @@ def _worst(report: Plain, pictures: Sequence[tuple[str, Picture]]) -> list[Block
         return []
     blocks: list[Block] = [
         Heading("The case that went worst", anchor="worst"),
-        Text("For each mask the case with the lowest SSIM, its middle slice; all but the last two on one grey scale."),
+        Text(
+            "For each mask the case with the lowest SSIM, its middle slice on one grey scale; error and uncertainty "
+            f"are {_ERROR_TIMES} times as bright."
+        ),
     ]
     for name in report["masks"]:
         shown = tuple(picture for mask, picture in pictures if mask == name)
