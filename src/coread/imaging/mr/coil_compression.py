@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from coread.imaging.mr.blas import one_blas_thread
 from coread.imaging.mr.fourier import Complex, to_image, to_samples
 
 
@@ -33,8 +34,10 @@ def geometrically_compressed(samples: Complex, coils: int) -> Complex:
         raise ValueError(f"{coils} virtual coils cannot be made of {len(samples)} coils")
     hybrid = to_image(samples, axes=(-1,))
     places = np.ascontiguousarray(hybrid.transpose(2, 0, 1))
-    matrices = _aligned(_strongest(places @ places.conj().swapaxes(1, 2), coils))
-    return to_samples(np.ascontiguousarray((matrices @ places).transpose(1, 2, 0)), axes=(-1,))
+    with one_blas_thread():
+        matrices = _aligned(_strongest(places @ places.conj().swapaxes(1, 2), coils))
+        found = matrices @ places
+    return to_samples(np.ascontiguousarray(found.transpose(1, 2, 0)), axes=(-1,))
 
 
 def _strongest(gram: Complex, coils: int) -> Complex:

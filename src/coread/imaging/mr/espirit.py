@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.imaging.errors import NoCalibration
+from coread.imaging.mr.blas import one_blas_thread
 from coread.imaging.mr.calibration import calibration_samples
 from coread.imaging.mr.eigenvectors import Leading, Reals, leading_eigenvectors
 from coread.imaging.mr.fourier import Complex
@@ -64,24 +65,26 @@ def espirit_maps(
         raise NoCalibration(f"{options.kernel} x {options.kernel} samples in the middle of k-space are needed")
     if not np.isfinite(block).all() or not block.any():
         raise NoCalibration("the middle of k-space is 0 or not finite")
-    coils, principal = len(block), _principal_coil(block)
+    with one_blas_thread():
+        return _maps(block, mask.shape, options, workers)
+
+
+def _maps(block: Complex, shape: tuple[int, ...], options: EspiritOptions, workers: int) -> Complex:
+    """Return the maps (coils, a, b) of an image of ``shape`` (a, b) from its calibration block."""
+    (height, width), coils, principal = shape, len(block), _principal_coil(block)
     lags = _lag_matrices(block, options)
-    rows = np.tensordot(_waves(mask.shape[0], options.kernel), lags, axes=(1, 2)).reshape(mask.shape[0], coils**2, -1)
-    across = _waves(mask.shape[1], options.kernel).T
+    rows = np.tensordot(_waves(height, options.kernel), lags, axes=(1, 2)).reshape(height, coils**2, -1)
+    across = _waves(width, options.kernel).T
     across_parts = np.concatenate([across.real, across.imag])
-    maps = np.zeros(samples.shape, dtype=np.complex64)
-    step = max(1, _CACHED // (coils**2 * mask.shape[1]))
+    maps = np.zeros((coils, height, width), dtype=np.complex64)
+    step = max(1, _CACHED // (coils**2 * width))
 
     def fill(top: int) -> None:
         part = slice(top, top + step)
         maps[:, part] = _maps_of_rows(rows[part], across_parts, principal, options)
 
-    if workers < 2:
-        for top in range(0, mask.shape[0], step):
-            fill(top)
-        return maps
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(fill, range(0, mask.shape[0], step)))
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        list(pool.map(fill, range(0, height, step)))
     return maps
 
 

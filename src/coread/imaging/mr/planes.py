@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.imaging.errors import BadSamples, RawTooLarge
+from coread.imaging.mr.blas import one_blas_thread
 from coread.imaging.mr.fourier import Complex, to_image
 
 PlaneMethod = Callable[[Complex, NDArray[np.bool_]], Complex]
@@ -57,7 +58,7 @@ def reconstructed_planes(
             plane = _read(file, number, (coils, partitions, lines))
             volume[:, :, number] = method(plane, mask)
 
-        with ThreadPoolExecutor(max(workers, 1), thread_name_prefix="planes") as pool:
+        with one_blas_thread(), ThreadPoolExecutor(max(workers, 1), thread_name_prefix="planes") as pool:
             list(pool.map(reconstruct, range(len(wanted))))
     return volume
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from coread.imaging.mr.blas import one_blas_thread
 from coread.imaging.mr.encoding import check_maps, check_penalty, check_samples, encoding
 from coread.imaging.mr.fourier import Complex, to_image
 
@@ -109,7 +110,7 @@ def _by_columns(
             count = inside[-1] + 1 - inside[0]
             image[rows, part] = _solved(columns, right, spread[:count, :count], weight, ending).T
 
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(max(workers, 1)) as pool:
         list(pool.map(solve, range(0, width, _COLUMNS)))
     return image
 
