@@ -17,7 +17,7 @@ from coread.domain.findings import Measurement, Region
 from coread.domain.geometry import Geometry, affine_of
 from coread.domain.maps import ParameterMap
 from coread.domain.results import ReadResult
-from coread.domain.work import EncodedObject, EvidenceKind
+from coread.domain.work import DEFAULT_KINDS, EncodedObject, EvidenceKind
 from coread.evidence import parametric_map, seg_fractional
 from coread.evidence.build import build_evidence
 from coread.evidence.prove_map import prove_fractional, prove_map
@@ -68,15 +68,11 @@ def result() -> ReadResult:
 
 
 def built(said: ReadResult, paths: list[Path]) -> tuple[EncodedObject, ...]:
-    return build_evidence(reading(said), card(), paths)
+    return build_evidence(reading(said), card(), paths, (*DEFAULT_KINDS, EvidenceKind.PROBABILITY))
 
 
 def fractional_of(objects: tuple[EncodedObject, ...]) -> Dataset:
-    (found,) = [
-        dataset
-        for dataset in map(parse, (item for item in objects if item.kind is EvidenceKind.SEG))
-        if dataset.SegmentationType == "FRACTIONAL"
-    ]
+    (found,) = [parse(item) for item in objects if item.kind is EvidenceKind.PROBABILITY]
     return found
 
 
@@ -120,6 +116,14 @@ def test_highdicom_reads_the_same_numbers(tmp_path: Path) -> None:
     )
     values = highdicom.pm.ParametricMap.from_dataset(map_of(objects)).get_volume().array
     assert sorted(values.ravel().tolist()) == pytest.approx(sorted(density_map().values.ravel().tolist()), rel=1e-6)
+
+
+def test_probabilities_are_made_only_where_somebody_takes_them(tmp_path: Path) -> None:
+    objects = build_evidence(reading(result()), card(), ct_slices(MATRIX, tmp_path))
+    assert EvidenceKind.PROBABILITY not in DEFAULT_KINDS
+    assert {item.kind for item in objects} >= {EvidenceKind.SEG, EvidenceKind.PARAMETRIC_MAP}
+    (outlines,) = [parse(item) for item in objects if item.kind is EvidenceKind.SEG]
+    assert outlines.SegmentationType == "BINARY"
 
 
 def test_changed_numbers_do_not_leave(tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ class DestinationSetting(BaseModel):
     ae_title: str = Field("", description="called AE title (c-store only)")
     enabled: bool = Field(True, description="false keeps the queue but sends nothing")
     kinds: tuple[EvidenceKind, ...] = Field(
-        DEFAULT_KINDS, description="which objects this peer takes; OVERLAY (colour copies with outlines) must be named"
+        DEFAULT_KINDS,
+        description="which objects this peer takes; OVERLAY and PROB must be named",
     )
     storage_commitment: bool = Field(False, description="ask the peer to commit to keeping what it got")
     timeout_seconds: float = Field(30.0, gt=0, description="for one object")

@@ -74,10 +74,14 @@ class EvidenceKind(StrEnum):
     PARAMETRIC_MAP = "PM"
     DERIVED_IMAGES = "IMG"
     """Slices of a series that was computed, e.g. reconstructed from raw data."""
+    PROBABILITY = "PROB"
+    """Probabilities of regions as fractional Segmentation; made only for destinations that ask for it: few viewers
+    show them, and they are eight times as large as outlines."""
 
 
-DEFAULT_KINDS = tuple(kind for kind in EvidenceKind if kind is not EvidenceKind.OVERLAY)
-"""What a destination takes when nothing is said: marks burnt into copies of images only where they are wanted."""
+DEFAULT_KINDS = tuple(kind for kind in EvidenceKind if kind not in (EvidenceKind.OVERLAY, EvidenceKind.PROBABILITY))
+"""What a destination takes when nothing is said: marks burnt into copies of images, and probabilities, only where they
+are wanted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ def build_evidence(
 
     The result of a triage reader leaves no segmentation and no image with outlines: viewers lay both over diagnostic
     images (21 CFR 892.2080). Its measurements stand in the report.
-    ``kinds`` adds images with outlines (OVERLAY), which are made only where somebody takes them. ``revision`` says
-    that a person has corrected the result: its objects follow those of the version before.
+    ``kinds`` adds images with outlines (OVERLAY) and probabilities (PROBABILITY), which are made only where somebody
+    takes them. ``revision`` says that a person has corrected the result: its objects follow those before.
     Raises EvidenceError (Failed): SourceUnreadable, NotBuilt, or NotProven when an object, read back, does
     not say what the result says.
     """
@@ -48,19 +48,20 @@ def build_evidence(
     writing = Writing(reading.ending, reading.provenance, card, images, copied_header(images), revision=revision)
     writing = with_derived(writing)
     try:
-        objects = _written(writing, reading.outcome(), overlay=EvidenceKind.OVERLAY in kinds)
+        objects = _written(writing, reading.outcome(), kinds)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError) as problem:
         raise NotBuilt(f"the result of {card.reader_id} cannot be written as DICOM: {problem}") from problem
     proof = prove_writing(objects, writing)
     return tuple(replace(item, proof=proof) for item in objects)
 
 
-def _written(writing: Writing, outcome: Outcome, *, overlay: bool) -> tuple[EncodedObject, ...]:
+def _written(writing: Writing, outcome: Outcome, kinds: Collection[EvidenceKind]) -> tuple[EncodedObject, ...]:
     marks = shows_marks(writing)
     segmentations = build_segmentations(writing) if marks else Segmentations((), (), ())
-    overlays = build_overlays(writing) if overlay else Overlays((), ())
+    overlays = build_overlays(writing) if EvidenceKind.OVERLAY in kinds else Overlays((), ())
+    wanted = marks and EvidenceKind.PROBABILITY in kinds
     likely, unlikely = (
-        build_fractional(writing, first_index=len(segmentations.datasets) + 1) if marks else ((), ())
+        build_fractional(writing, first_index=len(segmentations.datasets) + 1) if wanted else ((), ())
     )  # fmt: skip
     maps = build_maps(writing)
     computed = build_derived(writing)
@@ -71,7 +72,8 @@ def _written(writing: Writing, outcome: Outcome, *, overlay: bool) -> tuple[Enco
     summary = build_summary(writing, page)
     datasets = [(EvidenceKind.SR, report)]
     datasets += [(EvidenceKind.DERIVED_IMAGES, dataset) for dataset in computed.datasets]
-    datasets += [(EvidenceKind.SEG, dataset) for dataset in (*segmentations.datasets, *likely)]
+    datasets += [(EvidenceKind.SEG, dataset) for dataset in segmentations.datasets]
+    datasets += [(EvidenceKind.PROBABILITY, dataset) for dataset in likely]
     datasets += [(EvidenceKind.PARAMETRIC_MAP, dataset) for dataset in maps.datasets]
     datasets.append((EvidenceKind.SECONDARY_CAPTURE, summary))
     datasets.append((EvidenceKind.PDF, build_pdf(writing, page)))

@@ -44,6 +44,7 @@ _IDENTITY = (
 _HAS_ATTRIBUTE: dict[EvidenceKind, tuple[tuple[str, str], ...]] = {
     EvidenceKind.SR: (("CompletionFlag", "COMPLETE"), ("VerificationFlag", "UNVERIFIED")),
     EvidenceKind.SEG: (),
+    EvidenceKind.PROBABILITY: (("SegmentationType", "FRACTIONAL"),),
     EvidenceKind.PARAMETRIC_MAP: (("ContentLabel", "AI_MAP"),),
     EvidenceKind.DERIVED_IMAGES: (("Modality", "MR"), ("BurnedInAnnotation", "NO")),
     EvidenceKind.SECONDARY_CAPTURE: (("BurnedInAnnotation", "YES"), ("ConversionType", "WSD")),
@@ -239,6 +240,7 @@ _OF_KIND: Mapping[EvidenceKind, Callable[[Dataset, Writing], list[str]]] = {
     EvidenceKind.PDF: prove_document,
     EvidenceKind.OVERLAY: prove_overlay,
     EvidenceKind.SEG: prove_segmentation,
+    EvidenceKind.PROBABILITY: prove_segmentation,
     EvidenceKind.PARAMETRIC_MAP: prove_map,
     EvidenceKind.DERIVED_IMAGES: prove_derived,
 }

@@ -17,6 +17,7 @@ _MODALITY = {
     EvidenceKind.OVERLAY: "OT",
     EvidenceKind.PARAMETRIC_MAP: "OT",
     EvidenceKind.DERIVED_IMAGES: "MR",
+    EvidenceKind.PROBABILITY: "SEG",
 }
 _PREFIX = 132
 _LONG = (b"OB", b"OW", b"UN", b"SQ", b"UT", b"OF")

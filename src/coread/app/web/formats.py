@@ -122,6 +122,7 @@ _OBJECT_NAMES = {
     "OVERLAY": "Images with outlines",
     "PM": "Parametric map",
     "IMG": "Computed images",
+    "PROB": "Probabilities (fractional segmentation)",
 }
 
 
