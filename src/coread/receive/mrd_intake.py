@@ -105,7 +105,7 @@ def write_stream(path: Path, xml: bytes, rows: Iterator[Acquisition]) -> None:
 
     with h5py.File(path, "w") as file:
         group = file.create_group("dataset")
-        text = group.create_dataset("xml", shape=(1,), dtype=h5py.string_dtype())
+        text = group.create_dataset("xml", shape=(1,), dtype=h5py.string_dtype("ascii"))
         text[0] = xml.rstrip(b"\0")
         if not write_table(group, rows):
             raise NotRawData("the stream holds no acquisition")

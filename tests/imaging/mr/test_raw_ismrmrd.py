@@ -1,5 +1,7 @@
 """ISMRMRD: what we write the official library reads, what it writes we read, and everything odd is refused."""
 
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -267,3 +269,49 @@ def test_a_file_without_directions_is_placed_at_the_origin_and_says_so(tmp_path:
     assert any("axially at the origin" in note for note in read.notes)
     assert read.geometry.to_patient(np.array([[1, 10, 8]]))[0] == pytest.approx([0.0, 0.0, 0.0])
     assert read.geometry.shape == grid(3, 20, 16).shape
+
+
+def test_the_header_is_stored_as_the_cpp_library_can_read_it(tmp_path: Path) -> None:
+    given = acquisition()
+    given = replace(given, header=replace(given.header, patient_name="Müller^Jörg"))
+    ismrmrd.write(tmp_path / "a.h5", given)
+    with h5py.File(tmp_path / "a.h5") as file:
+        kind = h5py.check_string_dtype(file["dataset/xml"].dtype)
+    assert kind.encoding == "ascii"  # HDF5 converts no UTF-8 text into the type that the library reads into
+    assert ismrmrd.read(tmp_path / "a.h5").header.patient_name == "Müller^Jörg"
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(
+    shutil.which("ismrmrd_recon_cartesian_2d") is None, reason="Debian's ismrmrd-tools are not installed"
+)
+def test_the_cpp_tools_write_what_we_read_and_reconstruct_what_we_write(tmp_path: Path) -> None:
+    from coread.imaging.mr.fourier import to_image
+
+    def tool(name: str, *words: str) -> None:
+        subprocess.run([f"ismrmrd_{name}", *words], cwd=tmp_path, check=True, capture_output=True)
+
+    def images(name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return what the tool reconstructed, and the root of the sum of squares of what we read."""
+        read = open_raw(tmp_path / name)
+        tool("recon_cartesian_2d", name)
+        with h5py.File(tmp_path / name) as file:
+            theirs = np.asarray(file["dataset/cpp/data"][0, 0, 0])
+        ours = np.sqrt((np.abs(to_image(np.asarray(read.samples[0, 0, :, 0]))) ** 2).sum(axis=0))
+        beside = (ours.shape[1] - read.geometry.shape[2]) // 2
+        return theirs, ours[:, beside : beside + read.geometry.shape[2]]
+
+    tool("generate_cartesian_shepp_logan", "-m", "64", "-c", "3", "-o", "theirs.h5")
+    whole = acquisition(slices=1, lines=64, readout=64, every=1)
+    ismrmrd.write(tmp_path / "ours.h5", whole)
+    for name in ("theirs.h5", "ours.h5"):
+        theirs, ours = images(name)
+        assert theirs.shape == ours.shape
+        assert np.corrcoef(theirs.ravel(), ours.ravel())[0, 1] > 0.9999
+    tool(
+        "generate_cartesian_shepp_logan", "-m", "64", "-c", "3", "-a", "2", "-w", "16", "-r", "2", "-C", "-o", "fast.h5"
+    )
+    fast = open_raw(tmp_path / "fast.h5")
+    assert fast.samples.shape == (4, 1, 3, 1, 64, 128)
+    assert fast.noise is not None
+    assert 1 < fast.acceleration() < 2

@@ -46,7 +46,8 @@ def write(path: Path, kspace: KSpace, group: str = "dataset") -> None:
     try:
         with h5py.File(partial, "w") as file:
             inside = file.create_group(group)
-            text = inside.create_dataset("xml", shape=(1,), dtype=h5py.string_dtype())
+            # Called ASCII as the C++ library does, though it is UTF-8: HDF5 does not convert one into the other.
+            text = inside.create_dataset("xml", shape=(1,), dtype=h5py.string_dtype("ascii"))
             text[0] = header_xml(kspace, encoded, recon, counts)
             write_table(inside, acquisitions(kspace, counter))
         partial.replace(path)
