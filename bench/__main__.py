@@ -15,6 +15,7 @@ MEASUREMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("decoding", ("bench/decode.py",)),
     ("volumes", ("bench/volumes.py",)),
     ("segmentation", ("bench/segmentation.py",)),
+    ("MR reconstruction", ("bench/mr_reconstruction.py",)),
     ("index search", ("bench/qido.py",)),
     ("DICOMweb", ("bench/web.py",)),
     ("inference", ("bench/inference.py",)),
