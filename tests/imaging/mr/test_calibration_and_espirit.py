@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from coread.imaging.errors import NoCalibration
+from coread.imaging.errors import BadSamples, NoCalibration
 from coread.imaging.mr import espirit
 from coread.imaging.mr.calibration import calibration_region, centered_block
 from coread.imaging.mr.eigenvectors import leading_eigenvectors
@@ -105,6 +105,13 @@ def test_without_a_calibration_block_there_are_no_maps(undersampled: DrawnSlice,
     samples = samples * (0 if defect == "zero" else np.nan if defect == "not finite" else 1)
     with pytest.raises(NoCalibration):
         espirit_maps(samples.astype(np.complex64), mask)
+
+
+def test_samples_of_another_shape_than_the_mask_are_refused(undersampled: DrawnSlice) -> None:
+    with pytest.raises(BadSamples):
+        espirit_maps(undersampled.samples[:, 1:], undersampled.mask)
+    with pytest.raises(BadSamples):
+        espirit_maps(undersampled.samples[0], undersampled.mask)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.imaging.errors import NoCalibration
+from coread.imaging.errors import BadSamples, NoCalibration
 from coread.imaging.mr.blas import one_blas_thread
 from coread.imaging.mr.calibration import calibration_samples
 from coread.imaging.mr.eigenvectors import Leading, Reals, leading_eigenvectors
@@ -57,9 +57,12 @@ def espirit_maps(
     Over the coils they have norm 1 (less where ``soft`` fades them), or 0 outside the object. Their phase is such that
     the principal component of the calibration block, a virtual coil, has phase 0, as ``bart ecalib`` does it but for
     one phase of the whole map: the largest coefficient of that coil is real and positive here. ``workers``: threads.
-    Raises NoCalibration where the calibration block is smaller than the kernel or holds no signal.
+    Raises BadSamples for shapes that do not fit, NoCalibration where the calibration block is smaller than the kernel
+    or holds no signal.
     """
     options = options or EspiritOptions()
+    if samples.ndim != 3 or samples.shape[1:] != mask.shape:
+        raise BadSamples(f"samples are (coils, a, b) and the mask is (a, b); got {samples.shape} and {mask.shape}")
     block = calibration_samples(samples, mask, options.calibration)
     if block is None or min(block.shape[1:]) < options.kernel:
         raise NoCalibration(f"{options.kernel} x {options.kernel} samples in the middle of k-space are needed")
