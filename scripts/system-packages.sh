@@ -3,11 +3,11 @@
 # which are missing and what is skipped without them. Never fails: the tests that need a program skip with a reason.
 set -u
 purpose=${1:-test}
-declare -A program=([orthanc]=Orthanc [orthanc-dicomweb]= [dcmtk]=storescu [dicom3tools]=dciodvfy [dcm2niix]=dcm2niix [postgresql]=psql [chromium]=chromium [bart]=bart)
+declare -A program=([orthanc]=Orthanc [orthanc-dicomweb]= [dcmtk]=storescu [dicom3tools]=dciodvfy [dcm2niix]=dcm2niix [postgresql]=psql [chromium]=chromium [bart]=bart [ismrmrd-tools]=ismrmrd_info)
 case "$purpose" in
   demo) wanted=(orthanc orthanc-dicomweb dcmtk) ;;
   check-demo) wanted=(orthanc orthanc-dicomweb dcmtk chromium) ;;
-  *) wanted=(orthanc orthanc-dicomweb dcmtk dicom3tools dcm2niix postgresql chromium bart) ;;
+  *) wanted=(orthanc orthanc-dicomweb dcmtk dicom3tools dcm2niix postgresql chromium bart ismrmrd-tools) ;;
 esac
 missing=()
 for package in "${wanted[@]}"; do

@@ -33,6 +33,8 @@ _LOUD, _QUIET = 30.0, 1e-3
 """Energy of a line against its loudest, and its quietest, neighbour."""
 _NEAR = 8
 """Within so many samples and lines of the centre nothing is called a spike: the signal itself is one there."""
+_AT_ONCE = 1 << 22
+"""Samples of one coil that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +103,15 @@ def _coil_energies(kspace: KSpace) -> tuple[NDArray[np.float64], NDArray[np.floa
     lines = 0
     for where, samples, points in _images(kspace):
         inner = _inner(kspace, where)
-        good = np.isfinite(samples)
-        energy = np.where(good, np.abs(np.where(good, samples, 0)) ** 2, 0)
+        regions = (points & inner, points & ~inner)
+        counts += [int(region.sum()) for region in regions]
         sampled = points.any(axis=-1)
-        finite += (good.all(axis=-1) & sampled).sum(axis=(1, 2))
         lines += int(sampled.sum())
-        for number, region in enumerate((points & inner, points & ~inner)):
-            totals[number] += (energy * region).sum(axis=(1, 2, 3), dtype=np.float64)
-            counts[number] += int(region.sum())
+        for coil, values in enumerate(samples):  # one coil at a time: a volume of all coils may not fit into memory
+            good = np.isfinite(values)
+            energy = np.where(good, np.abs(np.where(good, values, 0)) ** 2, 0)
+            finite[coil] += int((good.all(axis=-1) & sampled).sum())
+            totals[:, coil] += [float(energy[region].sum(dtype=np.float64)) for region in regions]
     return totals[0] / max(counts[0], 1), totals[1] / max(counts[1], 1), finite / max(lines, 1)
 
 
@@ -140,20 +143,29 @@ def _inner(kspace: KSpace, where: tuple[int, int]) -> NDArray[np.bool_]:
 def _bad_lines(kspace: KSpace, dead: tuple[int, ...], bounds: CheckLimits) -> tuple[Line, ...]:
     alive = [coil for coil in range(kspace.coils) if coil not in dead]
     found: list[Line] = []
+    step = max(1, _AT_ONCE // (kspace.samples.shape[4] * kspace.samples.shape[5]))
     for (frame, number), samples, points in _images(kspace):
-        power = np.zeros(samples.shape[1:])
-        for coil in alive:
-            power += np.abs(samples[coil].astype(np.complex128)) ** 2
+        parts = [slice(start, start + step) for start in range(0, samples.shape[1], step)]
         sampled = np.asarray(points.any(axis=-1))
-        broken = np.asarray(sampled & ~np.isfinite(np.where(points, power, 0)).all(axis=-1))
-        if kspace.trajectory is Trajectory.CARTESIAN:
-            whole = np.where(points & ~broken[..., None], power, 0)
-            broken |= sampled & ~broken & (_spiky(whole) | _out_of_line(whole, sampled & ~broken))
+        broken = np.concatenate([_broken(samples[:, part], points[part], alive, kspace.trajectory) for part in parts])
         share = int(broken.sum()) / max(int(sampled.sum()), 1)
         if share > bounds.most_bad_lines:
             raise CorruptLines(f"{int(broken.sum())} of {int(sampled.sum())} lines of slice {number + 1}")
         found += [(frame, number, int(p), int(n)) for p, n in np.argwhere(broken)]
     return tuple(found)
+
+
+def _broken(samples: Samples, points: NDArray[np.bool_], alive: list[int], trajectory: Trajectory) -> NDArray[np.bool_]:
+    """Return the lines (partitions, lines) of some partitions that cannot be used."""
+    power = np.zeros(points.shape)
+    for coil in alive:
+        power += np.abs(samples[coil].astype(np.complex128)) ** 2
+    sampled = np.asarray(points.any(axis=-1))
+    broken = np.asarray(sampled & ~np.isfinite(np.where(points, power, 0)).all(axis=-1))
+    if trajectory is Trajectory.CARTESIAN:
+        whole = np.where(points & ~broken[..., None], power, 0)
+        broken |= sampled & ~broken & (_spiky(whole) | _out_of_line(whole, sampled & ~broken))
+    return broken
 
 
 def _spiky(power: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -215,7 +227,8 @@ def _without(kspace: KSpace, dead: tuple[int, ...], bad: tuple[Line, ...], room:
     samples = room.zeros((*shape[:2], len(alive), *shape[3:]))
     for frame in range(shape[0]):
         for number in range(shape[1]):
-            samples[frame, number] = kspace.samples[frame, number][alive]
+            for place, coil in enumerate(alive):
+                samples[frame, number, place] = kspace.samples[frame, number, coil]
     mask = kspace.mask.copy()
     for frame, number, partition, line in bad:
         samples[frame, number, :, partition, line] = 0
