@@ -17,6 +17,7 @@ class MagnitudeNetwork(nn.Module):
         self.up = nn.ModuleList([_block(6 * width, 2 * width), _block(3 * width, width)])
         self.leave = nn.Conv2d(width, 1, 1)
         nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
 
     def forward(self, samples: Tensor, block: Tensor, encoding: Encoding) -> tuple[Tensor, Tensor]:
         """Return the magnitude (1, 1, a, b), twice, as the reconstruction network returns image and maps."""

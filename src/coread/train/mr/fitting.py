@@ -130,13 +130,6 @@ class FitModule(lightning.LightningModule):
         self._losses.append(loss.item())
         return loss
 
-    def transfer_batch_to_device(self, batch: Acquisition, device: torch.device, dataloader_idx: int) -> Acquisition:
-        """Give the acquisition as it is: Lightning cannot take a frozen record apart."""
-        del dataloader_idx
-        given: dict[str, Any] = {entry.name: getattr(batch, entry.name) for entry in fields(batch)}
-        moved: dict[str, Any] = {name: None if part is None else part.to(device) for name, part in given.items()}
-        return Acquisition(**moved)
-
     def on_train_epoch_end(self) -> None:
         """Keep, and log, the mean loss and the score on what was kept apart."""
         self.latest = {"loss": sum(self._losses) / max(1, len(self._losses))}
@@ -175,6 +168,13 @@ class _Drawn(lightning.LightningDataModule):
     def __init__(self, draw: Draw, plan: FitPlan) -> None:
         super().__init__()
         self._draw, self._plan = draw, plan
+
+    def transfer_batch_to_device(self, batch: Acquisition, device: torch.device, dataloader_idx: int) -> Acquisition:
+        """Give the acquisition as it is: Lightning cannot take a frozen record apart."""
+        del dataloader_idx
+        given: dict[str, Any] = {entry.name: getattr(batch, entry.name) for entry in fields(batch)}
+        moved: dict[str, Any] = {name: None if part is None else part.to(device) for name, part in given.items()}
+        return Acquisition(**moved)
 
     def train_dataloader(self) -> DataLoader[Acquisition]:
         """Return the acquisitions of this epoch."""
