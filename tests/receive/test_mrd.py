@@ -1,5 +1,6 @@
 """Raw MR data over the streaming protocol, spoken by the official library: kept once, or put aside with a reason."""
 
+import errno
 import json
 import os
 import signal
@@ -217,6 +218,26 @@ def test_limits_of_size_time_and_number_are_kept(store: Store, start: Start, con
     assert "nothing came" in silent.answers()[0]
     assert eventually(lambda: receiver.open_connections == 0)
     assert "more than 8000 bytes" in refusals(store)[0]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    store: Store, start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from coread.receive.mrd_spool import Spool
+
+    def full(_self: Spool, _view: memoryview) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    port = start().port
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "more", full)
+        peer = connect(port)
+        peer.begin()
+        peer.lines(1)
+        assert "No space left" in peer.answers()[0]
+    assert eventually(lambda: spools(store) == [])
+    assert "No space left" in refusals(store)[0]
+    assert "stored" in connect(port).whole()[0]
 
 
 def test_strangers_are_not_let_in(start: Start, connect: Connect) -> None:

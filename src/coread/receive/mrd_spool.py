@@ -6,6 +6,7 @@ complete and its bytes are synced. What a killed process leaves is found by its 
 
 import fcntl
 import json
+import logging
 import os
 import struct
 import uuid
@@ -22,6 +23,7 @@ from coread.imaging.mr.files.ismrmrd_writing import Acquisition
 from coread.imaging.mr.files.layout import ACQUISITION_HEADER, Message
 from coread.receive.errors import BadSettings
 
+_LOG = logging.getLogger(__name__)
 OPEN, CLOSED = ".open", ".closed"
 _NUMBER = struct.Struct("<H")
 _LENGTH = struct.Struct("<I")
@@ -102,8 +104,11 @@ class Spool:
         return self.path
 
     def discard(self) -> None:
-        """Nothing of an acquisition came."""
-        self._stream.close()
+        """Nothing of an acquisition came, or there is no room for it."""
+        try:
+            self._stream.close()
+        except OSError:
+            _LOG.debug("what was not written yet is given up")
         self.path.unlink(missing_ok=True)
 
     def _write(self, data: bytes | memoryview) -> None:

@@ -205,12 +205,12 @@ class MrdStream:
         told = f"cannot write: {problem.strerror}" if isinstance(problem, OSError) else str(problem)
         if spool is None:
             return told
+        if isinstance(problem, OSError) or (isinstance(problem, ObjectRefused) and problem.reason is not None):
+            spool.discard()  # too large, or no room: such bytes tell nobody anything
+            self._intake.store.add_history("", "receive.refused", told, actor=self._origin.peer)
+            return told
         if not self._acquisitions:
             spool.discard()
-            return told
-        if isinstance(problem, ObjectRefused) and problem.reason is not None:
-            spool.discard()  # too large: such bytes tell nobody anything
-            self._intake.store.add_history("", "receive.refused", told, actor=self._origin.peer)
             return told
         code = ReasonCode.TRUNCATED if isinstance(problem, ConnectionEnded) else ReasonCode.BAD_HEADER
         reason = Reason(code, f"{told}; {self._acquisitions} acquisitions had come")
