@@ -1,38 +1,47 @@
 """How the networks were made: ``python -m coread.readers.mr_reconstruction.recipe STEP --data D --out O``.
 
-Needs the extra ``train``. STEP is ``fit``, ``second`` and ``fine`` (the stages of the reconstruction network, in this
-order), ``baseline`` (a plain U-Net) or ``self-supervised`` (from undersampled samples alone: a site's own, or simulated
-ones). A broken run goes on.
+Needs the extra ``train``. STEP is ``fit``, ``second``, ``fine`` and ``graphs`` for the reconstruction network, in this
+order; ``baseline`` for a plain U-Net to compare with; ``self-supervised`` to fit on with undersampled raw files of a
+site (``--raw FILES --start FOLDER``); ``compared`` for what is lost without truth. A broken run goes on.
 """
 
 import argparse
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from coread.imaging.mr.files.opened import open_raw
+from coread.readers.mr_reconstruction.acquisition import planes_of
 from coread.readers.mr_reconstruction.cohort import MNI, MS, TUMOUR, MagnitudeSlice, learnt, tuned
 from coread.train.fitting import use_threads
 from coread.train.mr.acquisitions import Acquisition, DrawnAcquisitions, DrawPlan, Source, draw
 from coread.train.mr.baseline import MagnitudeNetwork
 from coread.train.mr.fitting import (
     WEIGHTS,
+    Draw,
     FitModule,
     FitPlan,
     Loss,
     digest_of,
     fit,
+    mean_psnr,
     read_weights,
     supervised,
     supervised_magnitude,
 )
+from coread.train.mr.graphs import write_graphs
 from coread.train.mr.network import NetworkPlan, ReconstructionNetwork
+from coread.train.mr.ssdu import Measured, MeasuredAcquisitions, SplitPlan, UntoldAcquisitions, self_supervised
 
 FIT, SECOND, FINE, BASELINE = "fit", "second", "fine", "baseline"
+GRAPHS, COMPARED_STEP, OWN = "graphs", "compared", "self-supervised"
 SHARES = {MS: 0.45, TUMOUR: 0.4, MNI: 0.15}
 PLAN = FitPlan(steps=4500)
 SECOND_PLAN = FitPlan(steps=2400, schedule=6000, learning_rate=7e-4, square_weight=1.0)
@@ -42,6 +51,11 @@ DRAW = DrawPlan()
 SECOND_DRAW = DrawPlan(pixels=24_000, side=160, seed=20261130)
 FINE_DRAW = replace(SECOND_DRAW, seed=20261131)
 CASCADES = NetworkPlan(solving=0)
+COMPARED = NetworkPlan(cascades=4, width=24, deep_width=48)
+COMPARED_PLAN = FitPlan(steps=750, epoch=150)
+COMPARED_DRAW = DrawPlan(points_share=0.0, signal_to_noise=(40.0, 40.0), seed=20261132)
+OWN_PLAN = FitPlan(steps=600, learning_rate=1e-4)
+OWN_COILS = 8
 TO_TUNE = 12
 log = logging.getLogger("coread.train")
 
@@ -111,23 +125,85 @@ def make_baseline(data: Path, out: Path, steps: int = 0) -> None:
     fit_network(data, out / BASELINE, MagnitudeNetwork(), plan, supervised_magnitude(plan), DRAW)
 
 
+def make_compared(data: Path, out: Path, steps: int = 0) -> None:
+    """Fit small networks from the same weights on the same undersampled acquisitions, with and without their truth."""
+    slices, plan = learnt(data), _shortened(COMPARED_PLAN, steps)
+    sources, tune = sources_of(slices), tune_set(data)
+    draws: dict[str, tuple[Loss, Draw]] = {
+        "with-truth": (supervised(plan), partial(DrawnAcquisitions, sources, COMPARED_DRAW)),
+        "without-truth": (self_supervised, partial(UntoldAcquisitions, sources, COMPARED_DRAW)),
+    }
+    facts = {"images": digest_of([item.image for item in slices]), "draw": asdict(COMPARED_DRAW)}
+    for name, (loss, draws_of) in draws.items():
+        torch.manual_seed(plan.seed)
+        module = FitModule(ReconstructionNetwork(COMPARED), loss, plan, tune)
+        log.info("%s, before: psnr %.3f", name, mean_psnr(module.network, tune))
+        fit(module, draws_of, out / name, facts=facts)
+
+
+def make_own(raw: Sequence[Path], start: Path, out: Path, steps: int = 0) -> None:
+    """Fit the network on for what a site measures: undersampled raw files, no fully sampled image needed.
+
+    ``start`` is the folder of a finished stage. Graphs are written into ``out``; they are validated before anybody
+    relies on them. Raises ImagingRefused for raw files that cannot be read, BadPlan for what cannot be learnt from.
+    """
+    planes = [plane for path in raw for plane in measured_planes(path)]
+    log.info("%d planes of %d files", len(planes), len(raw))
+    plan, network = _shortened(OWN_PLAN, steps), started(start, NetworkPlan())
+    facts = {"planes": digest_of([plane.samples for plane in planes])}
+    fit(
+        FitModule(network, self_supervised, plan, []), partial(MeasuredAcquisitions, planes, SplitPlan()), out,
+        facts=facts,
+    )  # fmt: skip
+    log.info("graphs differ from the network by %.1e", write_graphs(network, out))
+
+
+def measured_planes(path: Path) -> list[Measured]:
+    """Return the undersampled planes of a Cartesian raw file, whitened, with at most 8 virtual coils."""
+    found = planes_of(open_raw(path), OWN_COILS)
+    energy = np.linalg.norm(found.samples.reshape(len(found.samples), -1), axis=1)
+    return [
+        Measured(samples, mask)
+        for samples, mask, size in zip(found.samples, found.mask, energy, strict=True)
+        if size > 0.2 * energy.max() and not mask.all()
+    ]
+
+
+def make_graphs(out: Path) -> None:
+    """Write the graphs of the finished network."""
+    log.info("graphs differ from the network by %.1e", write_graphs(started(out / FINE, NetworkPlan()), out / GRAPHS))
+
+
 def _shortened(plan: FitPlan, steps: int) -> FitPlan:
     return replace(plan, steps=steps, epoch=min(plan.epoch, steps)) if steps else plan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the shell."""
+    steps = {
+        FIT: make_first, SECOND: make_second, FINE: make_fine, BASELINE: make_baseline, COMPARED_STEP: make_compared,
+    }  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__)
-    steps = {FIT: make_first, SECOND: make_second, FINE: make_fine, BASELINE: make_baseline}
-    parser.add_argument("step", choices=tuple(steps))
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
+    parser.add_argument("step", choices=(*steps, GRAPHS, OWN))
+    parser.add_argument("--data", type=Path, help="folder that holds the data sets")
+    parser.add_argument("--raw", type=Path, nargs="+", default=[], help="undersampled raw files, for self-supervised")
+    parser.add_argument("--start", type=Path, help="folder of a finished stage, for self-supervised")
     parser.add_argument("--out", type=Path, required=True, help="folder for the fits")
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
     parser.add_argument("--steps", type=int, default=0, help="acquisitions to learn from; 0: as the network was made")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     use_threads(chosen.threads)
-    steps[chosen.step](chosen.data, chosen.out, chosen.steps)
+    if chosen.step == GRAPHS:
+        make_graphs(chosen.out)
+    elif chosen.step == OWN:
+        if not chosen.raw or chosen.start is None:
+            parser.error("self-supervised needs --raw FILES and --start FOLDER")
+        make_own(chosen.raw, chosen.start, chosen.out, chosen.steps)
+    elif chosen.data is None:
+        parser.error(f"{chosen.step} needs --data FOLDER")
+    else:
+        steps[chosen.step](chosen.data, chosen.out, chosen.steps)
     return 0
 
 
