@@ -37,6 +37,7 @@ def golden_arrays() -> dict[str, NDArray[Any]]:
         "samples_0": (found.samples * mask)[np.newaxis].astype(np.complex64),
         "mask_0": mask[np.newaxis],
         "noise_0": np.array([found.noise_deviation * np.sqrt(2), 1.0]),
+        "frames_0": np.ones(1, dtype=np.int64),
         "outside_0": np.zeros(1, dtype=np.int64),
     }
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.kspace import KSpace
-from coread.imaging.errors import BadSamples
+from coread.imaging.errors import BadSamples, WrongTrajectory
 from coread.imaging.mr.coil_compression import compressed
 from coread.imaging.mr.files.room import RoomLimits
 from coread.imaging.mr.fourier import to_image, to_samples
@@ -41,6 +41,35 @@ class Planes:
     kept_energy: float
     """Share of the energy of all coils that the combined ones hold; 1 where none were combined."""
     notes: tuple[str, ...] = ()
+    coordinates: NDArray[np.float32] | None = None
+    """(planes, a, b, 2) of samples along spokes; then a is spokes and b readout."""
+
+
+def spokes_of(kspace: KSpace, most_coils: int, room: RoomLimits | None = None) -> Planes:
+    """Return the planes of an acquisition along spokes, whitened, of at most so many virtual coils.
+
+    Raises WrongTrajectory for stacks of them, and what ``planes_of`` raises.
+    """
+    if kspace.coordinates is None or kspace.samples.shape[3] > 1:
+        raise WrongTrajectory("spokes of one plane are read, no stacks of them")
+    matrix, notes = _whitening(kspace)
+    frames, slices, _, _, spokes, readout = kspace.samples.shape
+    coils = min(kspace.coils, most_coils)
+    made = (room or RoomLimits()).zeros((frames * slices, coils, spokes, readout))
+    masks = np.zeros((len(made), spokes, readout), dtype=np.bool_)
+    way = np.zeros((*masks.shape, 2), dtype=np.float32)
+    kept, total = 0.0, 0.0
+    for number in range(frames * slices):
+        frame, part = divmod(number, slices)
+        block = np.tensordot(matrix, kspace.samples[frame, part, :, 0], axes=1).astype(np.complex64)
+        kept_here, energy, made[number], _ = _combined(block, coils, None)
+        kept, total = kept + kept_here, total + energy
+        given = kspace.mask[frame, part, 0]
+        masks[number] = given[:, np.newaxis] if given.ndim == 1 else given
+        way[number] = kspace.coordinates[frame, min(part, kspace.coordinates.shape[1] - 1)]
+    radius = np.hypot(way[..., 0], way[..., 1])
+    deviation, measured = _noise(kspace, matrix, made, masks, radius > _OUTER * radius.max())
+    return Planes(made, masks, None, deviation, measured, kept / total if total > 0 else 1.0, notes, way)
 
 
 def planes_of(kspace: KSpace, most_coils: int, room: RoomLimits | None = None) -> Planes:
@@ -74,7 +103,7 @@ def planes_of(kspace: KSpace, most_coils: int, room: RoomLimits | None = None) -
             masks[at] = pattern
             if reference is not None and more is not None:
                 reference[at] = more
-    deviation, measured = _noise(kspace, matrix, made, masks)
+    deviation, measured = _noise(kspace, matrix, made, masks, _outermost(masks.shape))
     return Planes(made, masks, reference, deviation, measured, kept / total if total > 0 else 1.0, notes)
 
 
@@ -111,9 +140,9 @@ def _combined(samples: Complex, coils: int, beside: Complex | None) -> tuple[flo
         return energy, energy, samples, beside
     both = samples if beside is None else np.concatenate([samples, beside], axis=2)
     fewer = compressed(both, coils)
-    height = samples.shape[1]
-    kept = np.ascontiguousarray(fewer[:, :height])
-    return float(np.vdot(kept, kept).real), energy, kept, None if beside is None else fewer[:, height:]
+    width = samples.shape[2]
+    kept = np.ascontiguousarray(fewer[:, :, :width])
+    return float(np.vdot(kept, kept).real), energy, kept, None if beside is None else fewer[:, :, width:]
 
 
 def _whitening(kspace: KSpace) -> tuple[Complex, tuple[str, ...]]:
@@ -129,22 +158,24 @@ def _whitening(kspace: KSpace) -> tuple[Complex, tuple[str, ...]]:
     return np.asarray(matrix * np.float32(strength), dtype=np.complex64), ()
 
 
-def _noise(kspace: KSpace, matrix: Complex, samples: Complex, masks: NDArray[np.bool_]) -> tuple[float, bool]:
+def _noise(
+    kspace: KSpace, matrix: Complex, samples: Complex, masks: NDArray[np.bool_], outer: NDArray[np.bool_]
+) -> tuple[float, bool]:
     if kspace.noise is not None and (matrix != np.eye(len(matrix))).any():
         white = matrix @ kspace.noise
         return float(np.sqrt(np.mean(np.square(np.abs(white))))), True
-    outer = _outermost(samples.shape[-2:])
-    values = [np.abs(plane[:, mask & outer]).ravel() for plane, mask in zip(samples, masks, strict=True)]
-    found = np.concatenate(values) if values else np.zeros(0)
+    pairs = list(zip(samples, masks, outer, strict=True))
+    found = np.concatenate([np.abs(plane[:, mask & where]).ravel() for plane, mask, where in pairs])
     if not found.size:
-        every = np.concatenate([np.abs(plane[:, mask]).ravel() for plane, mask in zip(samples, masks, strict=True)])
+        every = np.concatenate([np.abs(plane[:, mask]).ravel() for plane, mask, _ in pairs])
         found = np.sort(every)[: max(1, every.size // 4)]
     return float(np.sqrt(np.median(np.square(found)) / _LOG_2)), False
 
 
 def _outermost(shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    rows, columns = (np.abs(np.arange(n) - n // 2) / max(n / 2, 1) for n in shape)
-    return np.asarray(np.maximum(rows[:, np.newaxis], columns) > _OUTER)
+    """Return where samples (planes, a, b) lie near the edge of k-space."""
+    rows, columns = (np.abs(np.arange(n) - n // 2) / max(n / 2, 1) for n in shape[1:])
+    return np.broadcast_to(np.maximum(rows[:, np.newaxis], columns) > _OUTER, shape)
 
 
 def assembled(planes: NDArray[np.float32], kspace: KSpace) -> NDArray[np.float32]:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coread.imaging.mr.calibration import calibration_region
-from coread.readers.mr_reconstruction.plane import Complex, Mask, Plane
+from coread.readers.mr_reconstruction.plane import Complex, Made, Mask, Problem
 
 Image = NDArray[np.float32]
 _BRIGHT_PERCENTILE = 90.0
+_LESION_WIDTH = 1.8
+"""Of the radius: the side of the square over which changes of the size of a lesion are averaged."""
 _TINY = float(np.finfo(np.float32).tiny)
 _LEAST_SIGNAL = 0.3
 """Of the bright tissue: lesions are put where there is signal to change."""
@@ -45,43 +46,36 @@ class Recovery:
     """The largest change of the size of a lesion far from all of them, as a share of the strongest lesion."""
 
 
-def misfit(plane: Plane, image: Complex, where: Mask, noise: float) -> float:
+def misfit(problem: Problem, made: Made, where: Mask, noise: float) -> float:
     """Return the root mean square difference of predicted and measured samples at ``where``, in units of the noise.
 
     1 is the best that can be where lines were left out; what was measured is met more closely. ``noise`` is the
-    standard deviation of complex noise. Infinite for an image that holds values that are no numbers.
+    standard deviation of complex noise. Infinite for images that hold values that are no numbers.
     """
-    if not np.isfinite(image).all():
+    if not np.isfinite(made.images).all():
         return float("inf")
-    apart = plane.predicted(image)[:, where] - plane.samples[:, where]
-    return float(np.sqrt(np.mean(np.square(np.abs(apart)))) / max(noise, _TINY)) if apart.size else 0.0
+    apart = np.where(where[:, np.newaxis], problem.predicted(made) - problem.samples, np.complex64(0))
+    count = int(np.count_nonzero(where)) * problem.samples.shape[1]
+    return float(np.linalg.norm(apart) / np.sqrt(count) / max(noise, _TINY)) if count else 0.0
 
 
-def left_out(mask: Mask, share: float, number: int) -> Mask:
-    """Return ``mask`` without a random share of what was sampled outside of the middle; the same each time.
+def contradiction(problem: Problem, made: Made, lesions: Lesions) -> float:
+    """Return the largest structure of the size of a lesion that measured samples contradict, in test lesions.
 
-    Whole lines where whole lines were sampled, else single points. At least one is left out where any can be.
+    What the samples say beyond the images is backprojected; a lesion that an image lacks, or has too much, stands out
+    there as the test lesions do. Only the part of a structure that was sampled can. Infinite for what is no number.
     """
-    kept = mask.copy()
-    middle = np.zeros_like(mask)
-    if (region := calibration_region(mask)) is not None:
-        middle[region] = True
-    random = np.random.default_rng([2101, number])
-    if (mask == mask[:, :1]).all():
-        free = np.flatnonzero(mask[:, 0] & ~middle.all(axis=1))
-        kept[_some(free, share, random)] = False
-    elif (mask == mask[:1]).all():
-        free = np.flatnonzero(mask[0] & ~middle.all(axis=0))
-        kept[:, _some(free, share, random)] = False
-    else:
-        free = np.flatnonzero(mask & ~middle)
-        kept.flat[_some(free, share, random)] = False
-    return kept
+    from scipy.ndimage import uniform_filter
 
-
-def _some(free: NDArray[np.intp], share: float, random: np.random.Generator) -> NDArray[np.intp]:
-    count = min(len(free), max(1, round(share * len(free))))
-    return random.permutation(free)[:count]
+    if not np.isfinite(made.images).all():
+        return float("inf")
+    size = max(2, round(_LESION_WIDTH * lesions.radius))
+    seen = problem.backprojected(problem.predicted(Made(np.stack([lesions.image] * len(made.images)), problem.maps)))
+    left = problem.backprojected(problem.samples - problem.predicted(made))
+    one, two = (np.hypot(uniform_filter(part.real, size), uniform_filter(part.imag, size)) for part in (seen, left))
+    each = [float(one[at]) / amplitude for at, amplitude in zip(lesions.centres, lesions.amplitudes, strict=True)]
+    response = float(np.mean(each)) * max(lesions.amplitudes)
+    return float(two.max()) / response if response > 0 else 0.0
 
 
 def lesions_for(image: Complex, maps: Complex, settings: Mapping[str, Any]) -> Lesions | None:
@@ -131,7 +125,7 @@ def recovery(lesions: Lesions, before: Image, after: Image) -> Recovery:
         shape = np.exp(-((away / lesions.radius) ** 4))
         found.append(float((change * shape).sum() / (amplitude * (shape**2).sum())))
         far &= away > 3 * lesions.radius
-    size = max(2, round(1.8 * lesions.radius))
+    size = max(2, round(_LESION_WIDTH * lesions.radius))
     blurred = np.abs(uniform_filter(change, size))[far]
     largest = float(blurred.max()) if blurred.size else 0.0
     return Recovery(min(found), float(np.mean(found)), largest / max(lesions.amplitudes))

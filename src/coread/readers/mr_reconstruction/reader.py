@@ -15,9 +15,9 @@ from coread.domain.results import ReadResult, Refusal
 from coread.domain.study import InstanceHeader
 from coread.imaging.errors import ImagingRefused
 from coread.imaging.mr.checks import CheckLimits, checked
-from coread.readers.mr_reconstruction.acquisition import planes_of
+from coread.readers.mr_reconstruction.acquisition import planes_of, spokes_of
 from coread.readers.mr_reconstruction.outside import Outside
-from coread.readers.mr_reconstruction.reconstructing import reconstructed
+from coread.readers.mr_reconstruction.reconstructing import FEWEST_FRAMES, reconstructed
 from coread.readers.mr_reconstruction.report import Given, reported
 from coread.readers.raw_data import reason_against_object, refused
 
@@ -74,31 +74,36 @@ class MrReconstructionReader:
     def _given(self, header: InstanceHeader, kspace: KSpace) -> Given | Reason:
         if (reason := reason_against_object(self.card.input, header, kspace)) is not None:
             return reason
-        if kspace.trajectory is not Trajectory.CARTESIAN:
-            return Reason(ReasonCode.WRONG_TRAJECTORY, f"{kspace.trajectory.value} is not read yet")
+        if kspace.trajectory is Trajectory.OTHER:
+            return Reason(ReasonCode.WRONG_TRAJECTORY, "neither Cartesian nor radial nor spiral")
         sound = checked(kspace, CheckLimits(min_coils=self.card.input.min_coils))
         return Given(sound.kspace, header, sound.notes, min(sound.kspace.coils, MOST_COILS))
 
     def _arrays(self, given: Given, number: int) -> tuple[dict[str, NDArray[Any]], Given]:
-        planes = planes_of(given.kspace, MOST_COILS)
-        outside = Outside.DYNAMIC if given.kspace.frames > 1 else Outside(0)
+        kspace = given.kspace
+        cartesian = kspace.trajectory is Trajectory.CARTESIAN
+        planes = planes_of(kspace, MOST_COILS) if cartesian else spokes_of(kspace, MOST_COILS)
+        outside = Outside(0) if cartesian else Outside.TRAJECTORY
+        if kspace.frames >= FEWEST_FRAMES and cartesian:
+            outside |= Outside.DYNAMIC
         arrays: dict[str, NDArray[Any]] = {
             f"samples_{number}": planes.samples,
             f"mask_{number}": planes.mask,
             f"noise_{number}": np.array([planes.noise, float(planes.noise_was_measured)]),
-            f"outside_{number}": np.array([int(outside)], dtype=np.int64),
+            f"frames_{number}": np.array([kspace.frames]),
         }
         if planes.calibration is not None:
             arrays[f"calibration_{number}"] = planes.calibration
-            arrays[f"outside_{number}"] |= int(Outside.CALIBRATION)
+            outside |= Outside.CALIBRATION
+        if planes.coordinates is not None:
+            arrays[f"coordinates_{number}"] = planes.coordinates
+            arrays[f"grid_{number}"] = np.array(kspace.geometry.shape[1:])
+        arrays[f"outside_{number}"] = np.array([int(outside)], dtype=np.int64)
         notes = (*given.notes, *planes.notes)
         if planes.kept_energy < 1:
             lost = 100 * (1 - planes.kept_energy)
-            notes = (
-                *notes,
-                f"{given.kspace.coils} coils were combined into {given.coils}; {lost:.2g} % of the energy lost",
-            )
-        return arrays, Given(given.kspace, given.header, notes, given.coils)
+            notes = (*notes, f"{kspace.coils} coils were combined into {given.coils}; {lost:.2g} % of the energy lost")
+        return arrays, Given(kspace, given.header, notes, given.coils)
 
 
 def _reference(header: InstanceHeader) -> ImageReference:

@@ -1,6 +1,6 @@
 """One acquisition from its planes to images: which method, what it is held against, and how sure each pixel is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,41 +9,56 @@ from numpy.typing import NDArray
 
 from coread.domain.reading import Arrays, ModelSession
 from coread.imaging.errors import ImagingRefused
-from coread.imaging.mr.combine import zero_filled
 from coread.readers.mr_reconstruction.outside import Outside, acceleration_of, before_reconstruction
-from coread.readers.mr_reconstruction.plane import CLASSICAL, LEARNED, WHOLE, Plane, image_of, plane_of
-from coread.readers.mr_reconstruction.proofs import Recovery, left_out, lesions_for, misfit, recovery
+from coread.readers.mr_reconstruction.plane import (
+    CLASSICAL,
+    LEARNED,
+    SERIES,
+    SPOKES,
+    WHOLE,
+    Made,
+    Problem,
+    plane_of,
+    spokes_of,
+)
+from coread.readers.mr_reconstruction.proofs import Recovery, contradiction, lesions_for, misfit, recovery
 
 Image = NDArray[np.float32]
-METHODS = (WHOLE, CLASSICAL, LEARNED)
+METHODS = (WHOLE, CLASSICAL, LEARNED, SERIES, SPOKES)
 """Numbered in outputs by their place."""
 FACTS = (
     *("method", "outside", "acceleration", "signal_to_noise", "noise", "noise_was_measured", "residual"),
     *("held_out", "held_out_classical", "weakest", "mean", "elsewhere", "weakest_classical", "elsewhere_classical"),
-    *("probes", "spread"),
+    *("probes", "spread", "contradicted"),
 )
 """What ``facts`` of the outputs holds, in this order; NaN never: -1 where something was not measured."""
 NOT_MEASURED = -1.0
+FEWEST_FRAMES = 4
+"""Fewer frames are reconstructed one by one: they share too little."""
 _OBJECT = 0.1
+_EVERY_PLANE = 1.5
+"""More planes than the probes are looked at then, so that chance has more room."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     session: ModelSession
-    planes: list[Plane]
+    problems: list[Problem]
     settings: Mapping[str, Any]
-    probes: tuple[int, ...]
-    """Planes on which both methods are tried out."""
     noise: float
-    classical: dict[int, NDArray[np.complex64]]
-    """Classical images of planes, as far as they were wanted."""
+    basis: str
+    """The classical method for these samples: what the learned one is held against."""
+    probes: tuple[int, ...]
+    """Problems on which both methods are tried out."""
+    classical: dict[int, Made]
+    """Classical images of problems, as far as they were wanted."""
 
-    def of(self, number: int, method: str) -> NDArray[np.complex64]:
-        """Return the image (a, b) of a plane; the classical one is computed once."""
-        if method != CLASSICAL:
-            return image_of(self.session, self.planes[number], method)
+    def of(self, number: int, method: str) -> Made:
+        """Return the images of a problem; the classical ones are computed once."""
+        if method != self.basis:
+            return self.problems[number].made(self.session, method)
         if number not in self.classical:
-            self.classical[number] = image_of(self.session, self.planes[number], CLASSICAL)
+            self.classical[number] = self.problems[number].made(self.session, method)
         return self.classical[number]
 
 
@@ -53,6 +68,8 @@ class _Tried:
 
     held_out: float
     lesions: Recovery | None
+    contradicted: float
+    """The largest structure that the samples contradict, in test lesions; 0 where there was room for none."""
 
 
 def reconstructed(session: ModelSession, arrays: Arrays, number: int) -> dict[str, NDArray[Any]]:
@@ -61,36 +78,64 @@ def reconstructed(session: ModelSession, arrays: Arrays, number: int) -> dict[st
     Outputs, all float32 (planes, a, b): ``image``, ``spread`` (standard deviation between the image and images without
     a share of the lines), ``zero_filled``; ``other`` (a, b) is the classical image of plane ``shown``.
     """
-    samples, mask = arrays[f"samples_{number}"], arrays[f"mask_{number}"]
-    reference = arrays.get(f"calibration_{number}")
+    problems = _problems(arrays, number)
     settings = session.parameters["safety"]
-    planes = [plane_of(samples[k], mask[k], None if reference is None else reference[k]) for k in range(len(samples))]
-    flat = np.stack([zero_filled(plane.samples) for plane in planes])
+    flat = _by_plane([problem.zero_filled() for problem in problems])
     noise, measured = (float(value) for value in arrays[f"noise_{number}"])
+    mask = np.concatenate([problem.mask for problem in problems])
     ratio = signal_to_noise(flat, noise)
     facts: dict[str, float] = dict.fromkeys(FACTS, NOT_MEASURED)
-    facts |= {"acceleration": acceleration_of(mask), "noise": noise, "noise_was_measured": measured}
+    facts |= {"acceleration": _acceleration(arrays, number, mask), "noise": noise, "noise_was_measured": measured}
     facts["signal_to_noise"] = ratio
+    spokes, whole = f"coordinates_{number}" in arrays, bool(mask.all())
+    basis = SPOKES if spokes else WHOLE if whole else SERIES if len(problems[0].mask) > 1 else CLASSICAL
+    job = _Job(session, problems, settings, noise, basis, _probes(problems, int(settings["probes"])), {})
     outside = Outside(int(arrays[f"outside_{number}"][0]))
-    probes = _probes(flat, int(settings["probes"]))
-    job = _Job(session, planes, settings, probes, noise, {})
-    if mask.all():
-        method = WHOLE
-    else:
-        outside |= before_reconstruction(session.parameters.get("taught"), mask, samples.shape[1], ratio)
+    method = basis
+    if basis != WHOLE:
+        if basis == CLASSICAL:
+            taught = session.parameters.get("taught")
+            outside |= before_reconstruction(taught, mask, problems[0].samples.shape[1], ratio)
         method, outside, tried = _judged(job, outside)
         facts |= tried
-    images, spread, facts["residual"] = _all(job, method)
-    if method == LEARNED and not facts["residual"] <= float(settings["residual_ratio"]) * _classical_residual(job):
-        outside, method = outside | Outside.RESIDUAL, CLASSICAL
-        images, spread, facts["residual"] = _all(job, method)
-    facts |= {"method": float(METHODS.index(method)), "outside": float(int(outside)), "probes": float(len(probes))}
+    images, spread, seen = _all(job, method)
+    if method == LEARNED and not _agrees(job, seen):
+        outside, method = outside | Outside.RESIDUAL, basis
+        images, spread, seen = _all(job, method)
+    facts |= seen
+    facts |= {"method": float(METHODS.index(method)), "outside": float(int(outside)), "probes": float(len(job.probes))}
     facts["spread"] = _relative(spread, images)
-    shown = probes[len(probes) // 2]
-    other = _magnitude(job.of(shown, CLASSICAL)) if method == LEARNED else images[shown]
+    shown = job.probes[len(job.probes) // 2]
+    other = job.of(shown, basis).magnitudes()[0] if method == LEARNED else images[shown]
     found = {"image": images, "spread": spread, "zero_filled": flat, "other": other, "shown": np.array([shown])}
     found["facts"] = np.array([facts[name] for name in FACTS], dtype=np.float64)
     return {f"{name}_{number}": values for name, values in found.items()}
+
+
+def _problems(arrays: Arrays, number: int) -> list[Problem]:
+    """Return what is reconstructed together: each plane, or each plane over time, in the order of planes of a frame."""
+    samples, mask = arrays[f"samples_{number}"], arrays[f"mask_{number}"]
+    if (way := arrays.get(f"coordinates_{number}")) is not None:
+        rows, columns = (int(side) for side in arrays[f"grid_{number}"])
+        return [spokes_of(samples[k], mask[k], way[k], (rows, columns)) for k in range(len(samples))]
+    frames = int(arrays[f"frames_{number}"][0])
+    reference = arrays.get(f"calibration_{number}")
+    step = len(samples) // frames if frames >= FEWEST_FRAMES else len(samples)
+    return [plane_of(samples[k::step], mask[k::step], None if reference is None else reference[k]) for k in range(step)]
+
+
+def _by_plane(images: Sequence[Image]) -> Image:
+    """Return images (planes, a, b), frame by frame, of the images (frames, a, b) of each problem."""
+    stacked = np.stack(images, axis=1)
+    return np.ascontiguousarray(stacked.reshape(-1, *stacked.shape[2:]))
+
+
+def _acceleration(arrays: Arrays, number: int, mask: NDArray[np.bool_]) -> float:
+    """Return how many times fewer samples than the grid has; along spokes, fewer spokes than fill it evenly."""
+    if f"coordinates_{number}" not in arrays:
+        return acceleration_of(mask)
+    spokes = float(np.count_nonzero(mask.any(axis=-1))) / len(mask)
+    return float(np.pi / 2 * max(arrays[f"grid_{number}"]) / max(spokes, 1.0))
 
 
 def signal_to_noise(images: Image, noise: float) -> float:
@@ -99,19 +144,19 @@ def signal_to_noise(images: Image, noise: float) -> float:
     return float(object_.mean() / (noise / np.sqrt(2))) if noise > 0 else 0.0
 
 
-def _probes(images: Image, count: int) -> tuple[int, ...]:
-    """Return planes spread evenly over those with signal."""
-    energy = np.square(images).sum(axis=(1, 2))
-    full = np.flatnonzero(energy > 0.2 * energy.max())
+def _probes(problems: Sequence[Problem], count: int) -> tuple[int, ...]:
+    """Return problems spread evenly over those with signal."""
+    energy = np.array([float(np.linalg.norm(problem.samples)) for problem in problems])
+    full = np.flatnonzero(energy > 0.4 * energy.max())
     places = np.unique(np.linspace(0, len(full) - 1, min(count, len(full)) + 2).round().astype(int)[1:-1])
     return tuple(int(full[place]) for place in places) if len(full) > 2 else tuple(int(k) for k in full)
 
 
 def _judged(job: _Job, outside: Outside) -> tuple[str, Outside, dict[str, float]]:
     """Try the methods out on the probes; return which to deliver, what speaks against the learned one, the numbers."""
-    classical = _tried(job, CLASSICAL)
-    method, chosen = CLASSICAL, classical
-    if not outside:
+    classical = _tried(job, job.basis)
+    method, chosen = job.basis, classical
+    if not outside and job.basis == CLASSICAL:
         try:
             learnt = _tried(job, LEARNED)
         except ImagingRefused:
@@ -140,6 +185,8 @@ def _compared(learnt: _Tried, classical: _Tried, settings: Mapping[str, Any]) ->
     A lesion that either method loses speaks for the images that lose less of it.
     """
     found = Outside(0)
+    if not learnt.contradicted <= max(float(settings["contradicted"]), 1.5 * classical.contradicted):
+        found |= Outside.RESIDUAL
     if not learnt.held_out <= float(settings["held_out_ratio"]) * classical.held_out:
         found |= Outside.HELD_OUT
     if learnt.lesions is None or classical.lesions is None:
@@ -156,16 +203,17 @@ def _compared(learnt: _Tried, classical: _Tried, settings: Mapping[str, Any]) ->
 def _tried(job: _Job, method: str) -> _Tried:
     errors: list[float] = []
     found: list[Recovery] = []
+    contradicted = [0.0]
     for number in job.probes:
-        plane = job.planes[number]
-        image = job.of(number, method)
-        kept = left_out(plane.mask, float(job.settings["left_out_share"]), number)
-        fewer = image_of(job.session, plane.with_mask(kept), method)
-        errors.append(misfit(plane, fewer, plane.mask & ~kept, job.noise))
-        lesions = lesions_for(job.of(number, CLASSICAL), plane.maps, job.settings["lesions"])
+        problem, made = job.problems[number], job.of(number, method)
+        fewer = problem.fewer(float(job.settings["left_out_share"]), number)
+        missing = problem.mask & ~fewer.mask
+        errors.append(misfit(problem, fewer.made(job.session, method), missing, job.noise))
+        lesions = lesions_for(job.of(number, job.basis).images[0], problem.maps, job.settings["lesions"])
         if lesions is not None:
-            after = image_of(job.session, plane.with_added(lesions.image), method)
-            found.append(recovery(lesions, np.abs(image), np.abs(after)))
+            after = problem.with_added(lesions.image).made(job.session, method)
+            found.append(recovery(lesions, made.magnitudes()[0], after.magnitudes()[0]))
+            contradicted.append(contradiction(problem, made, lesions))
     worst = None
     if found:
         worst = Recovery(
@@ -173,32 +221,38 @@ def _tried(job: _Job, method: str) -> _Tried:
             float(np.mean([item.mean for item in found])),
             max(item.elsewhere for item in found),
         )
-    return _Tried(float(np.mean(errors)), worst)
+    return _Tried(float(np.mean(errors)), worst, max(contradicted))
 
 
-def _all(job: _Job, method: str) -> tuple[Image, Image, float]:
-    """Return images and spread (planes, a, b) of all planes by one method, and the mean misfit of measured samples."""
-    images, spreads, residuals = [], [], []
+def _all(job: _Job, method: str) -> tuple[Image, Image, dict[str, float]]:
+    """Return images and spread (planes, a, b) of all problems by one method, and how they agree with the samples.
+
+    The mean misfit of measured samples, and the largest structure in any plane that they contradict.
+    """
+    images, spreads, residuals, contradicted = [], [], [], [NOT_MEASURED]
     members = 0 if method == WHOLE else int(job.settings["members"])
-    for number, plane in enumerate(job.planes):
-        image = job.of(number, method)
-        residuals.append(misfit(plane, image, plane.mask, job.noise))
-        others = [
-            np.abs(image_of(job.session, plane.with_mask(left_out(plane.mask, share, 1000 + member)), method))
-            for member, share in enumerate([float(job.settings["left_out_share"])] * members)
-        ]
-        images.append(_magnitude(image))
-        spreads.append(np.std([np.abs(image), *others], axis=0).astype(np.float32))
-    return np.stack(images), np.stack(spreads), float(np.mean(residuals))
+    share = float(job.settings["left_out_share"])
+    for number, problem in enumerate(job.problems):
+        made = job.of(number, method)
+        residuals.append(misfit(problem, made, problem.mask, job.noise))
+        images.append(made.magnitudes())
+        finite = bool(np.isfinite(made.images).all())
+        lesions = lesions_for(made.images[0], problem.maps, job.settings["lesions"]) if finite else None
+        if not finite:
+            contradicted.append(float("inf"))
+        elif lesions is not None:
+            contradicted.append(contradiction(problem, made, lesions))
+        others = [problem.fewer(share, 1000 + k).made(job.session, method).magnitudes() for k in range(members)]
+        spreads.append(np.std([images[-1], *others], axis=0).astype(np.float32))
+    facts = {"residual": float(np.mean(residuals)), "contradicted": max(contradicted)}
+    return _by_plane(images), _by_plane(spreads), facts
 
 
-def _classical_residual(job: _Job) -> float:
-    found = [misfit(job.planes[k], job.of(k, CLASSICAL), job.planes[k].mask, job.noise) for k in job.probes]
-    return float(np.mean(found))
-
-
-def _magnitude(image: NDArray[np.complex64]) -> Image:
-    return np.asarray(np.abs(image), dtype=np.float32)
+def _agrees(job: _Job, seen: Mapping[str, float]) -> bool:
+    """Say whether images agree with all samples about as well as the classical ones of the probes do."""
+    classical = [misfit(job.problems[k], job.of(k, job.basis), job.problems[k].mask, job.noise) for k in job.probes]
+    close = seen["residual"] <= float(job.settings["residual_ratio"]) * float(np.mean(classical))
+    return close and seen["contradicted"] <= float(job.settings["contradicted"]) * _EVERY_PLANE
 
 
 def _relative(spread: Image, images: Image) -> float:

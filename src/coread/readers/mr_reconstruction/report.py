@@ -145,10 +145,14 @@ def _placed(geometry: Geometry, header: InstanceHeader) -> Geometry:
 def _derivation(card: ReaderCard, given: Given, facts: dict[str, float]) -> str:
     mask = given.kspace.mask
     lines = f"{int(np.count_nonzero(mask)) // len(mask)} of {mask[0].size} lines or points of k-space of a frame"
+    if given.kspace.coordinates is not None:
+        lines = f"{mask.shape[3]} spokes or interleaves of a frame"
     how = {
         "learned": "an unrolled network with data consistency in each step",
         "l1-wavelet": "compressed sensing with wavelets and ESPIRiT sensitivities",
         "fully sampled": "the inverse Fourier transform and ESPIRiT sensitivities",
+        "low-rank and sparse": "a low-rank and a sparse part over all frames together, and ESPIRiT sensitivities",
+        "radial SENSE": "conjugate gradients along the trajectory, and ESPIRiT sensitivities",
     }[METHODS[int(facts["method"])]]
     return (
         f"Magnitude images from {lines} (acceleration {facts['acceleration']:.3g}, {given.coils} coils used) by {how}. "
@@ -205,6 +209,7 @@ def _measurements(made: _Made) -> list[Measurement]:
         (w.WEAKEST, "weakest", 100.0, w.PERCENT),
         (w.RECOVERED, "mean", 100.0, w.PERCENT),
         (w.ELSEWHERE, "elsewhere", 100.0, w.PERCENT),
+        (w.CONTRADICTED, "contradicted", 100.0, w.PERCENT),
     )
     found = [
         Measurement(code, round(facts[name] * factor, 4), unit, images=images)
@@ -227,6 +232,11 @@ def _notes(made: _Made, number: int, count: int) -> list[str]:
             f"{which}Test lesions put into the samples of {facts['probes']:.0f} slices: {weakest:.0f} % of the "
             f"contrast came back in the weakest, {mean:.0f} % on average; elsewhere nothing changed by more than "
             f"{elsewhere:.0f} % of a lesion"
+        )
+    if facts["contradicted"] != NOT_MEASURED:
+        said.append(
+            f"{which}The largest structure of the size of a lesion that the measured samples contradict is "
+            f"{100 * facts['contradicted']:.0f} % of a test lesion"
         )
     if facts["held_out"] != NOT_MEASURED:
         said.append(

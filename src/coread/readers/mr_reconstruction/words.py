@@ -17,4 +17,5 @@ SPREAD = Code("MR_SPREAD", COREAD_SCHEME, "Change of the images when a share of 
 WEAKEST = Code("MR_WEAKEST", COREAD_SCHEME, "Weakest test lesion, contrast recovered")
 RECOVERED = Code("MR_RECOVERED", COREAD_SCHEME, "Test lesions, mean contrast recovered")
 ELSEWHERE = Code("MR_ELSEWHERE", COREAD_SCHEME, "Largest change far from test lesions")
+CONTRADICTED = Code("MR_CONTRADICTED", COREAD_SCHEME, "Largest structure that samples contradict, of a test lesion")
 UNCERTAINTY = Code("MR_UNCERTAINTY", COREAD_SCHEME, "Standard deviation of the reconstruction, lines left out")
