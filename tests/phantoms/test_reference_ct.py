@@ -89,16 +89,16 @@ def test_one_density_is_for_all_levels() -> None:
 def test_lesions_grow_as_their_doubling_time_says_and_move_with_the_patient() -> None:
     truth = LesionsTruth(
         volumes_ml=(6.0, 3.0, 2.0), places=("liver-7", "retroperitoneum", "muscle"), doubling_days=(50.0, -100.0, 0.0),
-        vanished=3, new_ml=4.0, new_place="spleen", move_mm=(10.0, -6.0, 8.0), turn_degrees=(2.0, 3.0, -5.0),
+        vanished=3, new_ml=(4.0,), new_places=("spleen",), move_mm=(10.0, -6.0, 8.0), turn_degrees=(2.0, 3.0, -5.0),
     )  # fmt: skip
     made = make_lesions(truth, Setup(spacing_mm=(3.0, 2.5, 2.5), dates=("20260101", "20260411")))
     before, after = made.visits
     assert made.changes["days"] == 100
     volumes = {s.name: s.exact.volume_mm3 / 1000 for s in after.structures}
-    assert volumes == pytest.approx({"lesion 1": 24.0, "lesion 2": 1.5, "lesion new": 4.0})
+    assert volumes == pytest.approx({"lesion 1": 24.0, "lesion 2": 1.5, "lesion new 1": 4.0})
     states = {entry["name"]: entry["state"] for entry in made.changes["lesions"]}
     assert states["lesion 3"] == "vanished"
-    assert states["lesion new"] == "new"
+    assert states["lesion new 1"] == "new"
     move = np.asarray(made.changes["first_to_second_mm"])
     for name in ("lesion 1", "lesion 2"):
         expected = move[:3, :3] @ np.asarray(before.structure(name).center_mm) + move[:3, 3]
@@ -134,7 +134,7 @@ def test_a_sphere_has_its_diameter_and_a_lump_has_its_longest_axial_chord() -> N
         ({"volumes_ml": (-4.0,), "places": ("spleen",), "doubling_days": (0.0,)}, "volumes_ml"),
         ({"volumes_ml": (4.0, 4.0), "places": ("spleen",), "doubling_days": (0.0,)}, "as many"),
         ({"vanished": 5}, "4 lesions"), ({"move_mm": (1.0,)}, "three values"),
-        ({"turn_degrees": (90.0, 0.0, 0.0)}, "turn_degrees"), ({"new_ml": float("inf")}, "finite"),
+        ({"turn_degrees": (90.0, 0.0, 0.0)}, "turn_degrees"), ({"new_ml": (float("inf"),)}, "finite"),
     ],
 )  # fmt: skip
 def test_lesions_that_cannot_be_are_refused(values: dict[str, object], message: str) -> None:

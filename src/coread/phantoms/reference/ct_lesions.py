@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from coread.phantoms.reference.breathing import Breath
 from coread.phantoms.reference.errors import BadTruth
 from coread.phantoms.reference.finishing import ct_image
 from coread.phantoms.reference.made import Made, Visit, digest_for, rounded_rows
 from coread.phantoms.reference.measures import axial_diameters, surface_points
 from coread.phantoms.reference.objects import Examination, ReferenceSeries, examination
 from coread.phantoms.reference.scan import FIRST_DATE, Setup, day_of, grid_over
-from coread.phantoms.reference.scene import Part, Pose, Scene, exact_or_measured, render
+from coread.phantoms.reference.scene import Measured, Part, Pose, Scene, exact_or_measured, render
 from coread.phantoms.reference.shapes import (
     Blob,
     Bounds,
@@ -36,6 +37,8 @@ _WALL = Superellipsoid((0, 2, 0), (150, 93, 900), 2.3, 8)
 _LIVER = Blob((-58.0, -8.0, 62.0), (88.0, 70.0, 70.0), 0.08, 3)
 _SPLEEN = Blob((102.0, 32.0, 82.0), (33.0, 42.0, 46.0), 0.05, 4)
 _MUSCLE = Superellipsoid((36, 78, 0), (30, 18, 900), 2.4, 8)
+_BREATH: tuple[Triple, Triple] = ((0.0, -30.0, 70.0), (125.0, 75.0, 110.0))
+"""Where the breath moves organs in full, and how far from there it has faded."""
 _CAVITY = Superellipsoid((0, -8, 0), (138, 78, 900), 2.3, 8)
 
 
@@ -79,13 +82,17 @@ class LesionsTruth:
         high=1e5,
     )
     vanished: int = stated(0, "number (from 1) of a lesion that is gone on the second date; 0: none", low=0, high=12)
-    new_ml: float = stated(0.0, "volume of a lesion that is new on the second date; 0: none", low=0, high=400)
-    new_place: str = stated("spleen", "where the new lesion is")
+    new_ml: tuple[float, ...] = stated((), "volumes of lesions that are new on the second date", low=0, high=400)
+    new_places: tuple[str, ...] = stated((), "where each of them is")
     irregularity: float = stated(0.12, "how lumpy the outlines are, share of the radius", low=0, high=0.3)
     move_mm: tuple[float, ...] = stated(
         (4.0, -3.0, 6.0), "how far the patient lies off on the second date", low=-40, high=40
     )
     turn_degrees: tuple[float, ...] = stated((1.0, -2.0, 3.0), "turn about x, then y, then z", low=-15, high=15)
+    breath_mm: float = stated(
+        0.0, "how far the upper organs lie below their place on the second date, fading to the spine", low=-20, high=20
+    )
+    bowel_moved: bool = stated(False, "whether the bowel lies and is filled otherwise on the second date")
 
     def __post_init__(self) -> None:
         checked(self)
@@ -93,6 +100,8 @@ class LesionsTruth:
             len(self.volumes_ml) == len(self.places) == len(self.doubling_days)
         ):
             raise BadTruth("volumes_ml, places and doubling_days: 1 to 12 values each, as many of one as of the other")
+        if len(self.new_ml) != len(self.new_places) or len(self.new_ml) > 12:
+            raise BadTruth("new_ml and new_places: up to 12 values each, as many of one as of the other")
         if self.vanished > len(self.volumes_ml):
             raise BadTruth(f"vanished={self.vanished}: there are {len(self.volumes_ml)} lesions")
         if len(self.move_mm) != 3 or len(self.turn_degrees) != 3:
@@ -139,8 +148,10 @@ def lesions_on(truth: LesionsTruth, days: int, seed: int) -> tuple[Lesion, ...]:
             continue
         grown = volume * (2.0 ** (days / doubling) if doubling else 1.0)
         found.append(_lesion(f"lesion {number}", place, grown, truth.irregularity, seed * 100 + number))
-    if days and truth.new_ml > 0:
-        found.append(_lesion("lesion new", truth.new_place, truth.new_ml, truth.irregularity, seed * 100 + 99))
+    new = zip(truth.new_ml, truth.new_places, strict=True) if days else ()
+    for number, (volume, place) in enumerate(new, start=1):
+        if volume > 0:
+            found.append(_lesion(f"lesion new {number}", place, volume, truth.irregularity, seed * 100 + 100 - number))
     _check_apart(found)
     return tuple(found)
 
@@ -176,8 +187,11 @@ def _check_apart(lesions: list[Lesion]) -> None:
                 )
 
 
-def abdomen(seed: int) -> list[Part]:
-    """Return the abdomen without lesions, portal venous phase, Hounsfield units."""
+def abdomen(seed: int, *, bowel_seed: int = 0) -> list[Part]:
+    """Return the abdomen without lesions, portal venous phase, Hounsfield units.
+
+    ``bowel_seed`` other than 0 puts bowel and its gas up to 18 mm elsewhere.
+    """
     kidney = Superellipsoid((66, 44, -8), (27, 25, 52))
     psoas = Tube(((33, 40, 60), (40, 36, 0), (52, 22, -120), (62, 8, -200)), (9, 16, 20, 16))
     portal = Union((
@@ -185,12 +199,7 @@ def abdomen(seed: int) -> list[Part]:
         Tube(((-45, -8, 55), (-50, -30, 72), (-62, -48, 80)), (4.5, 3.5, 2)),
         Tube(((-20, 20, 112), (-60, 5, 95), (-85, -20, 88)), (5, 4, 2)),
     ))  # fmt: skip
-    bowel = Union(tuple(Superellipsoid((x, y, z), (22, 17, 22)) for x, y, z in (
-        (98, -25, -20), (-100, -20, -60), (48, -55, -20), (40, -45, -105), (-75, -45, -110), (100, -10, -80),
-    )))  # fmt: skip
-    gas = Union(tuple(Superellipsoid((x, y, z), (13, 7, 13)) for x, y, z in (
-        (98, -33, -20), (48, -62, -20), (-75, -52, -110), (70, -52, 75),
-    )))  # fmt: skip
+    bowel, gas = _bowel(bowel_seed)
     bodies = Union(tuple(Superellipsoid((0, 40, z), (24, 17, 13.5), 2.4, 7) for z in range(-180, 200, 36)))
     cores = Union(tuple(Superellipsoid((0, 40, z), (22.5, 15.5, 12), 2.4, 7) for z in range(-180, 200, 36)))
     spines = Union(tuple(Tube(((0, 80, z), (0, 96, z - 6)), (3.5,)) for z in range(-180, 200, 36)))
@@ -219,12 +228,28 @@ def abdomen(seed: int) -> list[Part]:
     ]
 
 
+def _bowel(seed: int) -> tuple[Union, Union]:
+    """Return bowel and its gas; a seed other than 0 puts each loop up to 18 mm elsewhere."""
+    loops = ((98, -25, -20), (-100, -20, -60), (48, -55, -20), (40, -45, -105), (-75, -45, -110), (100, -10, -80))
+    bubbles = ((98, -33, -20), (48, -62, -20), (-75, -52, -110), (70, -52, 75))
+    shift = np.random.default_rng([seed, 17]).uniform(-18.0, 18.0, (10, 3)) * min(seed, 1)
+    shift[:, 1] /= 3  # the cavity is flat
+    places = np.asarray([*loops, *bubbles]) + shift
+    solids = [
+        Superellipsoid((float(x), float(y), float(z)), (22, 17, 22) if number < len(loops) else (13, 7, 13))
+        for number, (x, y, z) in enumerate(places)
+    ]
+    return Union(tuple(solids[: len(loops)])), Union(tuple(solids[len(loops) :]))
+
+
 def scene_on(truth: LesionsTruth, lesions: tuple[Lesion, ...], date: int, seed: int) -> Scene:
     """Return the abdomen with its lesions on date 0 or 1."""
     painted = [
         Part(one.name, one.lump, one.hounsfield, Waves(seed + 30 + k, 4.0, 5.0)) for k, one in enumerate(lesions)
     ]
-    return Scene(-1000.0, (*abdomen(seed), *painted), truth.pose(date))
+    parts = abdomen(seed, bowel_seed=seed * date + date if truth.bowel_moved else 0)
+    breath = Breath(truth.breath_mm, *_BREATH) if date and truth.breath_mm else None
+    return Scene(-1000.0, (*parts, *painted), truth.pose(date), breath)
 
 
 def make(truth: LesionsTruth, setup: Setup) -> Made:
@@ -240,6 +265,7 @@ def make(truth: LesionsTruth, setup: Setup) -> Made:
     changes = {
         "days": days,
         "first_to_second_mm": rounded_rows(second @ np.linalg.inv(first)),
+        "breath_mm": truth.breath_mm,
         "lesions": _changes(truth, both),
     }
     return Made(NAME, truth, setup, visits, changes)
@@ -266,6 +292,9 @@ def _visit(truth: LesionsTruth, setup: Setup, lesions: tuple[Lesion, ...], *, da
             "axial_short_diameter_mm": round(sizes.short_mm, 3),
         }
         exact = exact_or_measured(scene, lesion.name, 0.5)
+        if scene.breath is not None:
+            factor = scene.breath.volume_factor(lesion.lump)
+            exact = Measured(exact.volume_mm3 * factor, exact.uncertainty_mm3, f"{exact.method}, stretched by breath")
         structures.append(Structure(lesion.name, exact, extent.volume_mm3, extent.center_mm, lesion.hounsfield, more))
     facts = {"anatomy_to_patient_mm": rounded_rows(scene.pose_matrix())}
     return Visit(who, (series,), tuple(structures), facts)

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coread.phantoms.reference import thorax_anatomy as chest
+from coread.phantoms.reference.breathing import Breath
 from coread.phantoms.reference.errors import BadTruth
 from coread.phantoms.reference.finishing import ct_image
-from coread.phantoms.reference.made import Made, Visit, digest_for
+from coread.phantoms.reference.made import Made, Visit, digest_for, rounded_rows
 from coread.phantoms.reference.measures import axial_diameters, surface_points
-from coread.phantoms.reference.objects import ReferenceSeries, examination
-from coread.phantoms.reference.scan import FIRST_DATE, Setup, grid_over
-from coread.phantoms.reference.scene import Extent, Measured, Part, Scene, render
-from coread.phantoms.reference.shapes import Blob, Bounds, Shape, Superellipsoid, Triple, Union
+from coread.phantoms.reference.objects import Examination, ReferenceSeries, examination
+from coread.phantoms.reference.scan import FIRST_DATE, Setup, day_of, grid_over
+from coread.phantoms.reference.scene import IDENTITY, Extent, Measured, Part, Pose, Scene, render
+from coread.phantoms.reference.shapes import Blob, Bounds, Shape, Superellipsoid, Triple, Union, rotation_matrix
 from coread.phantoms.reference.texture import Waves
 from coread.phantoms.reference.truth import Structure, checked, stated
 
@@ -24,6 +24,9 @@ FIELD: Bounds = ((-180.0, -120.0, -130.0), (180.0, 125.0, 140.0))
 SPACING_MM: Triple = (2.0, 0.9, 0.9)
 _SOLID_HU, _GLASS_HU, _LUNG_HU = 40.0, -560.0, -865.0
 _MARGIN_MM, _FROM_HILUM_MM = 2.0, 34.0
+_BREATH: tuple[Triple, Triple] = ((0.0, -35.0, -110.0), (150.0, 85.0, 150.0))
+"""Where the breath moves the lungs in full, and how far from there it has faded."""
+SECOND_DATE = "20260402"
 _HILA = ((-36.0, 8.0, 6.0), (36.0, 8.0, 6.0))
 
 
@@ -40,11 +43,36 @@ class NodulesTruth:
     )
     solid_percent: float = stated(30.0, "solid share of the volume of part-solid nodules", low=2, high=90)
     irregularity: float = stated(0.1, "how lumpy the outlines are, share of the radius", low=0, high=0.3)
+    pair: bool = stated(False, "whether there is a second date, on which the patient lies otherwise")
+    new_mm3: tuple[float, ...] = stated((), "volumes of nodules that are new on the second date", low=10, high=200000)
+    new_kinds: tuple[str, ...] = stated((), "what they are", choices=KINDS)
+    new_places: tuple[str, ...] = stated((), "where they are, as places")
+    move_mm: tuple[float, ...] = stated((4.0, -3.0, 6.0), "how far off on the second date", low=-40, high=40)
+    turn_degrees: tuple[float, ...] = stated((1.0, -2.0, 3.0), "turn about x, then y, then z", low=-15, high=15)
+    breath_mm: float = stated(
+        6.0, "how far the lung bases lie below their place on the second date, fading to apex and spine",
+        low=-20, high=20,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         checked(self)
         if len(self.volumes_mm3) > 16 or not len(self.volumes_mm3) == len(self.kinds) == len(self.places):
             raise BadTruth("volumes_mm3, kinds and places: up to 16 values each, as many of one as of the other")
+        if len(self.new_mm3) > 16 or not len(self.new_mm3) == len(self.new_kinds) == len(self.new_places):
+            raise BadTruth("new_mm3, new_kinds and new_places: up to 16 values each, as many of one as of the other")
+        if self.new_mm3 and not self.pair:
+            raise BadTruth("new_mm3 without a second date: state pair=yes")
+        if len(self.move_mm) != 3 or len(self.turn_degrees) != 3:
+            raise BadTruth("move_mm and turn_degrees have three values each")
+
+    def pose(self, date: int) -> Pose:
+        """Return the rigid map from anatomy to patient on date 0 or 1."""
+        if not date:
+            return IDENTITY
+        turn: Triple = (self.turn_degrees[0], self.turn_degrees[1], self.turn_degrees[2])
+        rows = np.hstack([rotation_matrix(turn), np.asarray(self.move_mm)[:, np.newaxis]])
+        a, b, c = ((float(r[0]), float(r[1]), float(r[2]), float(r[3])) for r in rows)
+        return (a, b, c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +87,21 @@ class Nodule:
     lobe: str
 
 
-def nodules_of(truth: NodulesTruth, seed: int) -> tuple[Nodule, ...]:
-    """Return the nodules in place; refuses those that do not fit into their lobe or touch one another."""
+def nodules_of(truth: NodulesTruth, seed: int, date: int = 0) -> tuple[Nodule, ...]:
+    """Return the nodules in place, on date 1 with the new ones after the others.
+
+    Refuses those that do not fit into their lobe or touch one another.
+    """
     found: list[Nodule] = []
-    rows = zip(truth.volumes_mm3, truth.kinds, truth.places, strict=True)
+    rows = list(zip(truth.volumes_mm3, truth.kinds, truth.places, strict=True))
+    rows += zip(truth.new_mm3, truth.new_kinds, truth.new_places, strict=True) if date else ()
     for number, (volume, kind, place) in enumerate(rows, start=1):
         random = np.random.default_rng([seed, 41, number])
         stretch = random.uniform(0.85, 1.15, 3)
         shape = (float(stretch[0]), float(stretch[1]), float(stretch[2]))
         lump = Blob((0.0, 0.0, 0.0), shape, truth.irregularity, seed * 60 + number).with_volume(volume)
-        name = f"nodule {number}"
+        before = len(truth.volumes_mm3)
+        name = f"nodule {number}" if number <= before else f"nodule new {number - before}"
         center = _center(place, lump, found, random, name)
         lump = Blob(center, lump.half_axes_mm, lump.irregularity, lump.seed)
         core = None
@@ -121,7 +154,9 @@ def _too_near(center: Triple, reach: float, others: list[Nodule]) -> bool:
     return False
 
 
-def chest_scene(nodules: tuple[Nodule, ...], seed: int) -> Scene:
+def chest_scene(
+    nodules: tuple[Nodule, ...], seed: int, *, pose: Pose = IDENTITY, breath: Breath | None = None
+) -> Scene:  # fmt: skip
     """Return the chest in Hounsfield units, nodules painted last."""
     grain = (Waves(seed, 22.0, 5.0, 16), Waves(seed + 1, 16.0, 14.0), Waves(seed + 2, 12.0, 40.0))
     texture = chest.Density(grain, 0.35)
@@ -153,30 +188,49 @@ def chest_scene(nodules: tuple[Nodule, ...], seed: int) -> Scene:
         parts.append(Part(nodule.name, nodule.lump, value, Waves(seed + 9, 10.0, 3.0)))
         if nodule.core is not None:
             parts.append(Part(f"{nodule.name} core", nodule.core, _SOLID_HU - 10))
-    return Scene(-1000.0, tuple(parts))
+    return Scene(-1000.0, tuple(parts), pose, breath)
 
 
 def make(truth: NodulesTruth, setup: Setup) -> Made:
-    """Compute the series and its truth."""
+    """Compute the series of each date and its truth."""
     digest = digest_for(NAME, truth, setup)
-    who = examination(NAME, digest, setup.dates_or((FIRST_DATE,))[0], age="063Y")
-    nodules = nodules_of(truth, setup.seed)
-    scene = chest_scene(nodules, setup.seed)
+    dates = setup.dates_or((FIRST_DATE, SECOND_DATE) if truth.pair else (FIRST_DATE,))
+    people = [examination(NAME, digest, day, age="063Y") for day in dates]
+    visits = tuple(_visit(truth, setup, who, date) for date, who in enumerate(people))
+    if not truth.pair:
+        return Made(NAME, truth, setup, visits)
+    second = np.vstack([truth.pose(1), [0, 0, 0, 1]])
+    changes = {
+        "days": (day_of(dates[1]) - day_of(dates[0])).days,
+        "first_to_second_mm": rounded_rows(second),
+        "breath_mm": truth.breath_mm,
+        "new": [one.name for one in visits[1].structures if one.name.startswith("nodule new")],
+    }
+    return Made(NAME, truth, setup, visits, changes)
+
+
+def _visit(truth: NodulesTruth, setup: Setup, who: Examination, date: int) -> Visit:
+    nodules = nodules_of(truth, setup.seed, date)
+    breath = Breath(truth.breath_mm, *_BREATH) if date and truth.breath_mm else None
+    scene = chest_scene(nodules, setup.seed, pose=truth.pose(date), breath=breath)
     grid = grid_over(FIELD, setup, SPACING_MM, who.frame_of_reference_uid)
     names = [part.name for part in scene.parts if part.name.startswith("nodule")]
     drawn = render(scene, grid.geometry, measure=names)
     series = ReferenceSeries(
         who, "CT", 2, "SYNTHETIC chest without contrast", "CHEST", grid,
-        ct_image(drawn.values, grid, setup, noise_hu=22.0, kernel_mm=0.9),
+        ct_image(drawn.values, grid, setup, noise_hu=22.0, kernel_mm=0.9, stream=date),
         attributes={"KVP": 120, "ConvolutionKernel": "SYNTHETIC", "WindowCenter": -500, "WindowWidth": 1500},
         labels=drawn.labels, label_names=tuple(part.name for part in scene.parts),
     )  # fmt: skip
-    structures = tuple(_structure(nodule, drawn.extents, scene.pose_matrix()) for nodule in nodules)
-    return Made(NAME, truth, setup, (Visit(who, (series,), structures, {"nodules": len(nodules)}),))
+    structures = tuple(_structure(nodule, drawn.extents, scene) for nodule in nodules)
+    return Visit(who, (series,), structures, {"nodules": len(nodules)})
 
 
-def _structure(nodule: Nodule, extents: dict[str, Extent], pose: NDArray[np.float64]) -> Structure:
-    whole = nodule.lump.volume_mm3()
+def _structure(nodule: Nodule, extents: dict[str, Extent], scene: Scene) -> Structure:
+    pose, factor = scene.pose_matrix(), 1.0
+    if scene.breath is not None:
+        factor = scene.breath.volume_factor(nodule.lump)
+    whole = nodule.lump.volume_mm3() * factor
     voxels = extents[nodule.name].volume_mm3
     sizes = axial_diameters(nodule.lump, pose)
     more: dict[str, Any] = {
@@ -185,8 +239,10 @@ def _structure(nodule: Nodule, extents: dict[str, Extent], pose: NDArray[np.floa
     }  # fmt: skip
     if nodule.core is not None:
         voxels += extents[f"{nodule.name} core"].volume_mm3
-        solid = nodule.core.volume_mm3()
+        solid = nodule.core.volume_mm3() * factor
         more |= {"solid_part_mm3": solid, "solid_part_diameter_mm": round((6 * solid / np.pi) ** (1 / 3), 3)}
     value = _SOLID_HU if nodule.kind == "solid" else _GLASS_HU
-    exact = Measured(whole, 0.0, "quadrature")
-    return Structure(nodule.name, exact, voxels, nodule.lump.center_mm, value, more)
+    if scene.breath is None and np.array_equal(pose, np.eye(4)):
+        return Structure(nodule.name, Measured(whole, 0.0, "quadrature"), voxels, nodule.lump.center_mm, value, more)
+    center = extents[nodule.name].center_mm
+    return Structure(nodule.name, Measured(whole, 0.0, "quadrature, stretched by breath"), voxels, center, value, more)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.geometry import Geometry, affine_of
+from coread.phantoms.reference.breathing import Breath
 from coread.phantoms.reference.errors import BadTruth
 from coread.phantoms.reference.shapes import Bounds, Points, Shape, Triple, Values, moved_box, pieces
 
@@ -40,6 +41,8 @@ class Scene:
     background: float
     parts: tuple[Part, ...]
     pose: Pose = IDENTITY
+    breath: Breath | None = None
+    """Shifts organs before the pose is applied."""
 
     def __post_init__(self) -> None:
         names = [part.name for part in self.parts]
@@ -177,12 +180,16 @@ def _classified(scene: Scene, matrix: NDArray[np.float64], span: tuple[int, int]
     for axis in range(3):
         row = matrix[axis].astype(np.float32)
         points[axis] = row[0] * k + row[1] * r + row[2] * c + row[3]
-    reach = np.float32(0.5 * np.abs(_corners(matrix)).max() * 1.001)
+    stretch = 1.0
+    if scene.breath is not None:
+        points, stretch = scene.breath.to_anatomy(points), scene.breath.stretch()
+    reach = np.float32(0.5 * np.abs(_corners(matrix)).max() * 1.001 * stretch)
     labels, seen = np.zeros(size, dtype=np.uint8), []
     solids = [(k, piece) for k, part in enumerate(scene.parts, start=1) for piece in pieces(part.shape)]
     back = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
     for number, solid in solids:
-        window = _window(solid.bounds(), back, span[0], size)
+        bounds = solid.bounds() if scene.breath is None else scene.breath.widened(solid.bounds())
+        window = _window(bounds, back, span[0], size)
         if window is None:
             continue
         distance = solid.distance(points[(slice(None), *window)])
