@@ -22,6 +22,7 @@ from coread.readers.brain_volume.drawn_heads import drawn_head
 from coread.readers.brain_volume.drawn_labels import CSF, FINE_SHAPE, GREY_MATTER, WHITE_MATTER, with_distance
 from coread.readers.brain_volume.examined import cut_by_field
 from coread.readers.brain_volume.head import covering_grid, first_middle, found_head, upright_grid
+from coread.readers.brain_volume.hippocampi import Hippocampus, cooled
 from coread.readers.brain_volume.lesions import Lesions
 from coread.readers.brain_volume.mixture import fitted
 from coread.readers.brain_volume.outputs import HEAD_SHAPE, TISSUE
@@ -215,3 +216,30 @@ def test_a_phantom_reads_as_it_was_measured() -> None:
     kept = json.loads((FOLDER / "measurements.json").read_text(encoding="utf-8"))["pairs"][2]
     assert row["error_points"] == pytest.approx(kept["error_points"], abs=0.02)
     assert abs(row["error_points"]) <= 0.2
+
+
+def test_a_hippocampus_says_how_likely_each_voxel_belongs_to_it_and_nothing_far_away() -> None:
+    grid = upright_grid(np.zeros(3), (16, 16, 16), 1.0, "1.2.3")
+    parts = np.zeros((16, 16, 16), dtype=np.uint8)
+    parts[6:10, 6:10, 6:8], parts[6:10, 6:10, 8:10] = 1, 2
+    share = np.full(parts.shape, 0.2, dtype=np.float32)
+    share[parts > 0] = 0.9
+    one = Hippocampus("left", parts, share, grid, "")
+    same = one.probability(grid, 1.0)
+    assert same[8, 8, 8] == pytest.approx(0.9, abs=1e-5)
+    assert same[8, 8, 11] == pytest.approx(0.2, abs=1e-5)
+    assert same[8, 8, 14] == 0.0
+    cooler = one.probability(grid, 2.0)
+    assert cooler[8, 8, 8] == pytest.approx(1 / (1 + (1 / 9) ** 0.5), abs=1e-5)
+    assert 0.2 < cooler[8, 8, 11] < 0.5
+    half = one.probability(upright_grid(np.array([0.0, 0.0, 0.25]), (30, 30, 30), 0.5, "1.2.3"), 1.0)
+    assert half.min() >= 0
+    assert half.max() <= 0.9 + 1e-5
+
+
+def test_the_temperature_of_the_hippocampi_is_the_measured_one_and_makes_shares_truer() -> None:
+    found = json.loads((Path(FOLDER) / "measurements.json").read_text(encoding="utf-8"))["hippocampus"]["probability"]
+    parameters = json.loads((Path(FOLDER) / "model" / "parameters.json").read_text(encoding="utf-8"))
+    assert parameters["hippocampus_temperature"] == found["temperature"]
+    assert found["calibration_error"] < found["calibration_error_without_temperature"]
+    assert cooled(np.array([0.0, 0.5, 1.0]), 2.0) == pytest.approx([0.001, 0.5, 0.999], abs=1e-3)

@@ -1,6 +1,7 @@
 """Both hippocampi of a whole head: looked for where they usually lie, outlined by the network of single hippocampi."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ SIDES = ("right", "left")
 _PLAUSIBLE_ML = (0.8, 6.0)
 _LEAST_AGREEMENT = 0.8
 _FARTHEST_MM = 22.0
+_NEAR = 3
+_SUREST = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +32,7 @@ class Hippocampus:
     parts: NDArray[np.uint8]
     """0 elsewhere, 1 anterior, 2 posterior."""
     share: Array
-    """How probable it is that a voxel belongs to it."""
+    """What the network says of each voxel, 0 to 1; it is too sure of itself."""
     grid: Geometry
     doubt: str
     """Why it should not be trusted; empty when nothing speaks against it."""
@@ -42,6 +45,25 @@ class Hippocampus:
     def mask(self, geometry: Geometry) -> Mask:
         """Return the outline on another grid."""
         return np.asarray(resampled_array((self.parts > 0).astype(np.float32), self.grid, geometry) > 0.5)
+
+    def probability(self, geometry: Geometry, temperature: float) -> NDArray[np.float32]:
+        """Return how likely each voxel of another grid belongs to it; 0 farther from the outline than is measured."""
+        near = near_outline(self.parts > 0)
+        likely = np.where(near, cooled(self.share, temperature), 0).astype(np.float32)
+        return np.asarray(np.clip(resampled_array(likely, self.grid, geometry), 0, 1), dtype=np.float32)
+
+
+def near_outline(outline: Mask) -> Mask:
+    """Return the voxels of an outline and up to 3 mm around it: there probabilities were measured and are given."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_dilation(outline, iterations=_NEAR), dtype=np.bool_)
+
+
+def cooled(share: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float64]:
+    """Return shares as probabilities: their logits divided by a temperature (Guo et al. 2017)."""
+    sure = np.clip(np.asarray(share, dtype=np.float64), _SUREST, 1 - _SUREST)
+    return np.asarray(1 / (1 + (1 / sure - 1) ** (1 / temperature)), dtype=np.float64)
 
 
 def hippocampi_of(session: ModelSession, volume: Volume, head: Head) -> tuple[Hippocampus, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coread.domain.cards import ReaderCard
 from coread.domain.codes import Code
@@ -181,7 +182,11 @@ def _hippocampi(seen: Seen, now: Examined, said: list[str]) -> tuple[list[Measur
         if one.doubt:
             said.append(f"{side} hippocampus: indeterminate, {one.doubt}")
             continue
-        region = _region(seen, f"{side.capitalize()} hippocampus", words.HIPPOCAMPUS, one.mask(now.volume.geometry))
+        grid = now.volume.geometry
+        region = _region(
+            seen, f"{side.capitalize()} hippocampus", words.HIPPOCAMPUS, one.mask(grid),
+            one.probability(grid, float(seen.session.parameters["hippocampus_temperature"])),
+        )  # fmt: skip
         if region is not None:
             regions.append(region)
         volume = one.volume_ml()
@@ -223,7 +228,9 @@ def _loss(seen: Seen, change: Change | None) -> Finding:
     return _finding(seen, words.LOSS, Presence.PRESENT if lost else Presence.ABSENT)
 
 
-def _region(seen: Seen, label: str, code: Code, mask: Mask) -> Region | None:
+def _region(
+    seen: Seen, label: str, code: Code, mask: Mask, probability: NDArray[np.float32] | None = None
+) -> Region | None:  # fmt: skip
     references = seen.volume.references()
     slices = np.flatnonzero(mask.any(axis=(1, 2)))
     if not references or not len(slices):
@@ -235,7 +242,10 @@ def _region(seen: Seen, label: str, code: Code, mask: Mask) -> Region | None:
     geometry = Geometry(shape, affine_of(matrix), seen.volume.geometry.frame_of_reference_uid)
     uid = derived_uid(seen.volume.headers[0].series_instance_uid, seen.session.digest, seen.card.reader_id, label)
     category = words.ABNORMAL if code == words.LESION else words.ANATOMY
-    return Region(label, category, code, mask[first:last], references[first:last], TrackingId(label, uid), geometry)
+    return Region(
+        label, category, code, mask[first:last], references[first:last], TrackingId(label, uid), geometry,
+        None if probability is None else probability[first:last],
+    )  # fmt: skip
 
 
 def _finding(seen: Seen, key: str, presence: Presence) -> Finding:
