@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.imaging.errors import BadSamples, ImageTooLarge
+from coread.imaging.mr.blas import one_blas_thread
 from coread.imaging.mr.encoding import PLANE, Mask, check_maps, check_penalty, check_samples, lean
 from coread.imaging.mr.fourier import Complex, to_image, transforms
 from coread.imaging.mr.wavelet import soften
@@ -21,8 +22,8 @@ DEFAULT_LOW_RANK = 0.01
 DEFAULT_SPARSE = 0.002
 DEFAULT_ITERATIONS = 60
 DEFAULT_TOLERANCE = 1e-3
-MOST_PIXELS = 1 << 28
-"""Pixels of all frames together, some 16 GiB with what iterations hold: more is given slice by slice or in parts."""
+MOST_PIXELS = 1 << 26
+"""Pixels of all frames together, some 6 GiB with what iterations hold: more is given slice by slice or in parts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +77,13 @@ def low_rank_plus_sparse(
     for weight in (low_rank, sparse):
         check_penalty(weight, iterations)
     encoded = series_encoding(samples, masks, maps, workers=workers)
+    with one_blas_thread():
+        images = separated(encoded, low_rank, sparse, iterations, tolerance)
+    return np.fft.fftshift(images, axes=PLANE)
+
+
+def separated(encoded: SeriesEncoding, low_rank: float, sparse: float, iterations: int, tolerance: float) -> Complex:
+    """Minimise, with weights as in ``low_rank_plus_sparse``; the images have moved axes, as ``encoded`` has."""
     first = encoded.backprojected
     rank_weight = low_rank * float(np.sqrt(max(float(_shared(first)[0].max()), 0.0)))
     sparse_weight = sparse * float(np.abs(_over_time(first)).max())
@@ -95,7 +103,7 @@ def low_rank_plus_sparse(
         (common, moving), momentum = found, grown
         if change <= tolerance * _norm(common + moving):
             break
-    return np.fft.fftshift(common + moving, axes=PLANE)
+    return common + moving
 
 
 def series_encoding(samples: Complex, masks: Mask, maps: Complex, *, workers: int = 1) -> SeriesEncoding:

@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from coread.imaging.errors import BadSamples, NoCalibration
+from coread.imaging.mr.blas import one_blas_thread
 from coread.imaging.mr.calibration import calibration_region, centered_block
 from coread.imaging.mr.encoding import Mask, check_samples
 from coread.imaging.mr.fourier import Complex
@@ -62,9 +63,10 @@ def grappa(samples: Complex, mask: Mask, *, weight: float = DEFAULT_WEIGHT) -> C
     if mask.all():
         return filled
     calibration = _calibration(found, mask)
-    for neighbours, places in neighbourhoods(mask, calibration.shape):
-        kernel = learnt(calibration, neighbours, weight)
-        fill(filled, found, kernel, neighbours, places)
+    with one_blas_thread():
+        for neighbours, places in neighbourhoods(mask, calibration.shape):
+            kernel = learnt(calibration, neighbours, weight)
+            fill(filled, found, kernel, neighbours, places)
     return filled
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.imaging.errors import BadSamples
+from coread.imaging.mr.blas import one_blas_thread
 from coread.imaging.mr.encoding import PLANE, NormalEquations, check_penalty
 from coread.imaging.mr.fourier import Complex
 from coread.imaging.mr.nufft import Coordinates, Floats, checked, convolved, planned, toeplitz_spectrum
@@ -60,7 +61,7 @@ def golden_angles(spokes: int, *, first: int = 0) -> NDArray[np.float64]:
 
 def even_angles(spokes: int) -> NDArray[np.float64]:
     """Return angles that divide half a turn evenly, in radians from the first axis (a) towards the second."""
-    return np.asarray(np.arange(spokes) * (np.pi / spokes), dtype=np.float64)
+    return np.asarray(np.arange(spokes) * (np.pi / max(spokes, 1)), dtype=np.float64)
 
 
 def spokes_at(angles: NDArray[np.float64], side: int, *, readout: int | None = None) -> NDArray[np.float32]:
@@ -95,7 +96,7 @@ def ramp_density(coordinates: Coordinates) -> NDArray[np.float32]:
 def pipe_menon(coordinates: Coordinates, shape: tuple[int, int], *, iterations: int = 15) -> NDArray[np.float32]:
     """Return the density of any trajectory by the iteration of Pipe and Menon (1999): weights whose gridding is even.
 
-    Has the shape of ``coordinates`` without its last axis. A sample on a full Cartesian grid would weigh 1, so gridding
+    Has the shape of ``coordinates`` without its last axis. A sample on a full Cartesian grid would weigh about 1, so gridding
     gives images in the units of the full transform; where spokes lie further apart than 1 / field of view nothing can
     weigh for the gap, and the image is darker at that resolution.
     """
@@ -167,7 +168,8 @@ def cg_radial(
     """
     check_penalty(weight, iterations)
     encoded = radial_encoding(samples, coordinates, maps, density=density, workers=workers)
-    return np.fft.fftshift(conjugate_gradients(encoded, weight * encoded.largest, iterations, tolerance))
+    with one_blas_thread():
+        return np.fft.fftshift(conjugate_gradients(encoded, weight * encoded.largest, iterations, tolerance))
 
 
 def l1_wavelet_radial(

@@ -8,6 +8,7 @@ of an iteration are a few conjugate gradients from where the last ones ended.
 
 import numpy as np
 
+from coread.imaging.mr.blas import one_blas_thread
 from coread.imaging.mr.encoding import Mask, NormalEquations, brightness, check_penalty, encoding, standing_out
 from coread.imaging.mr.fourier import Complex
 
@@ -41,14 +42,16 @@ def tv(
     encoded = encoding(samples, mask, maps, workers=workers)
     strength = weight * brightness(np.where(mask, samples, np.complex64(0)))
     coupling = max(_SHARE * weight, _SMALLEST_COUPLING) * encoded.largest
-    return np.fft.fftshift(admm(encoded, strength, coupling, iterations, tolerance=tolerance))
+    with one_blas_thread():
+        return np.fft.fftshift(admm(encoded, strength, coupling, iterations, tolerance=tolerance))
 
 
 def tv_of(encoded: NormalEquations, weight: float, iterations: int) -> Complex:
     """Return the image (a, b) of any encoding, weight relative to the brightness of ``A^H y`` over the largest gain."""
     strength = weight * standing_out(np.abs(encoded.backprojected))
     coupling = max(_SHARE * weight, _SMALLEST_COUPLING) * encoded.largest
-    return np.fft.fftshift(admm(encoded, strength, coupling, iterations, tolerance=DEFAULT_TOLERANCE))
+    with one_blas_thread():
+        return np.fft.fftshift(admm(encoded, strength, coupling, iterations, tolerance=DEFAULT_TOLERANCE))
 
 
 def admm(encoded: NormalEquations, strength: float, rho: float, iterations: int, *, tolerance: float) -> Complex:

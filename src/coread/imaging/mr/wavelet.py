@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from coread.imaging.mr.blas import one_blas_thread
 from coread.imaging.mr.encoding import Mask, NormalEquations, brightness, check_penalty, encoding, standing_out
 from coread.imaging.mr.fourier import Complex
 
@@ -66,14 +67,16 @@ def l1_wavelet(
     check_penalty(weight, iterations)
     encoded = encoding(samples, mask, maps, workers=workers)
     threshold = weight * brightness(np.where(mask, samples, np.complex64(0)))
-    image = fista(encoded, threshold, iterations, tolerance=tolerance, spin=spin)
+    with one_blas_thread():
+        image = fista(encoded, threshold, iterations, tolerance=tolerance, spin=spin)
     return np.fft.fftshift(image)
 
 
 def l1_wavelet_of(encoded: NormalEquations, weight: float, iterations: int) -> Complex:
     """Return the image (a, b) of any encoding, weight relative to the brightness of ``A^H y`` over the largest gain."""
     threshold = weight * standing_out(np.abs(encoded.backprojected))
-    image = fista(encoded, threshold, iterations, tolerance=DEFAULT_TOLERANCE, spin=True)
+    with one_blas_thread():
+        image = fista(encoded, threshold, iterations, tolerance=DEFAULT_TOLERANCE, spin=True)
     return np.fft.fftshift(image)
 
 
