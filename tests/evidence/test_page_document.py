@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from coread.domain.cards import ReaderKind
 from coread.domain.codes import Code
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import ImageReference, Measurement, Presence, TrackingId
@@ -14,7 +15,8 @@ from coread.domain.results import Curve, Reading, ReadResult
 from coread.domain.work import DEFAULT_KINDS, EvidenceKind
 from coread.evidence.build import build_evidence
 from coread.evidence.key_image import key_image, key_reference
-from coread.evidence.page import OUTLINES
+from coread.evidence.page import BLUE, OUTLINES, new_page
+from coread.evidence.page_plot import HEIGHT, draw_curve
 from coread.evidence.prove_page import page_text, prove_document
 from coread.evidence.sources import copied_header, read_sources
 from coread.evidence.summary import draw_summary
@@ -69,6 +71,17 @@ def test_a_curve_of_any_height_can_be_drawn(lesion: Writing, height: float) -> N
     assert draw_summary(replace(lesion, result=replace(lesion.result, curves=(flat,)))).image.size[0] == 1400
 
 
+def test_a_change_within_the_error_does_not_fill_the_height_of_a_curve() -> None:
+    sheet = new_page(600, HEIGHT)
+    curve = Curve("Lesion: within the error", "Days", "d", "Volume", "ml", ((0.0, 4.1), (92.0, 4.3)))
+    draw_curve(sheet, curve, (0, 0), 600)
+    rows = np.flatnonzero((np.asarray(sheet.image) == np.array(BLUE)).all(axis=2).any(axis=1))
+    assert rows.max() - rows.min() < 0.1 * HEIGHT
+    written = [text for _, _, _, text in sheet.texts]
+    assert "0" in written
+    assert "75" in written
+
+
 def test_a_curve_needs_two_points() -> None:
     with pytest.raises(InvalidRecord):
         replace(CURVE, points=((0.0, 1.0),), marks=())
@@ -101,6 +114,14 @@ def test_the_headline_is_a_negative_only_where_everything_was_looked_at(
     assert any(words.startswith(said) for _, _, _, words in page.texts)
     top = headline_of(Reading(result, provenance()))
     assert (top == "No finding suspected") is (said.startswith(("Nothing", "Not detected")))
+
+
+def test_a_reader_of_images_notes_and_suspects_nothing(lesion: Writing) -> None:
+    writing = replace(lesion, card=replace(lesion.card, kind=ReaderKind.RECONSTRUCTION))
+    words = [text for _, _, _, text in draw_summary(writing).texts]
+    assert any(text.startswith("Note: ") for text in words)
+    assert "YES" in words
+    assert not any("suspected" in text.lower() for text in words)
 
 
 def document_of(path: Path, result: ReadResult) -> Dataset:

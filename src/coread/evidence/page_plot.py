@@ -18,7 +18,8 @@ def draw_curve(sheet: p.Page, curve: Curve, at: tuple[int, int], width: int) -> 
     sheet.pen.rounded_rectangle((left, top, left + width, top + HEIGHT), radius=6, fill=p.PANEL)
     sheet.line((left + 16, top + 10), curve.name, p.Style(17, bold=True))
     xs, ys = [x for x, _ in curve.points], [y for _, y in curve.points]
-    x_axis, y_axis = _Axis.over(xs, box[0], box[2]), _Axis.over(ys, box[3], box[1])
+    # From 0, so that a change within the error of measurement does not fill the whole height.
+    x_axis, y_axis = _Axis.over(xs, box[0], box[2]), _Axis.over(ys if min(ys) < 0 else [0.0, *ys], box[3], box[1])
     for value in y_axis.ticks:
         y = y_axis.place(value)
         sheet.rule(box[0], box[2], y)
@@ -50,7 +51,7 @@ class _Axis:
         """Return an axis that holds all values with a little room."""
         low, high = min(values), max(values)
         room = (high - low) * 0.06 or max(abs(high) * 0.1, 1.0)
-        return cls(low - room, high + room, begin, end)
+        return cls(low - (room if low else 0.5 * room), high + room, begin, end)
 
     def place(self, value: float) -> int:
         """Return the pixel of a value."""
@@ -58,9 +59,9 @@ class _Axis:
 
 
 def _round_step(wanted: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, not below ``wanted``."""
+    """Return 1, 2, 2.5 or 5 times a power of ten, not below ``wanted``."""
     power = 10.0 ** math.floor(math.log10(wanted))
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= wanted * 0.999)
+    return next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= wanted * 0.999)
 
 
 def _axis_name(name: str, unit: str) -> str:
