@@ -16,6 +16,7 @@ MEASUREMENTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("volumes", ("bench/volumes.py",)),
     ("segmentation", ("bench/segmentation.py",)),
     ("MR reconstruction", ("bench/mr_reconstruction.py",)),
+    ("MR compressed sensing", ("bench/mr_sparse.py",)),
     ("index search", ("bench/qido.py",)),
     ("DICOMweb", ("bench/web.py",)),
     ("inference", ("bench/inference.py",)),

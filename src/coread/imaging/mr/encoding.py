@@ -5,6 +5,7 @@ ramp or shift per iteration: with the axes moved once (ifftshift) the centred tr
 is the same at every readout sample the transform along the readout cancels in ``A^H A`` and is left out: half the work.
 """
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from coread.imaging.mr.fourier import Complex, to_image, transforms
 
 Mask = NDArray[np.bool_]
 PLANE = (-2, -1)
+_COILS_AT_ONCE = 2
 _SCALE_SIDE = 32
 """Side of the middle of k-space from which the brightness of the image is judged, as ``bart pics`` does."""
 
@@ -52,20 +54,11 @@ class Encoding:
     largest: float
     """Bound of the eigenvalues of ``A^H A``: the largest sum of squared sensitivities over a pixel."""
     workers: int = 1
-    """Threads, each with coils of its own."""
+    """Threads."""
 
     def normal(self, image: Complex) -> Complex:
         """Return ``A^H A image``, both (a, b) and moved."""
-        coils = len(self.maps)
-        threads = min(self.workers, coils)
-        if threads < 2:
-            return self._of_coils(image, range(coils))
-        with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(lambda k: self._of_coils(image, range(k, coils, threads)), range(threads)))
-        total = parts[0]
-        for part in parts[1:]:
-            total += part
-        return total
+        return summed(lambda coils: self._of_coils(image, coils), len(self.maps), self.workers)
 
     def _of_coils(self, image: Complex, coils: range) -> Complex:
         fft = transforms()
@@ -77,6 +70,22 @@ class Encoding:
             back *= self.conjugate[coil]
             total += back
         return total
+
+
+def summed(of_coils: Callable[[range], Complex], coils: int, workers: int) -> Complex:
+    """Return the sum over all coils; sums of few coils are added in their order, so threads do not change a bit."""
+    groups = [range(first, min(first + _COILS_AT_ONCE, coils)) for first in range(0, coils, _COILS_AT_ONCE)]
+    if min(workers, len(groups)) < 2:
+        return _added(map(of_coils, groups))
+    with ThreadPoolExecutor(workers) as pool:
+        return _added(pool.map(of_coils, groups))
+
+
+def _added(parts: Iterator[Complex]) -> Complex:
+    total = next(parts)
+    for part in parts:
+        total += part
+    return total
 
 
 def encoding(samples: Complex, mask: Mask, maps: Complex, *, workers: int = 1) -> Encoding:

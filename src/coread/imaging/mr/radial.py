@@ -4,7 +4,6 @@ Coordinates are (…, spokes, readout, 2) as (along a, along b) in cycles per fi
 samples are (coils, spokes, readout). Both are flattened alike, so any trajectory goes in that is listed this way.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from coread.imaging.errors import BadSamples
 from coread.imaging.mr.blas import one_blas_thread
-from coread.imaging.mr.encoding import PLANE, NormalEquations, check_penalty
+from coread.imaging.mr.encoding import PLANE, NormalEquations, check_penalty, summed
 from coread.imaging.mr.fourier import Complex
 from coread.imaging.mr.nufft import Coordinates, Floats, checked, convolved, planned, toeplitz_spectrum
 from coread.imaging.mr.total_variation import tv_of
@@ -40,12 +39,7 @@ class RadialEncoding:
 
     def normal(self, image: Complex) -> Complex:
         """Return ``A^H W A image``: a convolution in each coil."""
-        coils = range(len(self.maps))
-        if self.workers < 2:
-            return self._of_coils(image, coils)
-        with ThreadPoolExecutor(self.workers) as pool:
-            parts = pool.map(lambda k: self._of_coils(image, coils[k :: self.workers]), range(self.workers))
-            return np.asarray(sum(parts), dtype=np.complex64)
+        return summed(lambda coils: self._of_coils(image, coils), len(self.maps), self.workers)
 
     def _of_coils(self, image: Complex, coils: range) -> Complex:
         total = np.zeros_like(image)
@@ -96,9 +90,9 @@ def ramp_density(coordinates: Coordinates) -> NDArray[np.float32]:
 def pipe_menon(coordinates: Coordinates, shape: tuple[int, int], *, iterations: int = 15) -> NDArray[np.float32]:
     """Return the density of any trajectory by the iteration of Pipe and Menon (1999): weights whose gridding is even.
 
-    Has the shape of ``coordinates`` without its last axis. A sample on a full Cartesian grid would weigh about 1, so gridding
-    gives images in the units of the full transform; where spokes lie further apart than 1 / field of view nothing can
-    weigh for the gap, and the image is darker at that resolution.
+    Has the shape of ``coordinates`` without its last axis. A sample on a full Cartesian grid would weigh about 1, so
+    gridding gives images in the units of the full transform; where spokes lie further apart than 1 / field of view
+    nothing can weigh for the gap, and the image is darker at that resolution.
     """
     points = checked(coordinates, shape)
     plan = planned(points, shape, oversampling=2.0, width=4)
