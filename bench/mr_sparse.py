@@ -3,9 +3,9 @@
 python bench/mr_sparse.py [--rounds N]       (two threads for ours and for BART)
 
 A simulated slice of 320 x 320 with 8 coils, random lines at 4x. Turns alternate; medians count, as seconds on the
-clock and as seconds of processor. BART's time includes its start and its files, as a caller has it; on a machine that does other
-work its threads wait for one another, so the processor's seconds are the fairer of the two. Agreement is the root
-mean square of the difference over that of BART's image.
+clock and as seconds of processor. BART's time includes its start and its files, as a caller has it; on a machine that
+does other work its threads wait for one another, and that waiting counts as work. Agreement is the root mean square of
+the difference over that of BART's image.
 """
 
 import argparse
