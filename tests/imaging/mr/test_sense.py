@@ -51,6 +51,17 @@ def test_transforms_and_matrices_of_columns_agree(undersampled: DrawnSlice, monk
     assert difference(cg_sense(*given, weight=WEIGHT, iterations=200), by_columns) < 1e-3
 
 
+def test_columns_converge_sooner_than_the_whole_image(
+    undersampled: DrawnSlice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = (undersampled.samples, undersampled.mask, undersampled.maps)
+    converged = cg_sense(*given, weight=WEIGHT, iterations=200)
+    by_columns = cg_sense(*given, weight=WEIGHT, iterations=12)
+    monkeypatch.setattr(sense, "_LONGEST", 0)
+    whole = cg_sense(*given, weight=WEIGHT, iterations=12)
+    assert difference(by_columns, converged) < 0.8 * difference(whole, converged)
+
+
 def test_lines_along_either_axis_give_the_same(undersampled: DrawnSlice) -> None:
     upright = cg_sense(undersampled.samples, undersampled.mask, undersampled.maps, weight=WEIGHT)
     samples, maps = (np.ascontiguousarray(a.swapaxes(1, 2)) for a in (undersampled.samples, undersampled.maps))
