@@ -145,11 +145,36 @@ def test_lesions_that_are_too_many_to_follow_are_counted_and_nothing_is_called_a
     assert "1 more lesions are outlined in the earlier study" in " ".join(result.notes)
 
 
-def test_without_an_outlined_lesion_or_an_earlier_study_it_is_refused(subject: FollowUpReader) -> None:
-    for given in (inputs(6.0, 6.0, marked=False), replace(inputs(6.0, 6.0), priors=())):
-        ending = read(subject, given)
+def test_without_an_earlier_study_or_in_mr_without_an_outlined_lesion_it_is_refused(subject: FollowUpReader) -> None:
+    given = inputs(6.0, 6.0, marked=False)
+    (prior,) = given.priors
+    first, second = (
+        volume(one.voxels, one.headers[0].study_date, "MR") for one in (prior.volumes[0], given.volumes[0])
+    )
+    unmarked = replace(given, volumes=(second,), priors=(replace(prior, volumes=(first,)),))
+    for refused in (replace(given, priors=()), unmarked):
+        ending = read(subject, refused)
         assert isinstance(ending, Refusal)
         assert ending.reason.code is ReasonCode.NO_PRIOR
+
+
+def test_a_ct_without_known_lesions_is_searched_for_new_ones_and_never_called_absent(subject: FollowUpReader) -> None:
+    found = read(subject, inputs(0.0, 6.0, marked=False))
+    assert isinstance(found, ReadResult)
+    assert presences(found)[words.NEW_CT] is Presence.INDETERMINATE
+    assert presences(found)[words.GROWTH] is Presence.NOT_ASSESSED
+    (candidate,) = found.regions
+    whole = np.zeros((60, 64, 64), dtype=bool)
+    first = int(candidate.images[0].sop_instance_uid.rpartition(".")[2]) - 1
+    whole[first : first + len(candidate.mask)] = candidate.mask
+    overlap = 2 * (whole & ball(6.0)).sum() / (whole.sum() + ball(6.0).sum())
+    assert overlap > 0.6
+    same = read(subject, inputs(6.0, 6.0, marked=False))
+    assert isinstance(same, ReadResult)
+    assert presences(same)[words.NEW_CT] is Presence.NOT_ASSESSED
+    (count,) = [one for one in same.measurements if one.concept == words.NEW_COUNT]
+    assert count.value == 0
+    assert "never searched" in " ".join(same.notes)
 
 
 def test_a_lesion_that_the_later_field_cuts_did_not_shrink() -> None:

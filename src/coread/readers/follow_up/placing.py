@@ -1,6 +1,6 @@
 """Where the anatomy of the earlier scan lies in the current one, and regions of interest that follow it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ LEAST_LIKENESS = 0.6
 _LOCAL_MM, _LOCAL_HALF_MM = 4.0, 34.0
 _MOST_LOCAL_SHIFT_MM = 40.0
 _LEAST_GAIN = 0.02
+_SEGMENT_MM, _SEGMENT_STEP_MM, _FARTHEST_MM = (8.0, 8.0, 8.0), 8.0, 96.0
+"""Grid and steps along the body, some vertebrae up and down, on which soft tissue is compared."""
+_SOFT_HU, _LEAST_SEEN = (-150.0, 250.0), 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +41,34 @@ def placed(before: Volume, now: Volume, spacing_mm: tuple[float, float, float]) 
     return Placed(found.matrix, likeness(earlier, current, found.matrix))
 
 
+def in_its_segment(before: Volume, now: Volume, found: Matrix) -> Matrix:
+    """Return the motion between two CT scans, or a better one that lies some vertebrae along the body.
+
+    Outline and spine of a trunk repeat themselves along the body, organs do not: soft tissue decides.
+    """
+    soft = [_soft_tissue(coarse(straightened(volume), BODY_MM)) for volume in (before, now)]
+    shown = [coarse(volume, _SEGMENT_MM) for volume in soft]
+    shifts = np.arange(-_FARTHEST_MM, _FARTHEST_MM + 1, _SEGMENT_STEP_MM)
+    likely = [likeness(shown[0], shown[1], _along_body(found, shift), least_overlap=_LEAST_SEEN) for shift in shifts]
+    best = int(np.argmax(likely))
+    if likely[best] < likely[len(shifts) // 2] + _LEAST_GAIN:
+        return found
+    start = _along_body(found, float(shifts[best]))
+    other = registered(soft[0], soft[1], start=start, samples=_SAMPLES).matrix
+    gained = [likeness(shown[0], shown[1], motion, least_overlap=_LEAST_SEEN) for motion in (found, other)]
+    return other if gained[1] > gained[0] else found
+
+
+def _along_body(motion: Matrix, shift_mm: float) -> Matrix:
+    moved = motion.copy()
+    moved[2, 3] += shift_mm
+    return moved
+
+
+def _soft_tissue(volume: Volume) -> Volume:
+    return replace(volume, voxels=np.clip(volume.voxels, *_SOFT_HU).astype(np.float32))
+
+
 def inverse(motion: Matrix) -> Matrix:
     """Return the motion back."""
     return np.asarray(np.linalg.inv(motion), dtype=np.float64)
@@ -50,11 +81,11 @@ def coarse(volume: Volume, spacing_mm: tuple[float, float, float]) -> Volume:
     return resampled(volume, grid_with_spacing(volume.geometry, (wanted[0], wanted[1], wanted[2])), smooth=True)
 
 
-def likeness(before: Volume, now: Volume, to_now: Matrix) -> float:
-    """Return the correlation of two volumes where both are, on the grid of the earlier one."""
+def likeness(before: Volume, now: Volume, to_now: Matrix, *, least_overlap: float = 0.2) -> float:
+    """Return the correlation of two volumes where both are, on the grid of the earlier one; 0 for less overlap."""
     moved = resampled_array(now.voxels, now.geometry, before.geometry, transform=to_now, outside=np.nan)
     both = np.isfinite(moved)
-    if np.count_nonzero(both) < 0.2 * both.size:
+    if np.count_nonzero(both) < least_overlap * both.size:
         return 0.0
     here, there = before.voxels[both].astype(np.float64), moved[both].astype(np.float64)
     if min(here.std(), there.std()) == 0:
@@ -101,8 +132,6 @@ def facing(volume: Volume) -> Volume:
 
     Then nothing that is calculated depends on the way in which a scanner numbers slices, rows and columns.
     """
-    from dataclasses import replace
-
     matrix = volume.geometry.matrix()[:3]
     flips = [axis for axis in range(3) if matrix[np.abs(matrix[:, axis]).argmax(), axis] < 0]
     if not flips:

@@ -8,18 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.cards import ReaderCard
+from coread.domain.geometry import Geometry
 from coread.domain.images import Quantity, Volume
 from coread.domain.reading import Arrays, ModelSession, Prepared, Prior, ReaderInputs
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import ReadResult, Refusal
 from coread.domain.study import InstanceHeader
-from coread.imaging.resampling import resampled_array
+from coread.imaging.resampling import resampled_array, straightened
 from coread.readers.follow_up.brain import changed, covered_by
+from coread.readers.follow_up.fresh import searched
 from coread.readers.follow_up.known import Known, followed, known_lesions, site_arrays, site_of
-from coread.readers.follow_up.placing import BODY_MM, BRAIN_MM, LEAST_LIKENESS, Placed, facing, inverse, placed
+from coread.readers.follow_up.matched import matched, working_grid
+from coread.readers.follow_up.placing import (
+    BODY_MM,
+    BRAIN_MM,
+    LEAST_LIKENESS,
+    Placed,
+    facing,
+    in_its_segment,
+    inverse,
+    placed,
+)
 from coread.readers.follow_up.report import Seen, reported
 from coread.readers.volumes import reason_against
 
+Mask = NDArray[np.bool_]
 _MOST_LESIONS = 10
 _COVERED_MARGIN_MM = 3.0
 """Smoothing carries the emptiness beyond the earlier field so far into it."""
@@ -36,6 +49,8 @@ class _Compared:
     """Those that are followed."""
     others: int = 0
     """How many more are outlined there."""
+    outlined: Mask | None = None
+    """All of them, on the grid of the earlier volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,8 @@ class FollowUpReader:
             outputs |= followed(arrays, number, session.parameters["outline"])
         if "flair_now" in arrays:
             outputs |= _subtracted(arrays, session)
+        if "ct_now" in arrays:
+            outputs |= searched(arrays, session.parameters["new"])
         return outputs
 
     def interpret(self, session: ModelSession, prepared: Prepared, outputs: Arrays) -> ReadResult | Refusal:
@@ -102,7 +119,7 @@ def is_flair(header: InstanceHeader) -> bool:
 
 
 def _compared(card: ReaderCard, priors: Sequence[Prior], now: Volume) -> _Compared | Reason:
-    """Return the newest earlier study with known lesions, or the newest FLAIR scan for one that has none."""
+    """Return the newest earlier study with known lesions, or the newest CT or FLAIR scan for one that has none."""
     modality = now.headers[0].modality
     why = "no earlier study of this patient with a fitting series is stored"
     flair = is_flair(now.headers[0])
@@ -119,10 +136,11 @@ def _compared(card: ReaderCard, priors: Sequence[Prior], now: Volume) -> _Compar
             continue
         lesions = known_lesions(prior.regions, volume)
         if lesions:
-            return _Compared(prior, volume, lesions[:_MOST_LESIONS], max(0, len(lesions) - _MOST_LESIONS))
+            whole = np.any([lesion.mask for lesion in lesions], axis=0)
+            return _Compared(prior, volume, lesions[:_MOST_LESIONS], max(0, len(lesions) - _MOST_LESIONS), whole)
         why = f"no lesion is outlined in the study of {prior.study.study_date}"
         fallback = fallback or _Compared(prior, volume, ())
-    return fallback if fallback is not None and flair else Reason(ReasonCode.NO_PRIOR, why)
+    return fallback if fallback is not None and (flair or modality == "CT") else Reason(ReasonCode.NO_PRIOR, why)
 
 
 def _prepared(inputs: ReaderInputs, now: Volume, found: _Compared, laid: Placed) -> Prepared:
@@ -136,12 +154,34 @@ def _prepared(inputs: ReaderInputs, now: Volume, found: _Compared, laid: Placed)
         arrays["flair_now"], arrays["flair_before"] = now.voxels, before.astype(np.float32)
         arrays["flair_covered"] = covered_by(found.volume.geometry, now.geometry, back, _COVERED_MARGIN_MM)
         arrays["flair_steps_mm"] = np.array(now.geometry.spacing_mm())
+    fresh = None
+    if now.quantity is Quantity.HOUNSFIELD:
+        fresh = working_grid(straightened(now).geometry)
+        arrays |= _search_arrays(now, found, laid, fresh)
     older = tuple(prior for prior in inputs.priors if prior is not found.prior)
     seen = Seen(
         inputs.study, inputs.volumes[0], found.prior.study, older, sites, laid, now.geometry, "flair_now" in arrays,
-        found.others,
+        found.others, fresh,
     )  # fmt: skip
     return Prepared(arrays, seen)
+
+
+def _search_arrays(now: Volume, found: _Compared, laid: Placed, grid: Geometry) -> dict[str, NDArray[Any]]:
+    """Return what new lesions are searched in: both scans matched on one grid, and what is known there."""
+    to_now = in_its_segment(found.volume, now, laid.to_now)
+    match = matched(found.volume, now, to_now, grid)
+    known = np.zeros(grid.shape, dtype=np.bool_)
+    if found.outlined is not None:
+        mask = found.outlined.astype(np.float32)
+        known = resampled_array(mask, found.volume.geometry, grid, transform=inverse(to_now)) > 0.3
+    return {
+        "ct_now": match.now,
+        "ct_before": match.before,
+        "ct_covered": match.covered,
+        "ct_known": np.asarray(known),
+        "ct_steps_mm": np.array(grid.spacing_mm()),
+        "ct_upward": np.array([np.abs(grid.matrix()[2, :3]).argmax()]),
+    }
 
 
 def reader(card: ReaderCard) -> FollowUpReader:

@@ -18,6 +18,7 @@ from coread.imaging.resampling import resampled_array
 from coread.readers.follow_up import words
 from coread.readers.follow_up.drawing import box_of, region_of
 from coread.readers.follow_up.flair import FlairSaid, flair_said
+from coread.readers.follow_up.fresh_report import FreshSaid, fresh_said
 from coread.readers.follow_up.known import Site, State
 from coread.readers.follow_up.placing import Placed, inverse
 from coread.readers.follow_up.response import Followed, Response, days_between, followed_of, line_of, response_of
@@ -48,6 +49,8 @@ class Seen:
     flair: bool
     others: int = 0
     """Lesions that are outlined on the earlier date and not followed: there are too many."""
+    fresh: Geometry | None = None
+    """The grid on which new lesions were searched in CT."""
 
 
 def reported(card: ReaderCard, session: ModelSession, seen: Seen, outputs: Arrays) -> ReadResult | Refusal:
@@ -70,21 +73,27 @@ def reported(card: ReaderCard, session: ModelSession, seen: Seen, outputs: Array
         if row.grew:
             boxes.append(box_of(mask, seen.source))
     flair = flair_said(session, seen.source, seen.facing, outputs, regions) if seen.flair else FlairSaid()
+    fresh = FreshSaid() if seen.fresh is None else fresh_said(session, seen.source, seen.fresh, outputs)
     notes = [_head(seen, days), *(line_of(row) for row in rows)]
     notes += [f"{seen.sites[k].lesion.label}: {_WHY[state]}" for k, state in enumerate(states) if state in _WHY]
     if seen.others:
         notes.append(f"{seen.others} more lesions are outlined in the earlier study: not followed, not assessed")
-    notes += [*response.notes, *flair.notes]
+    notes += [*response.notes, *flair.notes, *fresh.notes]
     findings = (
         _growth(card, seen, rows, states, boxes),
         _progression(card, seen, response),
-        _new(card, seen, flair),
+        _finding(card, words.NEW_FLAIR, flair.presence, seen, flair.boxes),
+        _finding(card, words.NEW_CT, fresh.presence, seen, fresh.boxes),
     )
-    measured += [*response.measurements(), *flair.measurements]
+    measured += [*response.measurements(), *flair.measurements, *fresh.measurements]
     if not measured and all(item.presence not in (Presence.PRESENT, Presence.ABSENT) for item in findings):
         return Refusal(Reason(ReasonCode.INDETERMINATE, "; ".join(notes[1:]) or "nothing could be compared"))
     return ReadResult(
-        findings, tuple(measured), (*regions, *flair.regions), notes=tuple(notes), curves=curves_of(rows, days)
+        findings,
+        tuple(measured),
+        (*regions, *flair.regions, *fresh.regions),
+        notes=tuple(notes),
+        curves=curves_of(rows, days),
     )
 
 
@@ -180,10 +189,6 @@ def _growth(
 
 def _progression(card: ReaderCard, seen: Seen, response: Response) -> Finding:
     return _finding(card, words.PROGRESSION, response.presence, seen, ())
-
-
-def _new(card: ReaderCard, seen: Seen, flair: FlairSaid) -> Finding:
-    return _finding(card, words.NEW_FLAIR, flair.presence, seen, flair.boxes)
 
 
 def _finding(card: ReaderCard, key: str, presence: Presence, seen: Seen, boxes: Sequence[Box]) -> Finding:

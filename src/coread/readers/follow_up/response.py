@@ -160,8 +160,8 @@ def response_of(
     incomplete = f"; {lost} known lesions were not measured" if lost else ""
     note = (
         f"Sum of long axes of {len(targets)} lesions of 10 mm or more: {dates[-1][0]:.1f} to {now_mm:.1f} mm over "
-        f"{len(dates) + 1} dates; by RECIST 1.1 limits {recist.value}, by volume {volumes.value}. New lesions "
-        f"elsewhere were not looked for, target lesions were not chosen by a radiologist{incomplete}"
+        f"{len(dates) + 1} dates; by RECIST 1.1 limits {recist.value}, by volume {volumes.value}. New lesions, "
+        f"which would be progression, are not counted, target lesions were not chosen by a radiologist{incomplete}"
     )
     if recist is Category.PROGRESSIVE:
         presence = Presence.PRESENT

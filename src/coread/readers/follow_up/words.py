@@ -3,6 +3,7 @@
 from coread.domain.codes import COREAD_SCHEME, Code
 
 GROWTH, PROGRESSION, NEW_FLAIR = "lesion_growth", "progression", "new_flair_lesion"
+NEW_CT = "new_ct_lesion"
 ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 LESION = Code("52988006", "SCT", "Lesion")
 VOLUME = Code("118565006", "SCT", "Volume")
@@ -14,5 +15,7 @@ SUM_DIAMETERS = Code("SUM_DIAMETERS", COREAD_SCHEME, "Sum of diameters of follow
 SUM_VOLUMES = Code("SUM_VOLUMES", COREAD_SCHEME, "Sum of volumes of followed lesions")
 NEW_VOLUME = Code("NEW_VOLUME", COREAD_SCHEME, "Volume of new or enlarged FLAIR lesions")
 GONE_VOLUME = Code("GONE_VOLUME", COREAD_SCHEME, "Volume of vanished or smaller FLAIR lesions")
+NEW_COUNT = Code("NEW_COUNT", COREAD_SCHEME, "Number of candidates for new lesions")
+COUNT = Code("1", "UCUM", "no units")
 MM, ML = Code("mm", "UCUM", "millimeter"), Code("ml", "UCUM", "milliliter")
 DAYS, PERCENT = Code("d", "UCUM", "day"), Code("%", "UCUM", "percent")
