@@ -117,7 +117,10 @@ def test_the_headline_is_a_negative_only_where_everything_was_looked_at(
 
 
 def test_a_reader_of_images_notes_and_suspects_nothing(lesion: Writing) -> None:
-    writing = replace(lesion, card=replace(lesion.card, kind=ReaderKind.RECONSTRUCTION))
+    named = ImageReference(*[getattr(lesion.images[0].header, word) for word in IDENTITY])
+    plain = replace(findings(named)[0], heat_maps=(), locations=(), probability=None, threshold=None, urgent=False)
+    result = replace(lesion.result, findings=(replace(plain, presence=Presence.PRESENT, operating_point=""),))
+    writing = replace(lesion, result=result, card=replace(lesion.card, kind=ReaderKind.RECONSTRUCTION))
     words = [text for _, _, _, text in draw_summary(writing).texts]
     assert any(text.startswith("Note: ") for text in words)
     assert "YES" in words

@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import pytest
 from pydicom.uid import UID
 
 from coread.app.errors import NothingFound
 from coread.app.why import because, ending_text, study_story, study_uids
 from coread.domain import codes
+from coread.domain.cards import ReaderKind
 from coread.domain.findings import Finding, Presence
 from coread.domain.reasons import Reason, ReasonCode
 from coread.domain.results import Outcome, Reading, ReadResult
+from coread.store.results import headline_of
 from tests.store.examples import provenance
 from tests.web import world
 from tests.web.conftest import Site
@@ -45,6 +49,23 @@ def test_every_answered_study_has_one_outcome_and_a_sentence(hospital: Site, kin
     (reader,) = study_story(hospital.store, hospital.sent[kind].study_uid).readers
     assert reader.outcome is outcome
     assert reader.explanation
+
+
+@pytest.mark.parametrize(
+    ("kind", "presence", "said", "listed"),
+    [
+        (ReaderKind.DETECTION, Presence.PRESENT, "Suspected: Chest", "Chest (suspected)"),
+        (None, Presence.PRESENT, "Suspected: Chest", "Chest (suspected)"),
+        (ReaderKind.RECONSTRUCTION, Presence.PRESENT, "Note: Chest", "Chest"),
+        (ReaderKind.RECONSTRUCTION, Presence.ABSENT, "Nothing to note", "Nothing to note"),
+        (ReaderKind.QUALITY, Presence.PRESENT, "Note: Chest", "Chest"),
+    ],
+)
+def test_what_is_said_of_images_is_noted_and_never_suspected(
+    kind: ReaderKind | None, presence: Presence, said: str, listed: str
+) -> None:
+    reading = Reading(ReadResult((Finding("a", codes.CHEST, presence),)), replace(provenance(), reader_kind=kind))
+    assert (ending_text(reading), headline_of(reading)) == (said, listed)
 
 
 def test_an_unclear_result_is_explained_by_what_is_unclear() -> None:

@@ -207,14 +207,16 @@ def ending_text(reading: Reading) -> str:
     if isinstance(ending, Failure):
         hint = f" ({ending.hint})" if ending.hint else ""
         return f"Failed: {ending.kind}: {ending.message}{hint}"
-    return _result_text(ending)
+    return _result_text(ending, notes=reading.notes_images())
 
 
-def _result_text(result: ReadResult) -> str:
+def _result_text(result: ReadResult, *, notes: bool) -> str:
     present = [finding.concept.meaning for finding in result.findings if finding.presence == "present"]
     if (reason := result.reason()) is not None:
         return because(reason)
-    return f"Suspected: {', '.join(present)}" if present else "Nothing found that the reader looks for"
+    if not present:
+        return "Nothing to note" if notes else "Nothing found that the reader looks for"
+    return f"{'Note' if notes else 'Suspected'}: {', '.join(present)}"
 
 
 def stages_of(study: Study, readers: Sequence[ReaderStory]) -> tuple[Stage, ...]:

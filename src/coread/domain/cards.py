@@ -17,6 +17,11 @@ class ReaderKind(StrEnum):
     SCREENING = "screening"
     QUALITY = "quality"
 
+    @property
+    def notes_images(self) -> bool:
+        """Say whether findings are about images and not about the patient: they are noted, never suspected."""
+        return self in (ReaderKind.RECONSTRUCTION, ReaderKind.QUALITY)
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

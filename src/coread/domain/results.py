@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from coread.domain.cards import ReaderKind
 from coread.domain.derived import DerivedImages, Picture
 from coread.domain.errors import InvalidRecord
 from coread.domain.findings import Finding, ImageReference, Measurement, Presence, Region
@@ -131,6 +132,8 @@ class Provenance:
     stage_seconds: tuple[tuple[str, float], ...] = field(default=())
     priors: tuple[str, ...] = ()
     """Study Instance UIDs of the earlier studies that were given for comparison, newest first."""
+    reader_kind: ReaderKind | None = None
+    """From the reader's card; ``None`` where no card was at hand."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,6 +148,10 @@ class Reading:
         if isinstance(self.ending, ReadResult):
             return self.ending.outcome()
         return Outcome.NOT_ANALYSED if isinstance(self.ending, Refusal) else Outcome.FAILED
+
+    def notes_images(self) -> bool:
+        """Say whether what is present is a remark on images and no suspicion; see ``ReaderKind.notes_images``."""
+        return self.provenance.reader_kind is not None and self.provenance.reader_kind.notes_images
 
     def reason(self) -> Reason | None:
         """Return the coded reason of a reading that is not analysed; ``None`` for the other outcomes."""

@@ -91,6 +91,7 @@ def run_reader(
         finished_at=now + timedelta(seconds=time.perf_counter() - stages.began),
         stage_seconds=tuple(stages.seconds),
         priors=tuple(prior.study.study_instance_uid for prior in priors.priors),
+        reader_kind=installed.card.kind,
     )
     return Reading(ending, provenance)
 

@@ -18,6 +18,7 @@ def build_kos(writing: Writing, siblings: Sequence[Dataset]) -> Dataset:
     from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
     from pydicom.sr.codedict import codes
 
+    word = "Noted" if writing.card.kind.notes_images else "Suspected"
     positive = positive_images(writing)
     shown = (*writing.images, *writing.derived)
     heads = [image.header for image in shown if image.header.sop_instance_uid in positive]
@@ -28,7 +29,7 @@ def build_kos(writing: Writing, siblings: Sequence[Dataset]) -> Dataset:
         content=KeyObjectSelection(
             document_title=codes.DCM.OfInterest,
             referenced_objects=objects,
-            description=f"Suspected by {writing.model}. {RESEARCH_USE}",
+            description=f"{word} by {writing.model}. {RESEARCH_USE}",
         ),
         series_instance_uid=writing.series_uid(EvidenceKind.KEY_OBJECT),
         series_number=writing.series_number(EvidenceKind.KEY_OBJECT),

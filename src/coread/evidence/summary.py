@@ -38,6 +38,11 @@ _WORDS: dict[Presence, tuple[str, p.Colour]] = {
     Presence.ABSENT: ("NOT DETECTED", p.GREEN),
     Presence.NOT_ASSESSED: ("NOT ASSESSED", p.MUTED),
 }
+_NOTES: dict[Presence, tuple[str, p.Colour]] = _WORDS | {
+    Presence.PRESENT: ("YES", p.AMBER),
+    Presence.ABSENT: ("NO", p.GREEN),
+}
+"""Of remarks on images, which are facts about the computation and no suspicions."""
 _ORDER = tuple(_WORDS)
 _UNPAIRED = frozenset(
     {"ABDOMEN", "BRAIN", "CHEST", "COLON", "CSPINE", "HEAD", "HEART", "LARGEINTESTINE", "LIVER", "LSPINE", "NECK"}
@@ -142,7 +147,7 @@ def rows_of(writing: Writing) -> list[Row]:
 
 
 def _finding_row(writing: Writing, finding: Finding) -> Row:
-    word, colour = _WORDS[finding.presence]
+    word, colour = (_NOTES if writing.card.kind.notes_images else _WORDS)[finding.presence]
     side = f", {finding.laterality.meaning.lower()}" if finding.laterality else ""
     name = f"{finding_name(writing, finding)}{side}"
     return Row(name, word, colour, _numbers(writing, finding), filled=finding.presence is Presence.PRESENT)
@@ -189,23 +194,26 @@ def _header(sheet: p.Page, writing: Writing) -> int:
 
 def _headline(writing: Writing) -> tuple[str, p.Colour]:
     """Return the one sentence on top with its colour: green only where something was looked for and not found."""
+    notes = writing.card.kind.notes_images
     names: dict[Presence, list[str]] = {presence: [] for presence in Presence}
     for finding in writing.result.findings:
         names[finding.presence].append(finding_name(writing, finding))
     if names[Presence.PRESENT]:
-        return headline(names[Presence.PRESENT]), p.AMBER
+        return headline(names[Presence.PRESENT], notes=notes), p.AMBER
     if names[Presence.INDETERMINATE]:
         return f"Indeterminate: {_listed(names[Presence.INDETERMINATE])}", p.BLUE
     if not names[Presence.ABSENT]:
         return "Measurements only: no finding was assessed", p.TEXT
     if names[Presence.NOT_ASSESSED]:
         return f"Not detected: {_listed(names[Presence.ABSENT])}. The rest was not assessed", p.GREEN
-    return headline(()), p.GREEN
+    return headline((), notes=notes), p.GREEN
 
 
-def headline(suspected: Sequence[str]) -> str:
-    """Return what is suspected, or that nothing the reader looks for was; all of that was looked at."""
-    return f"Suspected: {_listed(suspected)}" if suspected else "Nothing detected that this reader looks for"
+def headline(present: Sequence[str], *, notes: bool = False) -> str:
+    """Return what is suspected or, of images, noted; or that nothing was, although all of it was looked at."""
+    if present:
+        return f"{'Note' if notes else 'Suspected'}: {_listed(present)}"
+    return "Nothing to note" if notes else "Nothing detected that this reader looks for"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -168,7 +168,7 @@ def is_urgent(reading: Reading) -> bool:
 
 
 def headline_of(reading: Reading) -> str:
-    """Return one line for people. Found things are "suspected": a reader never diagnoses."""
+    """Return one line for people. Found things are "suspected": a reader never diagnoses. Remarks on images are not."""
     ending = reading.ending
     if isinstance(ending, Refusal):
         return ending.reason.text()
@@ -178,11 +178,13 @@ def headline_of(reading: Reading) -> str:
     present.sort(key=lambda item: (not item.urgent, -(item.probability or 0.0)))
     names = ", ".join(dict.fromkeys(item.concept.meaning for item in present))
     if names:
-        return f"{names} (suspected)"
+        return names if reading.notes_images() else f"{names} (suspected)"
     unclear = dict.fromkeys(item.concept.meaning for item in ending.findings if item.presence is Presence.INDETERMINATE)
     if unclear:
         return f"{', '.join(unclear)} (indeterminate)"
     looked = any(item.presence is Presence.ABSENT for item in ending.findings)
+    if looked and reading.notes_images():
+        return "Nothing to note"
     return "No finding suspected" if looked else "Measured; no finding assessed"
 
 

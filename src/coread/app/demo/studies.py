@@ -11,10 +11,15 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from coread.app.demo.hospital import DemoFailed
+from coread.domain.identifiers import derived_uid
+from coread.imaging.mr.files.raw_object import wrapped
 from coread.phantoms.chest import ChestRecipe, chest_radiograph
 from coread.phantoms.ct import CtRecipe, ct_series
 from coread.phantoms.dx import Identity
+from coread.phantoms.mr_raw import RawTruth, make
 from coread.phantoms.others import hand_radiograph
+from coread.phantoms.reference.scan import Setup
 from coread.phantoms.wrap import radiograph_from_image
 
 REAL_FINDINGS = ("Pneumothorax", "Effusion", "Cardiomegaly", "No Finding")
@@ -45,8 +50,13 @@ _CHESTS: tuple[tuple[str, ChestRecipe], ...] = (
 )
 
 
+_RAW = RawTruth(matrix=128, slices=3, coils=6, dicom=False, images=False)
+_RAW_NUMBER = 11
+
+
 def generated_studies(now: datetime) -> Iterator[DemoStudy]:
     """Yield the generated studies, one by one: computing one takes about a second."""
+    yield _raw_examination(now)  # first: its images take longest to compute, and do so while the others are sent
     for number, (truth, recipe) in enumerate(_CHESTS, start=1):
         identity = _identity(number, f"CHEST{number:02d}", now)
         dataset = chest_radiograph(replace(recipe, identity=identity)).dataset
@@ -65,6 +75,25 @@ def generated_studies(now: datetime) -> Iterator[DemoStudy]:
     yield DemoStudy(identity.accession_number, "a CT of 24 slices", tuple(slices))
 
 
+def _raw_examination(now: datetime) -> DemoStudy:
+    """Return raw MR data without any image: a quarter of the lines of a head, as a Raw Data object."""
+    identity = _identity(_RAW_NUMBER, "MRRAW01", now)
+    kspace = make(_RAW, Setup(seed=111)).kspace
+    if kspace is None:
+        raise DemoFailed("the phantom made no raw data")
+    header = replace(
+        kspace.header,
+        patient_id=identity.patient_id,
+        patient_name=identity.patient_name,
+        accession_number=identity.accession_number,
+        study_date=identity.study_date,
+        study_time=identity.study_time,
+        study_instance_uid=derived_uid("phantom-study", identity.uid_seed),
+    )
+    dataset = wrapped(replace(kspace, header=header))
+    return DemoStudy(identity.accession_number, "raw MR data, a quarter of the lines", (dataset,))
+
+
 def real_radiographs_folder() -> Path | None:
     """Return the folder of the real radiographs, where this machine has them."""
     named = os.environ.get("COREAD_SHARED", "")
@@ -77,7 +106,7 @@ def real_studies(folder: Path, now: datetime) -> Iterator[DemoStudy]:
     with (folder / "index.csv").open(newline="") as table, zipfile.ZipFile(folder / "images.zip") as images:
         rows = list(csv.DictReader(table))
         names = {Path(name).name: name for name in images.namelist()}
-        for number, finding in enumerate(REAL_FINDINGS, start=11):
+        for number, finding in enumerate(REAL_FINDINGS, start=_RAW_NUMBER + 1):
             fitting = [row for row in rows if _shows(row, finding) and row["image"] in names]
             if not fitting:
                 continue
