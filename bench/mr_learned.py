@@ -4,7 +4,7 @@
 mask and source. ``lesions``: small lesions put in before sampling. ``real``: a real undersampled slice by samples that
 were kept back. ``coils``: other numbers of them. ``time``: seconds a slice. ``spread``: whether the spread over mirrors
 follows the error. ``transforms``: Fourier transforms inside ONNX graphs. Each part is kept in the reader's
-measurements.json. ``--model FOLDER`` measures graphs that are not installed, ``--baseline`` the U-Net.
+network_measurements.json. ``--model FOLDER`` measures graphs that are not installed, ``--baseline`` the U-Net.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from coread.readers.mr_reconstruction.learned import LINES, POINTS, estimate, re
 from coread.statistics.intervals import Resampling, bootstrap
 
 FOLDER = Path(mr_reconstruction.__file__).parent
-MEASUREMENTS = FOLDER / "measurements.json"
+MEASUREMENTS = FOLDER / "network_measurements.json"
 SCANNER = Scanner(coils=8, signal_to_noise=40)
 PLANS = tuple(
     MaskPlan(kind, speed)
@@ -47,7 +47,7 @@ PLANS = tuple(
     )
 )  # fmt: skip
 SENSE_WEIGHT = 0.005
-EVERY = {MS: 10, SIEMENS: 3, TUMOUR: 16}
+EVERY = {MS: 16, SIEMENS: 5, TUMOUR: 27}
 """Of so many slices of a source one is taken: chosen before anything was measured, by time at hand."""
 FEWEST_PATIENTS = 5
 REAL = Path("mr_kspace") / "cartesian_8ch_180x230.npy"

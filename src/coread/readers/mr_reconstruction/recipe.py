@@ -46,7 +46,7 @@ SHARES = {MS: 0.45, TUMOUR: 0.4, MNI: 0.15}
 PLAN = FitPlan(steps=4500)
 SECOND_PLAN = FitPlan(steps=2400, schedule=6000, learning_rate=7e-4, square_weight=1.0)
 FINE_PLAN = FitPlan(steps=3600, learning_rate=5e-4, square_weight=1.0)
-BASELINE_PLAN = FitPlan(steps=1800, square_weight=1.0)
+BASELINE_PLAN = FitPlan(steps=1500, square_weight=1.0)
 DRAW = DrawPlan()
 SECOND_DRAW = DrawPlan(pixels=24_000, side=160, seed=20261130)
 FINE_DRAW = replace(SECOND_DRAW, seed=20261131)
