@@ -182,7 +182,7 @@ def _numbers(chosen: _Tried, classical: _Tried) -> dict[str, float]:
 def _compared(learnt: _Tried, classical: _Tried, settings: Mapping[str, Any]) -> tuple[Outside, bool]:
     """Return which proofs the learned method fails, and whether its images are delivered all the same.
 
-    A lesion that either method loses speaks for the images that lose less of it.
+    Where either method loses a lesion, the network's images are delivered only if they lose hardly more of it.
     """
     found = Outside(0)
     if not learnt.contradicted <= max(float(settings["contradicted"]), 1.5 * classical.contradicted):
@@ -193,7 +193,7 @@ def _compared(learnt: _Tried, classical: _Tried, settings: Mapping[str, Any]) ->
         return found, not found
     if not learnt.lesions.elsewhere <= max(float(settings["elsewhere"]), 1.5 * classical.lesions.elsewhere):
         found |= Outside.LESION_ADDED
-    keeps_more = learnt.lesions.weakest >= classical.lesions.weakest
+    keeps_more = learnt.lesions.weakest >= float(settings["keeps"]) * classical.lesions.weakest
     better = not found and (keeps_more or learnt.lesions.weakest >= float(settings["weakest"]))
     if not learnt.lesions.weakest >= float(settings["weakest"]):
         found |= Outside.LESION_LOST
