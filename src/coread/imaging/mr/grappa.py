@@ -20,7 +20,7 @@ from coread.imaging.mr.encoding import Mask, check_samples
 from coread.imaging.mr.fourier import Complex
 
 Places = tuple[NDArray[np.intp], NDArray[np.intp]]
-DEFAULT_WEIGHT = 1e-4
+DEFAULT_WEIGHT = 1e-3
 MOST_KERNELS = 1000
 """More different neighbourhoods than this are no regular pattern."""
 _SIDES = 2

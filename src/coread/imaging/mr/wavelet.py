@@ -22,7 +22,7 @@ _LOW = np.float32((np.sqrt(3.0) - 1) / np.sqrt(2.0))
 """What the lifting steps leave to multiply: low band by this, high band by its inverse."""
 _STILL = -2
 """Where the wavelets lie without cycle spinning: as in ``bart pics -n``."""
-DEFAULT_WEIGHT = 0.01
+DEFAULT_WEIGHT = 0.005
 DEFAULT_ITERATIONS = 50
 DEFAULT_TOLERANCE = 1e-3
 
