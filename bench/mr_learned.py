@@ -411,14 +411,14 @@ def by_matrices(values: NDArray[np.float32], wanted: NDArray[np.complex128]) -> 
 
 def table(document: Mapping[str, Any]) -> str:
     """Return the table of the quality."""
-    lines = [f"{'mask':11}{'R':>3} {'source':22}{'method':12}{'n/pat':>8}{'NMSE':>9}{'PSNR':>18}{'SSIM':>8}{'HFEN':>8}"]
+    lines = [f"{'mask':11}{'R':>3} {'source':22}{'method':12}{'n/pat':>8}{'NMSE':>9}{'PSNR':>21}{'SSIM':>8}{'HFEN':>8}"]
     for one in document["groups"]:
         psnr = f"{one['psnr']['mean']:.2f}"
         if "low" in one["psnr"]:
             psnr += f" [{one['psnr']['low']:.1f}, {one['psnr']['high']:.1f}]"
         lines.append(
             f"{one['mask']:11}{one['acceleration']:>3} {one['source']:22}{one['method']:12}"
-            f"{one['slices']:>4}/{one['patients']:<3}{one['nmse']['mean']:>9.4f}{psnr:>18}"
+            f"{one['slices']:>4}/{one['patients']:<3}{one['nmse']['mean']:>9.4f}{psnr:>21}"
             f"{one['ssim']['mean']:>8.3f}{one['hfen']['mean']:>8.3f}"
         )
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """The shipped network: better than zero-filled and compressed sensing, any coils and matrix, honest about bad input."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from coread.imaging.mr.fourier import to_image, to_samples
 from coread.imaging.mr.masks import MaskKind, MaskPlan, sampling_mask
 from coread.imaging.mr.metrics import psnr
 from coread.imaging.mr.simulate import Scanner, Simulated, simulated
+from coread.models.lineage import sha256_of
 from coread.models.session import PackageSession, open_session
 from coread.readers.mr_reconstruction.learned import estimate, mirrored, reconstruct, reconstruct_with_maps
 from coread.readers.registry import installed_readers
@@ -60,6 +62,22 @@ def test_it_is_nearer_to_the_truth_than_what_was_sampled(
     predicted = to_samples(found.maps * found.image)
     error = np.linalg.norm((predicted - made.samples)[:, mask]) / np.linalg.norm(made.samples[:, mask])
     assert error < 0.25
+
+
+def test_figures_are_those_of_the_graphs_that_are_shipped() -> None:
+    measured = json.loads((INSTALLED.folder / "network_measurements.json").read_text(encoding="utf-8"))
+    for name, digest in measured["graphs_sha256"].items():
+        assert digest == sha256_of(INSTALLED.model_folder / f"{name}.onnx")
+    by_method = {
+        group["method"]: group["psnr"]["mean"]
+        for group in measured["quality"]["groups"]
+        if (group["mask"], group["acceleration"], group["source"]) == ("equispaced", 4, "all")
+    }
+    assert by_method["learned"] > by_method["l1-wavelet"] + 2
+    assert by_method["learned"] > by_method["U-Net"] + 1
+    readme = (INSTALLED.folder / "README.md").read_text(encoding="utf-8")
+    for value in by_method.values():
+        assert f"{value:.1f} (" in readme
 
 
 def test_units_of_the_scanner_change_units_of_the_image_alone(session: PackageSession) -> None:
