@@ -1,4 +1,7 @@
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -12,9 +15,12 @@ from coread.app.cli.exit_codes import ExitCode
 from coread.app.cli.main import app
 from coread.app.errors import NothingFound
 from coread.app.recon_plan import EXAMPLE, BadProtocol, mask_lines, plan, read_protocol, sequence_named, write_mask
+from coread.app.recon_quality import BadMeasurements, expected_quality
 from coread.domain.errors import InvalidRecord
 from coread.imaging.mr.masks import MaskKind, MaskPlan
 from coread.imaging.mr.planning import SequenceTiming, planned
+from coread.models.lineage import sha256_of
+from coread.readers.registry import InstalledReader, installed_readers
 
 FOUR = MaskPlan(MaskKind.EQUISPACED, 4.0)
 
@@ -122,3 +128,64 @@ def test_the_command_plans_and_refuses_what_it_does_not_know(tmp_path: Path) -> 
     assert '"minutes_saved": 22' in told.output
     assert to.is_file()
     assert run.invoke(app, ["recon", "plan", "--protocol", EXAMPLE, "--mask", "spiral"]).exit_code == ExitCode.USAGE
+    assert json.loads(told.stdout)["expected_quality"]["measured"] in (True, False)
+    shown = run.invoke(app, ["recon", "plan", "--protocol", EXAMPLE, "--acceleration", "40"])
+    assert "Expected quality: not measured" in shown.output
+    assert run.invoke(app, ["recon", "plan", "--protocol", EXAMPLE, "--reader", "none"]).exit_code != ExitCode.OK
+
+
+def _measured(folder: Path, **changes: Any) -> InstalledReader:
+    """A reader with the measurements of its networks, as the bench keeps them."""
+    (folder / "model").mkdir(exist_ok=True)
+    (folder / "model" / "lines.onnx").write_bytes(b"network")
+
+    def row(speed: int, source: str, psnr: float, **more: float) -> dict[str, Any]:
+        about = {"mask": "equispaced", "acceleration": speed, "method": "learned", "source": source}
+        return about | {"slices": 12, "patients": 9, "psnr": {"mean": psnr} | more, "ssim": {"mean": 0.9}}
+
+    rows = [row(4, "knees", 33.0), row(4, "all", 34.0, low=33.5, high=34.5), row(8, "all", 30.0)]
+    rows += [rows[0] | {"method": "l1-wavelet"}, rows[0] | {"mask": "random", "source": "other"}]
+    document = {
+        "graphs_sha256": {"lines": sha256_of(folder / "model" / "lines.onnx")},
+        "quality": {"scanner": {"coils": 8}, "groups": rows, "command": "python -m bench"},
+    }
+    (folder / "network_measurements.json").write_text(json.dumps(document | changes))
+    installed = next(one for one in installed_readers() if one.card.reader_id == "mr_reconstruction")
+    return replace(installed, folder=folder)
+
+
+def test_the_expected_quality_is_what_was_measured_nearest(tmp_path: Path) -> None:
+    reader = _measured(tmp_path)
+    near = expected_quality(reader, MaskPlan(MaskKind.EQUISPACED, 5)).document()
+    assert (near["measured_acceleration"], near["acquisitions"], near["command"]) == (4, "simulated", "python -m bench")
+    assert [(one["source"], one["psnr_db"]) for one in near["sources"]] == [
+        ("knees", {"mean": 33.0}),
+        ("all", {"mean": 34.0, "low": 33.5, "high": 34.5}),
+    ]
+    assert expected_quality(reader, MaskPlan(MaskKind.EQUISPACED, 10)).acceleration == 8
+    assert expected_quality(reader, MaskPlan(MaskKind.RANDOM, 4)).sources[0].source == "other"
+
+
+def test_where_nothing_fits_no_quality_is_promised(tmp_path: Path) -> None:
+    reader = _measured(tmp_path)
+    for plan_, said in (
+        (MaskPlan(MaskKind.EQUISPACED, 16), "at accelerations 4, 8 only"),
+        (MaskPlan(MaskKind.EQUISPACED, 2), "at accelerations 4, 8 only"),
+        (MaskPlan(MaskKind.MAGIC, 4), "no figures of magic lines"),
+    ):
+        found = expected_quality(reader, plan_)
+        assert (found.document()["measured"], found.sources) == (False, ())
+        assert said in found.not_measured
+    (tmp_path / "model" / "lines.onnx").write_bytes(b"another network")
+    assert "other networks" in expected_quality(reader, FOUR).not_measured
+    (tmp_path / "network_measurements.json").unlink()
+    assert "without measurements" in expected_quality(reader, FOUR).not_measured
+
+
+def test_damaged_measurements_are_named(tmp_path: Path) -> None:
+    reader = _measured(tmp_path, quality={"groups": [{"mask": "equispaced"}]})
+    with pytest.raises(BadMeasurements, match="network_measurements"):
+        expected_quality(reader, FOUR)
+    (tmp_path / "network_measurements.json").write_text("[")
+    with pytest.raises(BadMeasurements, match="cannot be read"):
+        expected_quality(reader, FOUR)

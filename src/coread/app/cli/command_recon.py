@@ -168,11 +168,14 @@ def plan(_: typer.Context, flags: PlanFlags) -> None:
     """Say how many minutes an examination would save, the quality to expect, and which lines to measure."""
     from coread.app.recon_plan import plan as planned
     from coread.app.recon_plan import read_protocol, sequence_named, write_mask
+    from coread.app.recon_quality import expected_quality
+    from coread.validate.reader_choice import chosen_reader
 
     mask = _mask(flags)
     protocol = read_protocol(flags.protocol)
     made = planned(protocol, mask, flags.seed)
     document: dict[str, Any] = {"notice": RESEARCH_USE, **made.document()}
+    document["expected_quality"] = expected_quality(chosen_reader(flags.reader), mask).document()
     if flags.to is not None:
         timing = sequence_named(protocol, flags.sequence)
         count = write_mask(flags.to, timing, mask, flags.seed)
@@ -210,10 +213,29 @@ def _tell_plan(document: dict[str, Any]) -> None:
     say(f"Saved: {document['minutes_saved']:.1f} minutes of scanning; positioning and pauses are not counted.")
     for item in document["left_out"]:
         say(f"Left out: {item['sequence']}: {item['reason']}")
+    _tell_quality(document["expected_quality"])
     if "mask_file" in document:
         written = document["mask_file"]
         say(f"{written['lines']} lines of {written['sequence']} are in {written['file']}")
     say(RESEARCH_USE)
+
+
+def _tell_quality(expected: dict[str, Any]) -> None:
+    if not expected["measured"]:
+        say(f"Expected quality: not measured ({expected['reason']}).")
+        return
+    rows = [
+        (row["source"], f"{row['slices']} / {row['patients']}", _figure(row["psnr_db"], 1), _figure(row["ssim"], 3))
+        for row in expected["sources"]
+    ]
+    title = f"Expected quality: {expected['mask']}, measured at {expected['measured_acceleration']:g} times fewer lines"
+    show_table(("source", "slices / patients", "PSNR, dB", "SSIM"), rows, title)
+    say(f"Acquisitions: {expected['acquisitions']}. In brackets: 95 % interval over patients. {expected['command']}")
+
+
+def _figure(given: dict[str, float], digits: int) -> str:
+    interval = f" ({given['low']:.{digits}f} to {given['high']:.{digits}f})" if "low" in given else ""
+    return f"{given['mean']:.{digits}f}{interval}"
 
 
 def _minutes(seconds: float) -> str:
