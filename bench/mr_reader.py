@@ -61,7 +61,8 @@ SPEEDS = (2.0, 4.0, 8.0)
 TRUTH: dict[str, Any] = {"matrix": 160, "slices": 2, "coils": 8, "oversampling": 1, "centre_percent": 8.0}
 DRAWN = (0.0, 0.15, 0.3, 0.6)
 """Contrast of lesions that are drawn into finished images; 0 is none."""
-SETTINGS = json.loads((FOLDER / "model" / "parameters.json").read_text(encoding="utf-8"))["safety"]["lesions"]
+PARAMETERS = json.loads((FOLDER / "model" / "parameters.json").read_text(encoding="utf-8"))
+SETTINGS = PARAMETERS["safety"]["lesions"]
 
 
 def golden_samples() -> NDArray[np.complex64]:
@@ -224,7 +225,7 @@ class _NoSession:
     """The classical method asks no network."""
 
     digest = runtime = ""
-    parameters: Mapping[str, Any] = {}
+    parameters: Mapping[str, Any] = PARAMETERS
 
     def run(self, graph: str, inputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """Refuse: there is none."""

@@ -51,7 +51,8 @@ class Session:
     runtime = "test"
 
     def __init__(self, taught: Mapping[str, Any] | None = None) -> None:
-        self.parameters: Mapping[str, Any] = {"safety": QUICK} | ({"taught": taught} if taught else {})
+        self.parameters: dict[str, Any] = {"safety": QUICK, "classical": PARAMETERS["classical"]}
+        self.parameters |= {"taught": taught} if taught else {}
 
     def run(self, graph: str, inputs: Arrays) -> dict[str, NDArray[Any]]:
         raise AssertionError(f"{graph} of {sorted(inputs)}: a test stands in for the network")

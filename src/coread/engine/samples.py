@@ -270,13 +270,13 @@ def _limbs() -> Iterable[Visits]:
 
 
 def _raw_heads(card: ReaderCard) -> Iterable[Sequence[Savable]]:
-    """Draw raw data of a head, as coarse as the card allows: every other line in one study, one in four in another."""
+    """Draw raw data of one slice of a head: one line in three in one study, one in five in another."""
     from coread.phantoms.reference.registry import made
     from coread.phantoms.reference.scan import Setup
 
-    matrix = max(64, card.input.min_rows, card.input.min_columns)
-    common = (f"matrix={matrix}", "slices=2", f"coils={max(4, card.input.min_coils)}", "centre_percent=20", "images=no")
-    for seed, acceleration in ((1, 2), (2, 4)):
+    matrix = max(96, card.input.min_rows, card.input.min_columns)
+    common = (f"matrix={matrix}", "slices=1", f"coils={max(6, card.input.min_coils)}", "centre_percent=12", "images=no")
+    for seed, acceleration in ((1, 3), (2, 5)):
         visit = made("mr-raw", (*common, f"acceleration={acceleration}"), Setup(seed=seed)).visits[0]
         yield [dataset for series in visit.series for dataset in series.datasets()]
 

@@ -27,7 +27,6 @@ WHOLE, CLASSICAL, LEARNED, SERIES, SPOKES = (
     *("fully sampled", "l1-wavelet", "learned", "low-rank and sparse", "radial SENSE"),
 )
 _CALIBRATION = 24
-_RADIAL_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,15 +96,16 @@ class Plane:
 
     def made(self, session: ModelSession, method: str) -> Made:
         """Reconstruct by ``WHOLE``, ``CLASSICAL``, ``LEARNED`` (one frame), or ``SERIES`` (all frames together)."""
+        numbers = session.parameters["classical"]
         if method == SERIES:
-            return Made(low_rank_plus_sparse(self.samples, self.mask, self.maps), self.maps)
+            return Made(low_rank_plus_sparse(self.samples, self.mask, self.maps, **numbers["series"]), self.maps)
         if method == LEARNED:
             found = learned.reconstruct_with_maps(session, self.samples[0], self.mask[0])
             return Made(found.image[np.newaxis], found.maps)
         if method == WHOLE:
             return Made(np.stack([combined(to_image(frame), self.maps) for frame in self.samples]), self.maps)
         pairs = zip(self.samples, self.mask, strict=True)
-        return Made(np.stack([l1_wavelet(frame, mask, self.maps) for frame, mask in pairs]), self.maps)
+        return Made(np.stack([l1_wavelet(*pair, self.maps, **numbers["wavelet"]) for pair in pairs]), self.maps)
 
     def zero_filled(self) -> Image:
         """Return root-sum-of-squares images (frames, a, b)."""
@@ -140,11 +140,11 @@ class Spokes:
     coordinates: NDArray[np.float32]
     """(spokes, readout, 2)"""
 
-    def made(self, session: ModelSession, method: str) -> Made:  # noqa: ARG002 - there is one method for spokes
+    def made(self, session: ModelSession, method: str) -> Made:  # noqa: ARG002 - one method for spokes
         """Reconstruct by conjugate gradients, whatever the method."""
         taken = self.mask[0].any(axis=-1)
         samples, coordinates = self.samples[0][:, taken], self.coordinates[taken]
-        image = cg_radial(samples, coordinates, self.maps, weight=_RADIAL_WEIGHT)
+        image = cg_radial(samples, coordinates, self.maps, **session.parameters["classical"]["spokes"])
         return Made(image[np.newaxis], self.maps)
 
     def zero_filled(self) -> Image:
