@@ -6,7 +6,7 @@ An Open Dataset and Benchmarks for Accelerated MRI", arXiv:1811.08839, section 4
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +15,23 @@ from coread.domain.geometry import Geometry
 from coread.domain.identifiers import derived_uid
 from coread.domain.kspace import KSpace, RawHeader
 from coread.imaging.errors import BadHeader, NotRawData
-from coread.imaging.mr.files.flexible_header import RawEncoding, Space, parsed_header
+from coread.imaging.mr.files.flexible_header import RawEncoding, Space, one_line, parsed_header
 from coread.imaging.mr.files.hdf5 import member, opened, text_of
 from coread.imaging.mr.files.placing import ASSUMED, Grid, placed, recon_grid
 from coread.imaging.mr.files.room import RoomLimits, file_digest, sampled_points, without_constant_readout
 
 
-def read(path: Path, limits: RoomLimits | None = None) -> KSpace:
+def read(source: Path | IO[bytes], limits: RoomLimits | None = None) -> KSpace:
     """Return the acquisition of a file, single coil or several; raises ImagingRefused with a coded reason."""
     room = limits or RoomLimits()
-    digest = file_digest(path)
-    with opened(path) as file:
+    digest = file_digest(source)
+    with opened(source) as file:
         table = member(file, "kspace")
         if table is None:
             raise NotRawData("the HDF5 file holds no k-space")
         samples = _samples(table, room)
         mask_given = member(file, "mask")
-        given = None if mask_given is None else np.asarray(mask_given[()]).astype(np.bool_).reshape(-1)
+        given = None if mask_given is None else _given_mask(mask_given, samples.shape[4])
         xml = member(file, "ismrmrd_header")
         encoding, header = (None, RawHeader()) if xml is None else _headers(text_of(xml))
         header = with_attributes(header, dict(file.attrs))
@@ -46,7 +46,7 @@ def read(path: Path, limits: RoomLimits | None = None) -> KSpace:
 
 
 def _samples(table: Any, room: RoomLimits) -> NDArray[np.complex64]:
-    if table.ndim not in (3, 4) or table.dtype.kind != "c" or 0 in table.shape:
+    if getattr(table, "ndim", 0) not in (3, 4) or table.dtype.kind != "c" or 0 in table.shape:
         raise BadHeader(f"k-space of shape {table.shape} and type {table.dtype} is not fastMRI's")
     slices, readout, lines = table.shape[0], table.shape[-2], table.shape[-1]
     coils = table.shape[1] if table.ndim == 4 else 1
@@ -57,12 +57,17 @@ def _samples(table: Any, room: RoomLimits) -> NDArray[np.complex64]:
     return out
 
 
+def _given_mask(table: Any, lines: int) -> NDArray[np.bool_]:
+    """Return the file's own mask of lines; its size is looked at before it is read."""
+    if getattr(table, "size", None) != lines or table.dtype.kind not in "biuf":
+        raise BadHeader(f"a mask that is not one number for each of the {lines} lines of k-space")
+    return np.asarray(table[()]).astype(np.bool_).reshape(-1)
+
+
 def _mask(samples: NDArray[np.complex64], given: NDArray[np.bool_] | None, room: RoomLimits) -> NDArray[np.bool_]:
     """Return what was sampled: lines of the file's mask that hold a signal, or, without one, whatever is not 0."""
     points = sampled_points(samples, room)
     if given is not None:
-        if len(given) != samples.shape[4]:
-            raise BadHeader(f"a mask of {len(given)} lines for k-space of {samples.shape[4]}")
         samples *= given[:, None]
         points &= given[:, None]
     lines = np.asarray(points.any(axis=-1))
@@ -76,7 +81,7 @@ def _headers(xml: bytes) -> tuple[RawEncoding, RawHeader]:
 
 def with_attributes(header: RawHeader, attributes: dict[str, Any]) -> RawHeader:
     """Add what the file says beside its header: the data set's own name of the patient, and the acquisition."""
-    texts = {name: str(value)[:64] for name, value in attributes.items() if isinstance(value, str)}
+    texts = {name: one_line(str(value)) for name, value in attributes.items() if isinstance(value, str)}
     return replace(
         header,
         patient_id=header.patient_id or texts.get("patient_id", ""),

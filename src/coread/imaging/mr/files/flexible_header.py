@@ -14,6 +14,7 @@ from coread.domain.kspace import RawHeader
 from coread.imaging.errors import BadHeader
 
 MOST_XML_BYTES = 4 << 20
+_ENTITIES = (b"<!doctype", b"<!entity")
 MOST_MATRIX = 65535
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 SYNTHETIC_PARAMETER = "CoreadSynthetic"
@@ -74,12 +75,13 @@ def parsed_header(xml: bytes) -> FlexibleHeader:
     if len(xml) > MOST_XML_BYTES:
         raise BadHeader(f"the XML header has more than {MOST_XML_BYTES} bytes")
     text = xml.rstrip(b"\0")
-    # Other encodings than UTF-8 could hide the word: the documentation allows none.
-    if text[:2] in (b"\xff\xfe", b"\xfe\xff") or b"<!doctype" in text.lower() or b"<!entity" in text.lower():
+    # Other encodings than UTF-8 could hide the word: the documentation allows none. UTF-16 that is all ASCII is valid
+    # UTF-8 with zeros between its letters, and the parser finds out by itself what it is.
+    if text[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in text or any(word in text.lower() for word in _ENTITIES):
         raise BadHeader("the XML header declares a DOCTYPE or is not UTF-8")
     try:
         text.decode("utf-8")
-        root = ElementTree.fromstring(text)
+        root = ElementTree.fromstring(text, parser=ElementTree.XMLParser(encoding="utf-8"))
     except (ElementTree.ParseError, UnicodeDecodeError, ValueError, LookupError) as problem:
         raise BadHeader(f"the XML header cannot be read: {type(problem).__name__}") from problem
     tree = Tree(root)
@@ -119,7 +121,7 @@ class Tree:
         """Return what stands there as one line that DICOM can hold, at most ``most`` characters; empty if absent."""
         element = self.at(*path)._element
         raw = "" if element is None or element.text is None else element.text
-        return _CONTROL.sub(" ", raw).strip()[:most]
+        return one_line(raw, most)
 
     def number(self, *path: str) -> float | None:
         """Return the number that stands there; ``None`` where there is none or it is not finite."""
@@ -128,6 +130,11 @@ class Tree:
         except ValueError:
             return None
         return value if -1e12 < value < 1e12 else None
+
+
+def one_line(text: str, most: int = 64) -> str:
+    """Return a text without control characters and backslashes, which would make two values of one in DICOM."""
+    return _CONTROL.sub(" ", text).strip()[:most]
 
 
 def _raw_header(root: Tree) -> RawHeader:

@@ -1,13 +1,17 @@
 """HDF5 files of strangers: opened read-only, and nothing in them may point at another file."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from coread.imaging.errors import BadHeader, NotRawData, Truncated
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
+MOST_CHUNK_BYTES = 512 << 20
+"""A chunk is unpacked whole to read one value of it, however short the table is."""
+MOST_TEXT_BYTES = 8 << 20
 
 
 def is_hdf5(path: Path) -> bool:
@@ -17,12 +21,12 @@ def is_hdf5(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a file for reading; raises Truncated or NotRawData, also for damage that shows only later."""
+def opened(source: Path | IO[bytes]) -> Iterator[Any]:
+    """Open a file, which may have no name, to read; raises Truncated or NotRawData, for later damage too."""
     import h5py
 
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(source, "r") as file:
             yield file
     except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as problem:
         text = str(problem)
@@ -43,6 +47,10 @@ def member(group: Any, name: str) -> Any:
     found = group[name]
     if isinstance(found, h5py.Dataset) and (found.external is not None or found.is_virtual):
         raise BadHeader(f"{name!r} keeps its values in another file; they are not read")
+    if isinstance(found, h5py.Dataset) and found.chunks is not None:
+        chunk = math.prod(found.chunks) * found.dtype.itemsize
+        if chunk > MOST_CHUNK_BYTES:
+            raise BadHeader(f"{name!r} comes in pieces of {chunk / 2**30:.1f} GiB")
     return found
 
 
@@ -66,12 +74,14 @@ def ismrmrd_group(file: Any) -> Any:
 
 def text_of(dataset: Any) -> bytes:
     """Return the bytes of a text that is stored as a value or as an array of one; raises BadHeader."""
+    import h5py
     import numpy as np
 
+    # What it claims to be is looked at before it is read: a table of nothing may claim any size.
+    if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.itemsize > MOST_TEXT_BYTES:
+        raise BadHeader("the XML header is not one text")
     value = dataset[()]
     if isinstance(value, np.ndarray):
-        if value.size != 1:
-            raise BadHeader("the XML header is not one text")
         value = value.reshape(-1)[0]
     if isinstance(value, str):
         return value.encode("utf-8", "replace")

@@ -6,7 +6,7 @@ Averages are averaged, and it is kept how much they disagreed. What is left out,
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +35,17 @@ MOST_NOISE_SAMPLES = 1 << 20
 _TRAJECTORIES = {"radial": Trajectory.RADIAL, "goldenangle": Trajectory.RADIAL, "spiral": Trajectory.SPIRAL}
 
 
-def read(path: Path, limits: RoomLimits | None = None) -> KSpace:
+def read(source: Path | IO[bytes], limits: RoomLimits | None = None) -> KSpace:
     """Return the acquisition of a file; raises ImagingRefused with a coded reason."""
     room = limits or RoomLimits()
-    digest = file_digest(path)
-    with opened(path) as file:
+    digest = file_digest(source)
+    with opened(source) as file:
         group = ismrmrd_group(file)
         if group is None:
             raise NotRawData("the HDF5 file holds no group with an ISMRMRD header and its acquisitions")
         header = parsed_header(text_of(member(group, "xml")))
         table = member(group, "data")
-        heads = _heads(table)
+        heads = _heads(table, room)
         frame_of_reference = header.header.frame_of_reference_uid or derived_uid("coread", "raw frame", digest)
         plan = arranged(heads, header, frame_of_reference)
         notes = plan.notes
@@ -54,17 +54,45 @@ def read(path: Path, limits: RoomLimits | None = None) -> KSpace:
         return _filled(table, heads, header, plan, room, (digest, notes))
 
 
-def _heads(table: Any) -> NDArray[Any]:
-    names = table.dtype.names if table is not None else None
-    if names is None or not {"head", "data", "traj"} <= set(names) or table.ndim != 1:
+def _heads(table: Any, room: RoomLimits) -> NDArray[Any]:
+    """Return the fixed headers of all acquisitions; what the table claims to be is looked at before it is read."""
+    kind = getattr(table, "dtype", np.dtype("V"))
+    if kind.names is None or not {"head", "data", "traj"} <= set(kind.names) or table.ndim != 1:
         raise NotRawData("the table of acquisitions is not one of ISMRMRD")
+    if not all(_holds_floats(kind[name]) for name in ("data", "traj")):
+        raise NotRawData("the samples of acquisitions are not lists of float32")
     if not 0 < len(table) <= MOST_ACQUISITIONS:
         raise BadHeader(f"{len(table)} acquisitions; 1 to {MOST_ACQUISITIONS} are read")
-    given = table.fields("head")[:]
-    missing = [name for name in ACQUISITION_HEADER.names or () if name not in (given.dtype.names or ())]
-    if missing:
-        raise BadHeader(f"the header of acquisitions lacks {missing[0]}")
-    return np.asarray(given)
+    wrong = _unlike(kind["head"], ACQUISITION_HEADER)
+    if wrong:
+        raise BadHeader(f"the header of acquisitions has no {wrong} as ISMRMRD has it")
+    room.check((len(table),), kind["head"])
+    return np.asarray(table.fields("head")[:])
+
+
+def _holds_floats(kind: np.dtype[Any]) -> bool:
+    import h5py
+
+    return bool(h5py.check_vlen_dtype(kind) == np.dtype(np.float32))
+
+
+def _unlike(given: np.dtype[Any], wanted: np.dtype[Any]) -> str:
+    """Return the first field of ``wanted`` that is absent, no number, or of another shape; empty where all are right.
+
+    Other fields may stand beside them as long as the whole is not much larger.
+    """
+    if given.itemsize > 4 * wanted.itemsize:
+        return f"{wanted.itemsize} bytes"
+    for name in wanted.names or ():
+        if name not in (given.names or ()):
+            return name
+        mine, other = given[name], wanted[name]
+        if other.names is not None:
+            if inner := _unlike(mine, other):
+                return f"{name}.{inner}"
+        elif mine.shape != other.shape or mine.base.kind not in "iuf":
+            return name
+    return ""
 
 
 def _filled(
@@ -79,7 +107,7 @@ def _filled(
     samples = room.zeros(plan.shape)
     points = room.zeros((*plan.shape[:2], *plan.shape[3:]), np.bool_)
     repeats = Repeats(plan.shape)
-    _put(table, plan.image, samples, points, repeats)
+    _put(table, plan.image, samples, points, (repeats, room))
     if repeats.averaged:
         notes = (*notes, f"{repeats.averaged} lines were sampled more than once and averaged")
     if header.zero_is_not_sampled:
@@ -88,7 +116,7 @@ def _filled(
     if plan.calibration is not None:
         calibration = room.zeros(plan.shape[1:])
         held = np.zeros((1, *points.shape[1:]), np.bool_)
-        _put(table, plan.calibration, calibration[None], held, Repeats(plan.shape))
+        _put(table, plan.calibration, calibration[None], held, (Repeats(plan.shape), room))
     return KSpace(
         samples=samples,
         mask=without_constant_readout(points),
@@ -133,10 +161,15 @@ def _values(table: Any, name: str, numbers: NDArray[np.int64], length: int) -> N
     return np.ascontiguousarray(np.concatenate(list(rows)), dtype=np.float32).reshape(len(numbers), length)
 
 
-def _put(table: Any, lines: Lines, samples: Samples, points: NDArray[np.bool_], repeats: Repeats) -> None:
+def _put(
+    table: Any, lines: Lines, samples: Samples, points: NDArray[np.bool_], with_: tuple[Repeats, RoomLimits]
+) -> None:
     """Add lines into ``samples`` (frames, slices, coils, partitions, lines, readout) and divide by their number."""
-    counts = np.zeros((*samples.shape[:2], *samples.shape[3:5]), np.uint16)
-    keys = np.ravel_multi_index((lines.frame, lines.slice_number, lines.partition, lines.line), counts.shape)
+    repeats, room = with_
+    places = (*samples.shape[:2], *samples.shape[3:5])
+    keys = np.ravel_multi_index((lines.frame, lines.slice_number, lines.partition, lines.line), places)
+    # Counted by line; by sample only where a line came in pieces or was repeated in part.
+    counts = room.zeros((*places, samples.shape[5] if _in_pieces(keys, lines) else 1), np.uint16)
     rank = times_before(keys.astype(np.int64))
     if int(rank.max()) >= np.iinfo(np.uint16).max:
         raise BadHeader("a line was sampled more than 65535 times")
@@ -148,9 +181,19 @@ def _put(table: Any, lines: Lines, samples: Samples, points: NDArray[np.bool_], 
             for start in np.unique(part.start[chosen]):
                 same = chosen & (part.start == start)
                 _add(part.of(same), block[same], samples, points, (counts, repeats))
-    for batch in _batches(np.argwhere(counts > 1)):
+    several = np.argwhere((counts > 1).any(axis=-1))
+    repeats.averaged = len(several)
+    for batch in _batches(several):
         f, s, p, n = batch.T
-        samples[f, s, :, p, n, :] /= counts[f, s, p, n][:, None, None].astype(np.float32)
+        samples[f, s, :, p, n, :] /= np.maximum(counts[f, s, p, n], 1)[:, None, :].astype(np.float32)
+
+
+def _in_pieces(keys: NDArray[np.int64], lines: Lines) -> bool:
+    """Say whether acquisitions of one place fill different parts of its readout."""
+    order = np.argsort(keys, kind="stable")
+    part = np.column_stack([lines.start, lines.kinds[:, 0] - lines.kinds[:, 1] - lines.kinds[:, 2]])[order]
+    again = keys[order][1:] == keys[order][:-1]
+    return bool((again & (part[1:] != part[:-1]).any(axis=1)).any())
 
 
 def _add(
@@ -164,13 +207,17 @@ def _add(
     counts, repeats = seen
     f, s, p, n = lines.frame, lines.slice_number, lines.partition, lines.line
     span = slice(int(lines.start[0]), int(lines.start[0]) + block.shape[2])
-    repeats.compare(samples, lines, span, block, counts)
-    if counts[f, s, p, n].any():
+    counted = span if counts.shape[-1] > 1 else slice(0, 1)
+    before = counts[f, s, p, n, counted]
+    # Only a whole repeat is compared: of others, parts have no mean or that of another number.
+    whole = np.where(before.min(axis=1) == before.max(axis=1), before[:, 0], 0)
+    repeats.compare(samples, lines, span, block, whole)
+    if before.any():
         samples[f, s, :, p, n, span] += block
     else:  # the usual case: no need to read back what is 0
         samples[f, s, :, p, n, span] = block
     points[f, s, p, n, span] = True
-    counts[f, s, p, n] += 1
+    counts[f, s, p, n, counted] += 1
 
 
 def _batches(places: NDArray[np.int64], size: int = 256) -> Iterator[NDArray[np.int64]]:

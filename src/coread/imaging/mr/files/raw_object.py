@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from coread.domain.identifiers import derived_uid
 from coread.domain.kspace import RAW_DATA_STORAGE, KSpace, RawHeader
@@ -99,14 +99,19 @@ def _without_bytes(path: Path) -> "Dataset":
 def unwrapped(path: Path, limits: RoomLimits | None = None) -> KSpace:
     """Return the acquisition inside an object; raises ImagingRefused when it is none of ours or was damaged."""
     room = limits or RoomLimits()
-    with tempfile.TemporaryDirectory(prefix="coread-raw-", dir=room.folder) as folder:
-        inner = Path(folder) / "raw.h5"
-        extract(path, inner)
+    # Without a name: whatever becomes of this process, no samples of a patient stay behind.
+    with tempfile.TemporaryFile(dir=room.folder, buffering=0) as inner:
+        _extract(path, inner)
         return _opened_hdf5(inner, room)
 
 
 def extract(path: Path, target: Path) -> str:
     """Write the file that is inside an object to ``target``; return its SHA-256, which was checked."""
+    with target.open("wb") as out:
+        return _extract(path, out)
+
+
+def _extract(path: Path, out: IO[bytes]) -> str:
     with path.open("rb") as stream:
         try:
             dataset, length = _up_to_bytes(stream)
@@ -121,7 +126,7 @@ def extract(path: Path, target: Path) -> str:
             raise NotRawData("the DICOM object holds no raw data that Coread wrapped") from problem
         if not 0 < size <= length:
             raise BadHeader(f"raw data of {size} bytes in an element of {length}")
-        found = _copied(stream, target, size)
+        found = _copied(stream, out, size)
     if found != digest:
         raise BadHeader("the raw data inside the object are not those that were wrapped: their digest differs")
     return digest
@@ -132,17 +137,18 @@ def _plain(value: object) -> str:
     return (value.decode("ascii") if isinstance(value, bytes) else str(value)).strip(" \0")
 
 
-def _copied(stream: BinaryIO, target: Path, size: int) -> str:
+def _copied(stream: BinaryIO, out: IO[bytes], size: int) -> str:
     hasher = hashlib.sha256()
     left = size
-    with target.open("wb") as out:
-        while left:
-            piece = stream.read(min(left, _COPY_BYTES))
-            if not piece:
-                raise Truncated(f"the object ends {left} bytes before its raw data do")
-            hasher.update(piece)
-            out.write(piece)
-            left -= len(piece)
+    while left:
+        piece = stream.read(min(left, _COPY_BYTES))
+        if not piece:
+            raise Truncated(f"the object ends {left} bytes before its raw data do")
+        hasher.update(piece)
+        view = memoryview(piece)
+        while view:  # an unbuffered file may take a part
+            view = view[out.write(view) :]
+        left -= len(piece)
     return hasher.hexdigest()
 
 
@@ -190,10 +196,10 @@ def _opened_other(path: Path) -> KSpace:
     raise NotRawData(f"{path.name} is no file of raw MR data")
 
 
-def _opened_hdf5(path: Path, room: RoomLimits) -> KSpace:
-    with opened(path) as file:
+def _opened_hdf5(source: IO[bytes], room: RoomLimits) -> KSpace:
+    with opened(source) as file:
         is_ismrmrd = ismrmrd_group(file) is not None
-    return ismrmrd.read(path, room) if is_ismrmrd else fastmri.read(path, room)
+    return ismrmrd.read(source, room) if is_ismrmrd else fastmri.read(source, room)
 
 
 def _header_of(path: Path) -> tuple[str, RawHeader]:

@@ -48,13 +48,11 @@ class Repeats:
         self._inner: dict[int, _Sums] = {}
         self._outer: dict[int, _Sums] = {}
 
-    def compare(self, samples: Samples, lines: Lines, span: slice, block: Samples, counts: NDArray[np.uint16]) -> None:
-        """Compare new lines with the mean of those before them at the same places."""
+    def compare(self, samples: Samples, lines: Lines, span: slice, block: Samples, before: NDArray[np.uint16]) -> None:
+        """Compare new lines with the mean of those before them, ``before`` of each, at the same places."""
         f, s, p, n = lines.frame, lines.slice_number, lines.partition, lines.line
-        before = counts[f, s, p, n]
         if not before.any():
             return
-        self.averaged += int((before == 1).sum())
         _, slices, _, partitions, rows, _ = self._shape
         away = np.maximum(np.abs(n - rows // 2) / rows, np.abs(p - partitions // 2) / partitions)
         for chosen, sums in ((away <= 1 / _CENTRE, self._inner), (away >= _OUTER, self._outer)):

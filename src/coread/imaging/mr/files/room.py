@@ -2,11 +2,12 @@
 
 import hashlib
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -43,7 +44,11 @@ class RoomLimits:
         if needed <= self.in_memory_bytes:
             return np.zeros(sizes, dtype)
         with tempfile.TemporaryFile(dir=self.folder) as stream:
-            stream.truncate(needed)
+            try:
+                # Not truncate: writing to a mapped page for which the disk has no room kills the process (SIGBUS).
+                os.posix_fallocate(stream.fileno(), 0, needed)
+            except OSError as problem:
+                raise RawTooLarge(f"{needed / 2**30:.1f} GiB of samples find no room on the disk") from problem
             return np.memmap(stream, dtype=dtype, mode="r+", shape=sizes)
 
 
@@ -72,7 +77,10 @@ def without_constant_readout(points: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return any_point if bool(np.all(points == any_point[..., None])) else np.asarray(points)
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb", buffering=0) as stream:
+def file_digest(source: Path | IO[bytes]) -> str:
+    """Return the SHA-256 of a file, whole."""
+    if not isinstance(source, Path):
+        source.seek(0)
+        return hashlib.file_digest(source, "sha256").hexdigest()  # type: ignore[arg-type]
+    with source.open("rb", buffering=0) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,6 +1,7 @@
 """What people write beside bare arrays: ``NAME.json`` with the size of the voxels and whose data they are."""
 
 import json
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from coread.domain.geometry import Geometry, affine_of
-from coread.domain.identifiers import derived_uid
+from coread.domain.identifiers import derived_uid, is_tolerable_uid
 from coread.domain.kspace import RawHeader
 from coread.imaging.errors import BadHeader
+from coread.imaging.mr.files.flexible_header import one_line
 from coread.imaging.mr.files.placing import ASSUMED, Grid, placed
 
 MOST_BYTES = 1 << 20
@@ -62,7 +64,12 @@ def _header(given: dict[str, Any]) -> RawHeader:
         allowed = (int, float) if kind is type(None) else (kind,)
         if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
             raise ValueError(f"{name!r} is not a value of its kind")
-    return RawHeader(**given)
+        if name.endswith("_uid") and value and not is_tolerable_uid(str(value)):
+            raise ValueError(f"{name!r} is no UID")
+        if name.endswith("_date") and value and not re.fullmatch(r"\d{8}", str(value)):
+            raise ValueError(f"{name!r} is no date like 20260131")
+    texts = {name: one_line(value) for name, value in given.items() if isinstance(value, str)}
+    return RawHeader(**(given | texts))
 
 
 def geometry_of(beside: Sidecar, shape: tuple[int, int, int], partitions: int, digest: str) -> Geometry:
