@@ -63,6 +63,13 @@ def density_map(matrix: NDArray[np.float64] = MATRIX) -> ParameterMap:
     return ParameterMap("Bone mineral density", DENSITY, unit, values, slice_references(), geometry)
 
 
+def geometry_of(part: slice) -> Geometry:
+    """The grid of some neighbouring slices."""
+    matrix = MATRIX.copy()
+    matrix[:3, 3] += part.start * matrix[:3, 0]
+    return Geometry((part.stop - part.start, *SHAPE[1:]), affine_of(matrix), FRAME)
+
+
 def result() -> ReadResult:
     return ReadResult((), (VOLUME,), (likely(),), maps=(density_map(),))
 
@@ -138,6 +145,22 @@ def test_changed_numbers_do_not_leave(tmp_path: Path) -> None:
     assert "does not hold the values" in prove_map(written, writing_of(replace(result(), maps=(wrong,)), paths))[0]
     renamed = replace(density_map(), unit=Code("1", "UCUM", "no units"))
     assert "is no map of the result" in prove_map(written, writing_of(replace(result(), maps=(renamed,)), paths))[0]
+
+
+def test_maps_of_one_name_are_told_apart_by_their_images(tmp_path: Path) -> None:
+    paths = ct_slices(MATRIX, tmp_path)
+    whole = density_map()
+    halves = tuple(
+        replace(whole, values=whole.values[part] + np.float32(number), images=whole.images[part],
+                geometry=geometry_of(part))
+        for number, part in enumerate((slice(0, 2), slice(2, SHAPE[0])))
+    )  # fmt: skip
+    said = replace(result(), maps=halves)
+    written = [parse(item) for item in built(said, paths) if item.kind is EvidenceKind.PARAMETRIC_MAP]
+    assert len(written) == 2
+    assert [prove_map(one, writing_of(said, paths)) for one in written] == [[], []]
+    swapped = replace(said, maps=tuple(replace(one, values=one.values + np.float32(9)) for one in halves))
+    assert all("does not hold" in prove_map(one, writing_of(swapped, paths))[0] for one in written)
 
 
 def test_a_multi_frame_source_gives_its_frames_in_its_order(tmp_path: Path) -> None:

@@ -57,16 +57,19 @@ def prove_fractional(segmentation: Dataset, region: Region) -> list[str]:
 
 
 def _map_of(dataset: Dataset, writing: Writing) -> ParameterMap | None:
-    """Return the map of the result with the label, unit and quantity that the object states."""
+    """Return the map of the result with the label, unit and quantity that the object states.
+
+    Maps of several series may have one name: then the one of the object's first source image is meant.
+    """
     groups = dataset.SharedFunctionalGroupsSequence[0]
     mapping = groups.RealWorldValueMappingSequence[0]
     quantity = mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0]
     exact = float(mapping.RealWorldValueSlope) == 1.0 and float(mapping.RealWorldValueIntercept) == 0.0
-    for item in writing.result.maps:
-        said = (str(mapping.LUTExplanation), code_of(mapping.MeasurementUnitsCodeSequence[0]), code_of(quantity))
-        if exact and said == (item.label[:64], item.unit, item.quantity):
-            return item
-    return None
+    said = (str(mapping.LUTExplanation), code_of(mapping.MeasurementUnitsCodeSequence[0]), code_of(quantity))
+    named = [item for item in writing.result.maps if exact and said == (item.label[:64], item.unit, item.quantity)]
+    first = source_frame(dataset, 0)
+    own = (item for item in named if first in {(image.sop_instance_uid, image.frame) for image in item.images})
+    return next(own, named[0] if named else None)
 
 
 def _in_place(dataset: Dataset, index: int, image: ImageReference, writing: Writing) -> bool:
