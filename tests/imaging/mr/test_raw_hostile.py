@@ -120,7 +120,7 @@ def test_what_was_extracted_has_no_name_that_a_killed_process_could_leave(
     real = ismrmrd.read
 
     def watched(path: Path, limits: RoomLimits) -> Any:
-        seen.append(os.listdir(scratch))
+        seen.append([path.name for path in scratch.iterdir()])
         return real(path, limits)
 
     monkeypatch.setattr(ismrmrd, "read", watched)

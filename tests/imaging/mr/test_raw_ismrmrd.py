@@ -16,6 +16,7 @@ from coread.imaging.errors import ImagingRefused
 from coread.imaging.mr.files import ismrmrd
 from coread.imaging.mr.files.opened import open_raw
 from coread.imaging.mr.files.room import RoomLimits
+from coread.imaging.mr.fully_sampled import reference_images
 from tests.imaging.mr.made_raw import acquisition, grid, header, line, noise_like, official, same
 
 official_library = pytest.importorskip("ismrmrd", reason="the official library is in the extra dev")
@@ -170,6 +171,21 @@ def test_three_dimensions_and_frames(tmp_path: Path) -> None:
     assert read.frame_meaning == "contrast"
     assert read.geometry.shape == (6, 20, 16)
     assert read.geometry.to_patient(np.array([[3, 10, 8]]))[0] == pytest.approx([0.0, 0.0, 7.0])
+
+
+def test_oversampled_partitions_are_shown_in_their_place_and_said(tmp_path: Path) -> None:
+    samples = noise_like((2, 12, 20, 32))
+    given = [
+        (samples[:, p, n].copy(), line(n, idx_kspace_encode_step_2=p, position=(1.0, 2.0, 3.0)))
+        for p in range(12) for n in range(20)
+    ]  # fmt: skip
+    encoded, recon = header(ez=12, fz=48, lastz=11, centerz=6).split("<reconSpace>")
+    shown = recon.replace("<z>12</z>", "<z>8</z>", 1).replace("<z>48</z>", "<z>32</z>", 1)
+    read = ismrmrd.read(official(tmp_path / "a.h5", f"{encoded}<reconSpace>{shown}", given))
+    assert read.geometry.shape == (12, 20, 16)
+    assert read.geometry.to_patient(np.array([[6, 10, 8]]))[0] == pytest.approx([1.0, 2.0, 3.0])
+    assert reference_images(read).shape == (12, 20, 16)
+    assert any("4 partitions outside" in note for note in read.notes)
 
 
 @pytest.mark.parametrize(("name", "scale"), [("radial", 1.0), ("goldenangle", 1 / 32), ("spiral", 1.0)])

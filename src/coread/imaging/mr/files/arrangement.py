@@ -17,7 +17,14 @@ from coread.imaging.errors import (
 )
 from coread.imaging.mr.files.flexible_header import FlexibleHeader, RawEncoding
 from coread.imaging.mr.files.layout import MOST_CHANNELS, NOT_IMAGE, Flag
-from coread.imaging.mr.files.placing import ASSUMED, directions_of, placed, recon_grid, slice_order
+from coread.imaging.mr.files.placing import (
+    ASSUMED,
+    directions_of,
+    oversampled_partitions,
+    placed,
+    recon_grid,
+    slice_order,
+)
 
 Counters = NDArray[np.int64]
 FRAME_COUNTERS = ("contrast", "set", "repetition", "phase")
@@ -280,4 +287,6 @@ def _geometry(
         if float(np.abs(heads["position"] - own).max()) > _SHIFT_MM:
             raise MixedGeometry("lines of one slice were taken at different positions")
     geometry = placed(grid, directions, centres, partitions, frame_of_reference_uid)
-    return geometry, () if directions is not None else (ASSUMED,)
+    outside = oversampled_partitions(encoding.encoded, encoding.recon)
+    told = (f"{outside} partitions outside of the field of view (slice oversampling) are shown",) if outside else ()
+    return geometry, told if directions is not None else (*told, ASSUMED)

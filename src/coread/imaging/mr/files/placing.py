@@ -37,16 +37,23 @@ def recon_grid(encoded: Space, recon: Space, slices: int) -> Grid:
     """Return the grid that is left when images of the encoded matrix are cut to the field of view that is meant.
 
     Voxels keep their encoded size: what a scanner interpolates is not invented here. 2D slices take their thickness
-    from the field of view.
+    from the field of view. Partitions are never cut: images are (slices x partitions), also where slices were
+    oversampled (``oversampled_partitions``).
     """
-    size = [
+    columns, rows, _ = (
         max(1, min(n, round(n * wanted / full)))
         for n, wanted, full in zip(encoded.matrix, recon.field_of_view_mm, encoded.field_of_view_mm, strict=True)
-    ]
+    )
     x, y, z = encoded.voxel_mm()
     if encoded.matrix[2] == 1:
-        return Grid((slices, size[1], size[0]), (recon.field_of_view_mm[2], y, x))
-    return Grid((slices * size[2], size[1], size[0]), (z, y, x))
+        return Grid((slices, rows, columns), (recon.field_of_view_mm[2], y, x))
+    return Grid((slices * encoded.matrix[2], rows, columns), (z, y, x))
+
+
+def oversampled_partitions(encoded: Space, recon: Space) -> int:
+    """Return how many partitions of a 3D acquisition lie outside of the field of view that is meant."""
+    share = recon.field_of_view_mm[2] / encoded.field_of_view_mm[2]
+    return max(0, encoded.matrix[2] - max(1, round(encoded.matrix[2] * share))) if encoded.matrix[2] > 1 else 0
 
 
 def directions_of(heads: NDArray[Any]) -> Directions | None:
