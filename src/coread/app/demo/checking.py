@@ -7,6 +7,7 @@ from typing import Any
 from coread.app.demo.hospital import DemoFailed
 from coread.app.demo.run import DemoRun
 from coread.domain.results import Outcome
+from coread.domain.work import EvidenceKind
 
 CHROMIUM_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 
@@ -14,6 +15,7 @@ CHROMIUM_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-net
 def check_everything(run: DemoRun) -> Iterator[str]:
     """Yield one line per thing that is as it should be; raises DemoFailed at the first that is not."""
     yield from _check_outcomes(run)
+    yield from _check_computed_series(run)
     yield from _check_pacs(run)
     yield from _check_browser(run)
 
@@ -28,6 +30,14 @@ def _check_outcomes(run: DemoRun) -> Iterator[str]:
         raise DemoFailed(f"expected studies that are positive and some that are not analysed, found {outcomes}")
     declined = outcomes.count(Outcome.NOT_ANALYSED)
     yield f"{len(run.stories)} studies have an outcome, {read} were read, {declined} not analysed"
+
+
+def _check_computed_series(run: DemoRun) -> Iterator[str]:
+    kinds = [item.evidence.kind for story in run.stories for reader in story.readers for item in reader.objects]
+    computed = kinds.count(EvidenceKind.DERIVED_IMAGES)
+    if not computed:
+        raise DemoFailed("no images were computed from the raw MR data")
+    yield f"{computed} images were computed from raw MR data"
 
 
 def _check_pacs(run: DemoRun) -> Iterator[str]:

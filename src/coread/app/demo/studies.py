@@ -50,7 +50,7 @@ _CHESTS: tuple[tuple[str, ChestRecipe], ...] = (
 )
 
 
-_RAW = RawTruth(matrix=128, slices=3, coils=6, dicom=False, images=False)
+_RAW = RawTruth(matrix=160, slices=3, coils=6, centre_percent=16.0, dicom=False, images=False)
 _RAW_NUMBER = 11
 
 
