@@ -54,13 +54,13 @@ def constant_pixels_are_refused(subject: Subject) -> str:
 
 
 def small_images_are_refused(subject: Subject) -> str:
-    """Give an image one row and column smaller, or a volume one slice shorter, than the card asks for."""
+    """Give an image one row and column, a volume one slice, or raw data one coil short of what the card asks for."""
     if given := volumes.volumes_of(subject):
         return volumes.too_few_slices(subject, given[0])
     if moving := loops.loops_of(subject):
         return loops.too_few_frames(subject, moving[0])
     if raw := kspaces.kspaces_of(subject):
-        return kspaces.too_few_coils(subject, raw[0])
+        return kspaces.coils(subject, raw[0])
     image, contract = subject.planar()[0], subject.installed.card.input
     rows, columns = contract.min_rows - 1, contract.min_columns - 1
     if min(rows, columns) < 1:
@@ -86,13 +86,6 @@ def no_image_is_refused(subject: Subject) -> str:
     ending = subject.read(ReaderInputs(subject.samples[0].study))
     require(isinstance(ending, Refusal), "a study without images gave a result")
     return ending.reason.code.value if isinstance(ending, Refusal) else ""
-
-
-def one_dead_coil_is_said(subject: Subject) -> str:
-    """Give raw data of which one coil received nothing."""
-    if raw := kspaces.kspaces_of(subject):
-        return kspaces.dead_coil(subject, raw[0])
-    raise NotApplicable("the reader takes images")
 
 
 def _refused(subject: Subject, image: PlanarImage, code: ReasonCode) -> str:

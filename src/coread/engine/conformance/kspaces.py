@@ -63,11 +63,15 @@ def constant(subject: Subject, given: Given) -> str:
     return refused(subject, (given[0], replace(given[1], samples=np.zeros_like(given[1].samples))), None)
 
 
-def too_few_coils(subject: Subject, given: Given) -> str:
-    """Give one coil fewer than the card asks for."""
+def coils(subject: Subject, given: Given) -> str:
+    """Give one coil fewer than the card asks for, and a coil that received nothing."""
+    return f"{_too_few_coils(subject, given)}; one dead coil: {_dead_coil(subject, given)}"
+
+
+def _too_few_coils(subject: Subject, given: Given) -> str:
     count = subject.installed.card.input.min_coils - 1
     if count < 1:
-        raise NotApplicable("the card accepts a single coil")
+        return "the card accepts a single coil"
     header, kspace = given
     fewer = replace(
         kspace,
@@ -79,7 +83,7 @@ def too_few_coils(subject: Subject, given: Given) -> str:
     return refused(subject, (header, fewer), ReasonCode.TOO_FEW_COILS)
 
 
-def dead_coil(subject: Subject, given: Given) -> str:
+def _dead_coil(subject: Subject, given: Given) -> str:
     """Give samples of which one coil is zero: it is left out and said, or all is refused."""
     header, kspace = given
     samples = kspace.samples.copy()
