@@ -19,7 +19,7 @@ import pytest
 
 from coread.domain.kspace import RAW_DATA_STORAGE
 from coread.imaging.mr.files.opened import open_raw
-from coread.receive.errors import BadSettings
+from coread.receive.errors import BadSettings, ObjectRefused
 from coread.receive.mrd_process import MrdChildSettings, from_json
 from coread.receive.mrd_server import MrdReceiver
 from coread.receive.mrd_settings import MrdSettings
@@ -238,6 +238,88 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert eventually(lambda: spools(store) == [])
     assert "No space left" in refusals(store)[0]
     assert "stored" in connect(port).whole()[0]
+
+
+def test_a_disk_that_fills_while_a_stream_runs_ends_it(
+    store: Store, start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from coread.receive import mrd_stream
+
+    asked: list[int] = []
+
+    def room(stream: mrd_stream.MrdStream) -> None:
+        asked.append(len(asked))
+        if len(asked) > 1:
+            raise ObjectRefused(0xA700, "disk nearly full")
+
+    monkeypatch.setattr(mrd_stream, "_ROOM_EVERY", 4000)
+    monkeypatch.setattr(mrd_stream.MrdStream, "_check_room", room)
+    peer = connect(start().port)
+    peer.begin()
+    peer.lines()
+    assert "disk nearly full" in peer.answers()[0]
+    assert eventually(lambda: spools(store) == [])
+    assert quarantined(store) == []
+    assert "disk nearly full" in refusals(store)[0]
+
+
+def left_spool(store: Store, xml: bytes) -> None:
+    """Leave a complete stream as a process does that was killed before it could keep it."""
+    from coread.domain.study import Origin
+    from coread.receive.mrd_spool import Spool, SpoolFolder
+
+    folder = SpoolFolder(store.folder / "mrd")
+    spool = Spool(folder, Origin("mrd", "scanner", "10.0.0.7"))
+    spool.header(xml)
+    raw = acquisition(0).to_bytes()
+    spool.acquisition(raw[:340])
+    spool.more(memoryview(raw[340:]))
+    spool.complete(durable=True)
+    folder.close()
+
+
+def test_a_stream_that_makes_no_file_does_not_keep_the_door_shut(store: Store, start: Start, connect: Connect) -> None:
+    left_spool(store, header().encode("utf-16-le"))  # HDF5 takes no text with zeros in it
+    port = start().port
+    assert spools(store) == []
+    assert len(quarantined(store)) == 1
+    assert "makes no file" in refusals(store)[0]
+    peer = connect(port)
+    peer.stream.write(struct.pack("<HI", 3, len(header()) * 2) + header().encode("utf-16-le"))
+    peer.stream.flush()
+    assert "not UTF-8" in peer.answers()[0]
+
+
+def test_a_full_disk_while_the_object_is_made_keeps_the_stream(
+    store: Store, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from coread.receive import mrd_intake
+
+    def full(*_: object) -> None:
+        raise RuntimeError("Can't decrement id ref count (errno = 28, error message = 'No space left on device')")
+
+    left_spool(store, header().encode())
+    with monkeypatch.context() as patched:
+        patched.setattr(mrd_intake, "write_stream", full)
+        with MrdReceiver(MrdSettings(port=0, durable=False), store):
+            assert len(spools(store)) == 1
+    start()
+    assert spools(store) == []
+    assert len(store.instances(study_uid="1.2.3.4")) == 1
+
+
+def test_a_second_patient_under_one_study_is_told_and_put_aside(store: Store, start: Start, connect: Connect) -> None:
+    port = start().port
+    assert "stored" in connect(port).whole()[0]
+    peer = connect(port)
+    peer.begin(header().replace("P1", "P2").replace("Doe^Jane", "Roe^Ann"))
+    peer.lines()
+    peer.out.close()
+    (told,) = peer.answers()
+    assert told.startswith("Coread: put aside for people to look at: Study holds images of two patients")
+    assert "Roe" not in told
+    assert [one.header.patient_id for one in store.instances(study_uid="1.2.3.4")] == ["P1"]
+    assert len(list((store.folder / "conflicts").rglob("*.dcm"))) == 1
 
 
 def test_strangers_are_not_let_in(start: Start, connect: Connect) -> None:

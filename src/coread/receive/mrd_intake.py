@@ -55,9 +55,9 @@ class MrdIntake:
                 _LOG.warning("a complete stream waits in the spool folder: %s", refusal)
                 return StreamFate(False, f"not kept yet: {refusal}")
             return self.put_aside(spool, refusal.reason, origin)
-        except OSError as error:
-            _LOG.warning("a complete stream waits in the spool folder: %s", error.strerror)
-            told = "the disk is full" if error.errno in _FULL else "it could not be written"
+        except (OSError, RuntimeError) as error:  # HDF5 tells of a full disk by a RuntimeError when it closes a file
+            _LOG.warning("a complete stream waits in the spool folder: %s", type(error).__name__)
+            told = "the disk is full" if getattr(error, "errno", None) in _FULL else "it could not be written"
             return StreamFate(False, f"not kept yet: {told}")
         spool.unlink(missing_ok=True)
         return fate_of(receipt)
@@ -90,8 +90,12 @@ class MrdIntake:
     def _object(self, stream: SpooledStream) -> Iterator[Path]:
         raw, dicom = self.folder.work_path(".h5"), self.folder.work_path(".dcm")
         try:
-            write_stream(raw, stream.xml(), stream.acquisitions())
-            raw_object.write_wrapped(raw, dicom)
+            try:
+                write_stream(raw, stream.xml(), stream.acquisitions())
+                raw_object.write_wrapped(raw, dicom)
+            except (ValueError, TypeError, LookupError) as problem:
+                # Put aside for people to look at: raised on, it would end the receiver, now and at every start.
+                raise NotRawData(f"the stream makes no file ({type(problem).__name__})") from problem
             raw.unlink()
             yield dicom
         finally:
@@ -124,7 +128,9 @@ def stage_file(door: FileDoor, path: Path) -> StagedFile:
 
 
 def fate_of(receipt: Received) -> StreamFate:
-    """Say in words what the store did."""
-    kept = receipt.status not in (ReceiveStatus.REFUSED,)
+    """Say in words what the store did; what contradicts the study (another patient, other bytes) is not kept in it."""
+    kept = receipt.status in (ReceiveStatus.STORED, ReceiveStatus.DUPLICATE)
+    if receipt.status is ReceiveStatus.CONFLICT:
+        return StreamFate(kept, f"put aside for people to look at: {receipt.detail}", receipt)
     text = f"{receipt.status.value} as Raw Data object {receipt.sop_instance_uid} of study {receipt.study_instance_uid}"
     return StreamFate(kept, f"{text}: {receipt.detail}" if receipt.detail else text, receipt)

@@ -134,7 +134,7 @@ class MrdReceiver:
             _LOG.info("MRD stream from %s: %s, %s, %.1f s", address, end, stream.detail, time.monotonic() - started)
         except Exception:  # noqa: BLE001 - the edge of one connection: recorded, and the others go on
             _LOG.exception("an MRD stream from %s failed", address)
-            stream.cut()
+            stream.refuse("the receiver failed; send again: what was kept already is not kept twice")
         finally:
             with self._lock:
                 self._open.pop(stream, None)

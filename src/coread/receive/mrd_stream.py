@@ -37,7 +37,8 @@ _LENGTH = struct.Struct("<I")
 _LONG = struct.Struct("<Q")
 _IMAGE_TYPES = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4, 6: 8, 7: 8, 8: 16}
 """Bytes of one value of an image, by the number of its type."""
-_TELL_EVERY = 1 << 20
+_ROOM_EVERY = 64 << 20
+"""Whether the disk still has room is asked once in so many bytes of a stream."""
 
 
 class StreamEnd(StrEnum):
@@ -61,6 +62,7 @@ class MrdStream:
         self._spool: Spool | None = None
         self._left_out: dict[str, int] = {}
         self._acquisitions = 0
+        self._ask_room_at = _ROOM_EVERY
         self.detail = ""
 
     def run(self) -> StreamEnd:
@@ -183,7 +185,12 @@ class MrdStream:
             size -= len(self._wire.some(size))
 
     def _check_size(self) -> None:
-        if self._spool is not None and self._spool.size > self._settings.max_stream_bytes:
+        if self._spool is None:
+            return
+        if self._spool.size >= self._ask_room_at:
+            self._ask_room_at = self._spool.size + _ROOM_EVERY
+            self._check_room()
+        if self._spool.size > self._settings.max_stream_bytes:
             reason = Reason(ReasonCode.TOO_LARGE, f"a stream of more than {self._settings.max_stream_bytes} bytes")
             raise ObjectRefused(OUT_OF_RESOURCES, reason.text(), reason)
 
@@ -205,7 +212,7 @@ class MrdStream:
         told = f"cannot write: {problem.strerror}" if isinstance(problem, OSError) else str(problem)
         if spool is None:
             return told
-        if isinstance(problem, OSError) or (isinstance(problem, ObjectRefused) and problem.reason is not None):
+        if isinstance(problem, (OSError, ObjectRefused)):
             spool.discard()  # too large, or no room: such bytes tell nobody anything
             self._intake.store.add_history("", "receive.refused", told, actor=self._origin.peer)
             return told
