@@ -13,6 +13,7 @@ from pydicom import dcmread
 from coread.app.web.application import create_app
 from coread.app.web.case_view import object_rows
 from coread.app.web.dicomweb.metadata import instance_document
+from coread.app.web.dicomweb.retrieve import value_at
 from coread.app.why import study_story
 from coread.domain.codes import Code
 from coread.domain.derived import DerivedImages, Picture, derived_series_uid
@@ -120,5 +121,9 @@ def test_the_samples_are_not_read_to_describe_the_object(tmp_path: Path) -> None
     (document,) = [json.loads(instance_document(path, "bulk/"))]
     assert document["7FE11010"] == {"vr": "OB", "BulkDataURI": "bulk/7FE11010"}
     assert document["00080060"] == {"vr": "CS", "Value": ["MR"]}
+    part = value_at(path, "7FE11010", "application/octet-stream")
+    assert part.source == path, "sent from the file, never held"
+    assert b"".join(part.chunks())[:8] == b"\x89HDF\r\n\x1a\n"
+    assert part.length() == int.from_bytes(path.read_bytes()[part.offset - 4 : part.offset], "little")
     lines = list(tree_lines(readable_tree(path)))
     assert any("(7FE1,1010)" in line.replace(" ", "").upper() and "bytes" in line for line in lines)

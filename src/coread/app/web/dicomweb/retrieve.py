@@ -17,6 +17,9 @@ from coread.domain.study import Instance
 
 DICOM = "application/dicom"
 _PIXELS = frozenset({"7FE00008", "7FE00009", "7FE00010"})
+_SENT_FROM_FILE = 1 << 20
+_LONG_KINDS = frozenset({"OB", "UN", None})
+"""Bytes have no order; ``None``: implicit VR, which is always little endian."""
 
 
 def retrieve(archive: Archive, resource: Resource, accepted: Sequence[MediaRange], base: str) -> Response:
@@ -75,25 +78,36 @@ def bulk_data(archive: Archive, resource: Resource, element: str, accepted: Sequ
     if not any(item.covers(OCTETS) for item in accepted):
         raise NotAcceptable(f"bulk data are given as {OCTETS}")
     _, path = instance_at(archive, resource)
-    value = native_bytes(path, None) if element.upper() in _PIXELS else _value_at(path, element)
-    part = Part(f"{OCTETS}; transfer-syntax={EXPLICIT_LITTLE}", value)
+    content_type = f"{OCTETS}; transfer-syntax={EXPLICIT_LITTLE}"
+    if element.upper() in _PIXELS:
+        part = Part(content_type, native_bytes(path, None))
+    else:
+        part = value_at(path, element, content_type)
     explicit_single = any(item.part == OCTETS and not item.is_multipart for item in accepted)
     return single(part) if explicit_single else multipart([part], OCTETS)
 
 
-def _value_at(path: Path, element: str) -> bytes:
+def value_at(path: Path, element: str, content_type: str) -> Part:
+    """Return one value. A long one is sent from its file: raw data of an MR scanner may have gigabytes."""
     from pydicom import dcmread
+    from pydicom.dataelem import RawDataElement
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
 
     steps = element.split("/")
     if not all(len(step) <= 8 and step.isalnum() for step in steps) or len(steps) % 2 == 0:
         raise BadRequest(f"{element[:80]!r} is not the path of an element")
-    item = dcmread(path, stop_before_pixels=True)
+    item = dcmread(path, stop_before_pixels=True, defer_size=_SENT_FROM_FILE)
+    compressed = item.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
     try:
+        wanted = int(steps[-1], 16)
+        raw = next((one for one in item.values() if int(one.tag) == wanted), None) if len(steps) == 1 else None
+        if isinstance(raw, RawDataElement) and raw.value is None and raw.VR in _LONG_KINDS and not compressed:
+            return Part(content_type, path, raw.value_tell, raw.length)
         for tag, number in zip(steps[:-1:2], steps[1::2], strict=True):
             item = item[int(tag, 16)].value[int(number) - 1]
-        value = item[int(steps[-1], 16)].value
+        value = item[wanted].value
     except (KeyError, ValueError, IndexError, TypeError) as problem:
         raise NoSuchResource(f"the object has no element {element}") from problem
     if not isinstance(value, bytes):
         raise NoSuchResource(f"element {element} is not bulk data")
-    return value
+    return Part(content_type, value)
