@@ -1,6 +1,8 @@
 """Raw data made to hurt: documents that declare entities, tables that claim gigabytes, names that break a header."""
 
 import os
+import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,3 +170,24 @@ def test_damaged_directions_are_refused(tmp_path: Path) -> None:
         rows["head"]["slice_dir"][:] = (1.0, 0.0, 0.0)
         file["dataset/data"][:] = rows
     assert code(tmp_path / "a.h5") is ReasonCode.MIXED_GEOMETRY
+
+
+def test_what_stands_before_the_samples_is_neither_held_nor_followed_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    raw_object.write_wrapped(acquisition(), path)
+    given = path.read_bytes()
+    place = given.index(struct.pack("<HH2s", raw_object.GROUP, 0x0010, b"LO"))
+    with (tmp_path / "long.dcm").open("wb") as out:
+        out.write(given[:place] + struct.pack("<HH2sHL", 0x5001, 0x1010, b"OB", 0, 64 << 20))
+        out.seek(64 << 20, os.SEEK_CUR)
+        out.write(given[place:])
+    tracemalloc.start()
+    read = raw_object.unwrapped(tmp_path / "long.dcm")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert same(read.samples, acquisition().samples)
+    assert peak < 32 << 20
+    begin = struct.pack("<HH2sHLHHL", 0x5003, 0x1010, b"SQ", 0, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF)
+    end = struct.pack("<HHLHHL", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+    path.write_bytes(given[:place] + begin * 3000 + end * 3000 + given[place:])
+    assert code(path) is ReasonCode.NOT_RAW_DATA

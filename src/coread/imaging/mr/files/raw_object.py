@@ -115,7 +115,9 @@ def _extract(path: Path, out: IO[bytes]) -> str:
     with path.open("rb") as stream:
         try:
             dataset, length = _up_to_bytes(stream)
-        except (ValueError, KeyError, EOFError, OSError, AttributeError, NotImplementedError) as problem:
+        except (
+            *(ValueError, KeyError, EOFError, OSError, AttributeError, NotImplementedError, RecursionError, TypeError),
+        ) as problem:
             raise NotRawData(f"the DICOM object cannot be read ({type(problem).__name__})") from problem
         if str(dataset.get("SOPClassUID", "")) != RAW_DATA_STORAGE or length is None:
             raise NotRawData("the DICOM object holds no raw data that Coread wrapped")
@@ -164,7 +166,8 @@ def _up_to_bytes(stream: BinaryIO) -> "tuple[FileDataset, int | None]":
             return True
         return False
 
-    dataset = read_partial(stream, stop_when=stop)
+    # Long values before the samples are none of ours: they are passed over and never held.
+    dataset = read_partial(stream, stop_when=stop, defer_size=_COPY_BYTES)
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     if not met:
         return dataset, None
