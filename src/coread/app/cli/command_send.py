@@ -1,8 +1,8 @@
 """``coread send``: a C-STORE client for files and folders."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,9 @@ from coread.app.cli.output import answer_json, complain, say
 if TYPE_CHECKING:
     from coread.deliver.outcome import SendResult
     from coread.deliver.peer import Peer
+
+_WRAPPED_BYTES = 1 << 30
+"""Raw files that are wrapped at the same time, together; a larger one alone."""
 
 
 def register(app: typer.Typer) -> None:
@@ -46,36 +49,8 @@ def register(app: typer.Typer) -> None:
             complain("there are no files at: " + ", ".join(str(path) for path in paths))
             raise typer.Exit(ExitCode.NOT_FOUND)
         peer = Peer(host, int(port), called or settings.ae_title, calling, timeout)
-        with _wrapped(files) as objects:
-            results = _send_with_progress(peer, objects, associations, quiet=json)
+        results = _send_with_progress(peer, files, associations, quiet=json)
         _answer(results, json=json)
-        if len(objects) < len(files):
-            raise typer.Exit(ExitCode.INCOMPLETE)
-
-
-@contextmanager
-def _wrapped(files: Sequence[Path]) -> Iterator[list[Path]]:
-    """Give the files to send: those of raw MR data as DICOM objects around them, which go when all is sent.
-
-    HDF5 files that hold no raw data are left out, and it is said why.
-    """
-    from coread.imaging.errors import ImagingRefused
-    from coread.imaging.mr.files.raw_object import is_raw_file, write_wrapped
-
-    with tempfile.TemporaryDirectory(prefix="coread-send-") as folder:
-        objects = []
-        for number, path in enumerate(files):
-            if not is_raw_file(path):
-                objects.append(path)
-                continue
-            target = Path(folder) / f"{number:06d}-{path.stem}.dcm"
-            try:
-                write_wrapped(path, target)
-            except ImagingRefused as refusal:
-                complain(f"{path} is not sent: {refusal}")
-                continue
-            objects.append(target)
-        yield objects
 
 
 def _send_with_progress(
@@ -84,13 +59,62 @@ def _send_with_progress(
     from rich.progress import Progress
 
     from coread.deliver.send import send_objects
+    from coread.imaging.mr.files.raw_object import is_raw_file
 
+    raw = [path for path in files if is_raw_file(path)]
+    plain = [path for path in files if path not in set(raw)]
     with Progress(disable=quiet, transient=True) as bar:
         task = bar.add_task(f"to {peer}", total=len(files))
-        return send_objects(peer, files, associations=associations, progress=lambda _: bar.advance(task))
+
+        def sent(objects: Sequence[Path]) -> "tuple[SendResult, ...]":
+            return send_objects(peer, objects, associations=associations, progress=lambda _: bar.advance(task))
+
+        results = list(sent(plain)) if plain else []
+        for batch in _batches(raw):
+            results += _sent_wrapped(batch, sent)
+    return tuple(results)
+
+
+def _batches(files: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield raw files that are wrapped at one time: each needs as much room again until it is sent."""
+    batch: list[Path] = []
+    size = 0
+    for path in files:
+        own = path.stat().st_size
+        if batch and size + own > _WRAPPED_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(path)
+        size += own
+    if batch:
+        yield batch
+
+
+def _sent_wrapped(
+    files: Sequence[Path], sent: "Callable[[Sequence[Path]], tuple[SendResult, ...]]"
+) -> "list[SendResult]":
+    """Send files of raw MR data as DICOM objects around them; HDF5 that holds no raw data is not sent, and why."""
+    from coread.deliver.outcome import SendResult
+    from coread.imaging.errors import ImagingRefused
+    from coread.imaging.mr.files.raw_object import write_wrapped
+
+    refused: list[SendResult] = []
+    objects: dict[Path, Path] = {}
+    with tempfile.TemporaryDirectory(prefix="coread-send-") as folder:
+        for number, path in enumerate(files):
+            target = Path(folder) / f"{number:06d}.dcm"
+            try:
+                write_wrapped(path, target)
+                objects[target] = path
+            except ImagingRefused as refusal:
+                refused.append(SendResult(path, "", "", None, f"not sent: {refusal}", refusal))
+        results = sent(list(objects)) if objects else ()
+    return [*(replace(one, path=objects[one.path]) for one in results), *refused]
 
 
 def _answer(results: "Sequence[SendResult]", *, json: bool) -> None:
+    from coread.imaging.errors import ImagingRefused
+
     bad = [result for result in results if not result.stored]
     if json:
         rows = [{"path": str(r.path), "ok": r.stored, "status": r.status, "message": r.message} for r in results]
@@ -102,4 +126,5 @@ def _answer(results: "Sequence[SendResult]", *, json: bool) -> None:
         if len(bad) > 20:
             complain(f"... and {len(bad) - 20} more (use --json for all)")
     if bad:
-        raise typer.Exit(ExitCode.INCOMPLETE if len(bad) < len(results) else ExitCode.UNREACHABLE)
+        untried = all(isinstance(result.error, ImagingRefused) for result in bad)  # raw data that are none
+        raise typer.Exit(ExitCode.INCOMPLETE if untried or len(bad) < len(results) else ExitCode.UNREACHABLE)
