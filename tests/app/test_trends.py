@@ -101,8 +101,29 @@ def test_what_a_finding_owns_is_known_by_tracking_uid_or_kind() -> None:
     assert [one.label for one in kept_regions(result, ["nodule"])] == ["1.9", "1.8", "1.7"]
 
 
-def test_a_change_is_not_plotted() -> None:
-    change = Measurement(Code("VOLUME_CHANGE", "99COREAD", "Change"), 12.0, ML, tracking=LESION)
+def test_a_region_that_names_its_finding_goes_with_it_also_where_that_is_indeterminate() -> None:
+    image, kind = ImageReference("1.2", "1.2.1", "1.2.2"), Code("52988006", "SCT", "Lesion")
+
+    def region(uid: str, finding: str) -> Region:
+        return Region(uid, kind, kind, np.zeros((2, 2), dtype=np.bool_), (image,), TrackingId(uid, uid),
+                      finding_key=finding)  # fmt: skip
+
+    result = ReadResult(
+        (
+            Finding("new_ct_lesion", ML, Presence.INDETERMINATE),
+            Finding("new_flair_lesion", L1, Presence.PRESENT),
+            Finding("lesion_growth", kind, Presence.PRESENT, tracking=LESION),
+        ),
+        regions=(region("1.3", "new_ct_lesion"), region("1.4", "new_flair_lesion"), region("1.5", "")),
+    )
+    assert [one.label for one in kept_regions(result, ["new_ct_lesion"])] == ["1.4", "1.5"]
+    assert [one.label for one in kept_regions(result, ["new_flair_lesion"])] == ["1.3", "1.5"]
+    assert [one.label for one in kept_regions(result, ["lesion_growth"])] == ["1.3", "1.4", "1.5"]
+
+
+@pytest.mark.parametrize("concept", ["VOLUME_CHANGE", "NEW_VOLUME", "GONE_VOLUME", "NEW_COUNT"])
+def test_what_compares_dates_itself_is_not_plotted(concept: str) -> None:
+    change = Measurement(Code(concept, "99COREAD", "Change"), 12.0, ML, tracking=LESION)
     assert trends_of([said("20260101", change), said("20260401", change)]) == ()
 
 

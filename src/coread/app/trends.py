@@ -1,7 +1,8 @@
 """Measurements of one patient over the dates of their studies, gathered from stored results and laid out as plots.
 
 The same thing over time is the same concept and unit of the same lesion (Tracking UID, whoever measured it), or of the
-same place in the body by the same reader. Changes and doubling times are left out: they compare dates themselves.
+same place in the body by the same reader. Changes, doubling times and what is new are left out: they compare dates
+themselves.
 """
 
 import logging
@@ -23,7 +24,9 @@ from coread.store.errors import DamagedFile
 log = logging.getLogger(__name__)
 _MOST_STUDIES, _MOST_PLOTS = 12, 12
 _MOST_KEPT = 2000
-_NOT_PLOTTED = frozenset({"VOLUME_CHANGE", "DIAMETER_CHANGE", "DOUBLING_TIME"})
+_NOT_PLOTTED = frozenset({
+    "VOLUME_CHANGE", "DIAMETER_CHANGE", "DOUBLING_TIME", "NEW_VOLUME", "GONE_VOLUME", "NEW_COUNT",
+})  # fmt: skip
 _PLOTTED_FIRST = ("Volume", "Long axis")
 _WIDTH, _HEIGHT = 360, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 34, 26, 30

@@ -30,13 +30,14 @@ def rejections(verdicts: Sequence[Verdict], work_id: int) -> dict[str, Verdict]:
 def owners(result: ReadResult) -> dict[str, str]:
     """Return from the Tracking UIDs of a result's regions and lesions to the key of the finding that they belong to.
 
-    A region is a finding's when it has its Tracking UID or the one derived from it for outlines, or, where the finding
-    has none, when it is of the very kind that the finding names. Anatomy belongs to no finding.
+    A region is a finding's when it names it, when it has its Tracking UID or the one derived from it for outlines, or,
+    where the finding has none, when it is of the very kind that the finding names. Anatomy belongs to no finding.
     """
-    found: dict[str, str] = {}
+    found = {region.tracking.uid: region.finding_key for region in result.regions if region.finding_key}
     for finding in result.findings:
         if finding.presence is Presence.PRESENT and finding.tracking is not None:
-            found |= dict.fromkeys((finding.tracking.uid, derived_uid(finding.tracking.uid, "outline")), finding.key)
+            own = dict.fromkeys((finding.tracking.uid, derived_uid(finding.tracking.uid, "outline")), finding.key)
+            found = own | found
     untied = [item for item in result.findings if item.presence is Presence.PRESENT and item.tracking is None]
     for region in result.regions:
         key = _key_of_kind(region, untied)

@@ -83,6 +83,8 @@ class Region:
     geometry: Geometry | None = None
     probability: NDArray[np.float32] | None = None
     """Where the reader knows it: how likely each pixel belongs to the region, [0, 1], in the shape of the mask."""
+    finding_key: str = ""
+    """Of the finding that it shows, where neither tracking nor type says so: a person who rejects that rejects it."""
 
     def __post_init__(self) -> None:
         slices = 1 if self.mask.ndim == 2 else self.mask.shape[0]

@@ -52,6 +52,8 @@ def check_ending(card: ReaderCard, ending: ReadResult | Refusal, given: Sequence
             _check_reference(reference, images)
     for region in ending.regions:
         _check_region(region, images)
+        known = not region.finding_key or region.finding_key in {finding.key for finding in ending.findings}
+        _require(known, f"region {region.label!r} shows {region.finding_key!r}, which is no finding of the answer")
     for item in ending.maps:
         for reference in item.images:
             _check_reference(reference, images)
