@@ -7,10 +7,13 @@ coread phantom ct-spine --spacing 3,1.5,1.5 --out SPINE && coread send SPINE
 """
 
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
+from pydicom import dcmread
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-background-networking")
@@ -93,6 +96,24 @@ def take_volume(page: Any, url: str) -> None:
     page.screenshot(path=IMAGES / "viewer-measurements.png")
 
 
+def take_reconstruction(page: Any, url: str, study: str) -> None:
+    """Take the pictures of the raw MR examination: summary page, case page, computed series in the viewer."""
+    take(page, f"{url}/case/{study}", "recon-case", full=True)
+    summary = page.locator("text=Summary page").first.locator("xpath=ancestor::*[.//a[contains(., 'DICOM')]][1]")
+    link = summary.locator("a:has-text('DICOM')").first.get_attribute("href")
+    answer = page.request.get(f"{url}{link}")
+    Image.fromarray(dcmread(BytesIO(answer.body())).pixel_array).save(IMAGES / "recon-summary.png", optimize=True)
+    page.goto(f"{url}/viewer/viewer?StudyInstanceUIDs={study}")
+    hide = page.get_by_text("Confirm and hide")
+    page.get_by_text("SYNTHETIC MR rec").first.wait_for()
+    page.wait_for_timeout(5000)
+    if hide.count():
+        hide.first.click()
+    page.get_by_text("SYNTHETIC MR rec").first.dblclick()
+    page.wait_for_timeout(8000)
+    page.screenshot(path=IMAGES / "recon-viewer.png")
+
+
 def main() -> None:
     url, password = sys.argv[1].rstrip("/"), sys.argv[2]
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -105,6 +126,10 @@ def main() -> None:
         take(page, f"{url}/readers", "readers")
         take_viewer(page, f"{url}/viewer/viewer?StudyInstanceUIDs={study}")
         page.goto(f"{url}/")
+        raw = page.locator("tr[data-key]:has-text('mr-raw')")
+        if raw.count():
+            take_reconstruction(page, url, str(raw.first.get_attribute("data-key")))
+            page.goto(f"{url}/")
         spine = page.locator("tr[data-key]:has-text('ct-spine')")
         if spine.count():
             key = str(spine.first.get_attribute("data-key"))
