@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,32 @@ def test_wrapped_raw_data_are_the_same_raw_data(raw: Path, tmp_path: Path) -> No
     one, other = open_raw(raw), open_raw(out)
     assert np.array_equal(one.samples, other.samples)
     assert other.header.patient_id == "RAW1"
+
+
+@pytest.mark.parametrize("method", ["sense", "l1-wavelet"])
+def test_reference_lines_of_a_scan_of_their_own_give_the_sensitivities(
+    method: str, full: KSpace, tmp_path: Path
+) -> None:
+    plan = MaskPlan(MaskKind.EQUISPACED, 2.0, 0.0)
+    fewer = undersampled(full, plan, 1)
+    middle = np.zeros(64, dtype=bool)
+    middle[20:44] = True
+    reference = np.where(middle[:, np.newaxis], full.samples[0], np.complex64(0)) * np.complex64(3)
+    path = tmp_path / "apart.h5"
+    ismrmrd.write(path, replace(fewer, calibration=reference))
+    told = RUN.invoke(app, ["recon", "run", str(path), "--method", method, "--out", str(tmp_path), "--json"])
+    assert told.exit_code == ExitCode.OK, told.output
+    found = read_nifti(Path(json.loads(told.stdout)["files"][0]))[0]
+    truth = reference_images(full)
+    assert psnr(truth, found) > psnr(truth, reference_images(open_raw(path))) + 3
+
+
+def test_nothing_is_written_over_the_raw_file_or_into_no_folder(raw: Path, tmp_path: Path) -> None:
+    before = raw.read_bytes()
+    assert RUN.invoke(app, ["recon", "wrap", str(raw), str(raw)]).exit_code == ExitCode.USAGE
+    assert raw.read_bytes() == before
+    nowhere = str(tmp_path / "no" / "such.dcm")
+    assert RUN.invoke(app, ["recon", "wrap", str(raw), nowhere]).exit_code == ExitCode.NOT_FOUND
+    planned = RUN.invoke(app, ["recon", "plan", "--protocol", "brain-example", "--sequence", "T2*", "--to", nowhere])
+    assert planned.exit_code == ExitCode.NOT_FOUND
+    assert "Nothing was written" in planned.stderr

@@ -94,9 +94,15 @@ def _slab(kspace: KSpace, frame: int, number: int, method: Method, workers: int)
     """Return the magnitude images (partitions, lines, readout) of one slice or slab."""
     samples, mask = kspace.samples[frame, number], kspace.mask[frame, number]
 
+    def clean(taken: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        return taken if kspace.noise is None else whitened(taken, kspace.noise)
+
     def plane(taken: NDArray[np.complex64], sampled: NDArray[np.bool_]) -> NDArray[np.float32]:
-        clean = taken if kspace.noise is None else whitened(taken, kspace.noise)
-        return reconstructed_plane(clean, sampled, method, workers=workers)
+        return reconstructed_plane(clean(taken), sampled, method, calibration=reference, workers=workers)
+
+    # Of a 3D acquisition they would have to be transformed along the readout as well: the reader does.
+    apart = None if kspace.calibration is None or samples.shape[1] > 1 else kspace.calibration[number, :, 0]
+    reference = None if apart is None else clean(np.asarray(apart))
 
     if samples.shape[1] == 1:
         points = mask[0] if mask.ndim == 3 else np.repeat(mask[0][:, np.newaxis], samples.shape[-1], axis=1)

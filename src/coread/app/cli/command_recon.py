@@ -106,6 +106,10 @@ def wrap(
     from coread.imaging.mr.files.raw_object import write_wrapped
 
     _need(file)
+    _need_folder(out)
+    if out.exists() and out.samefile(file):
+        complain(f"{out} is the raw file itself; name another file. Nothing was written.")
+        raise typer.Exit(ExitCode.USAGE)
     say(f"{out}: {write_wrapped(file, out)}")
 
 
@@ -113,6 +117,13 @@ def _need(file: Path) -> None:
     """Leave with a clear line where there is no such file; BART files may be named without an ending."""
     if not file.exists() and not file.with_name(f"{file.name}.hdr").exists():
         complain(f"no such file: {file}. Nothing was read.")
+        raise typer.Exit(ExitCode.NOT_FOUND)
+
+
+def _need_folder(file: Path) -> None:
+    """Leave with a clear line where the folder of a file to be written is not there."""
+    if not file.absolute().parent.is_dir() or file.is_dir():
+        complain(f"cannot write {file}: name a file in a folder that exists. Nothing was written.")
         raise typer.Exit(ExitCode.NOT_FOUND)
 
 
@@ -172,6 +183,8 @@ def plan(_: typer.Context, flags: PlanFlags) -> None:
     from coread.validate.reader_choice import chosen_reader
 
     mask = _mask(flags)
+    if flags.to is not None:
+        _need_folder(flags.to)
     protocol = read_protocol(flags.protocol)
     made = planned(protocol, mask, flags.seed)
     document: dict[str, Any] = {"notice": RESEARCH_USE, **made.document()}

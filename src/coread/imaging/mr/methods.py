@@ -32,18 +32,23 @@ class Method(StrEnum):
 
 
 def reconstructed_plane(
-    samples: Complex, mask: NDArray[np.bool_], method: Method, *, workers: int = 1
+    samples: Complex, mask: NDArray[np.bool_], method: Method, *, calibration: Complex | None = None, workers: int = 1
 ) -> NDArray[np.float32]:
     """Return the magnitude image (a, b) of samples (coils, a, b) taken where mask (a, b) says.
 
-    All methods have one scale: the root sum of squares over the coils of the fully sampled images. Raises
-    ImagingRefused with a coded reason where the samples do not allow it (no calibration block, irregular lines).
+    ``calibration`` (coils, a, b), 0 where not sampled: reference lines of a scan of their own, for sensitivities;
+    GRAPPA has no use for them. All methods have one scale: the root sum of squares over the coils of the fully sampled
+    images. Raises ImagingRefused with a coded reason where the samples do not allow it (no calibration block,
+    irregular lines).
     """
     if method is Method.ZERO_FILLED:
         return root_sum_of_squares(to_image(samples, workers=workers))
     if method is Method.GRAPPA:
         return root_sum_of_squares(to_image(grappa(samples, mask), workers=workers))
-    maps = espirit_maps(samples, mask, workers=workers)
+    if calibration is None:
+        maps = espirit_maps(samples, mask, workers=workers)
+    else:
+        maps = espirit_maps(calibration, np.asarray((calibration != 0).any(axis=0)), workers=workers)
     if method is Method.SENSE:
         image = cg_sense(samples, mask, maps, weight=SENSE_WEIGHT, workers=workers)
     elif method is Method.WAVELET:
