@@ -3,6 +3,7 @@
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,3 +167,41 @@ def test_a_file_of_raw_mr_data_becomes_a_raw_data_object(store: Store, folder: P
     (kept,) = store.instances(study_uid="1.2.3.4")
     assert kept.header.series_description.startswith("SYNTHETIC Raw k-space")
     assert not list(store.staging_folder().iterdir())
+
+
+def test_raw_data_of_a_kind_that_nobody_knows_do_not_stop_the_folder(store: Store, folder: Path) -> None:
+    import h5py
+    import numpy as np
+
+    scalar = h5py.h5s.create(h5py.h5s.SCALAR)
+    with h5py.File(folder / "a.h5", "w") as file:  # h5py raises TypeError for values that NumPy has no kind for
+        h5py.h5d.create(file.id, b"kspace", h5py.h5t.UNIX_D32LE, scalar)
+    with h5py.File(folder / "b.h5", "w") as file:
+        file["kspace"] = np.ones((1, 2, 32, 24), np.complex64)
+        h5py.h5a.create(file.id, b"patient_id", h5py.h5t.UNIX_D32LE, scalar)
+        h5py.h5a.create(file.id, b"other", h5py.h5t.UNIX_D32LE, scalar)
+    (folder / "c.dcm").write_bytes(part10(ct_slice(1)))
+    found = {item.path.name: item.fate for item in two_polls(watcher(store, folder))}
+    assert found == {"a.h5": FileFate.REFUSED, "b.h5": FileFate.REFUSED, "c.dcm": FileFate.TAKEN}
+    assert not list(store.staging_folder().iterdir())
+
+
+def test_one_file_that_fails_does_not_hold_up_the_others(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from coread.receive import folder as module
+
+    real = module.take_file
+
+    def failing(store: Store, path: Path, *more: Any) -> HandledFile:
+        if path.name == "a.dcm":
+            raise ZeroDivisionError("a bug")
+        return real(store, path, *more)
+
+    write_slices(folder, 1)
+    (folder / "a.dcm").write_bytes(part10(ct_slice(2)))
+    watching = watcher(store, folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "take_file", failing)
+        assert [item.fate for item in two_polls(watching)] == [FileFate.TAKEN]
+    assert [item.path.name for item in two_polls(watching)] == ["a.dcm"]

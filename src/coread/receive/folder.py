@@ -124,7 +124,10 @@ class FolderWatcher:
         for path, mark in ready:
             if self._stopping.is_set():
                 break
-            handled.append(self._handle(path, mark))
+            try:
+                handled.append(self._handle(path, mark))
+            except Exception:  # noqa: BLE001 - the edge of one file: the others are taken, this one is tried again
+                _LOG.exception("watched folder: a file could not be taken; it is tried again")
         return handled
 
     def _run(self) -> None:

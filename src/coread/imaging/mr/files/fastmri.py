@@ -16,7 +16,7 @@ from coread.domain.identifiers import derived_uid
 from coread.domain.kspace import KSpace, RawHeader
 from coread.imaging.errors import BadHeader, NotRawData
 from coread.imaging.mr.files.flexible_header import RawEncoding, Space, one_line, parsed_header
-from coread.imaging.mr.files.hdf5 import member, opened, text_of
+from coread.imaging.mr.files.hdf5 import member, opened, text_attributes, text_of
 from coread.imaging.mr.files.placing import ASSUMED, Grid, placed, recon_grid
 from coread.imaging.mr.files.room import RoomLimits, file_digest, sampled_points, without_constant_readout
 
@@ -34,7 +34,7 @@ def read(source: Path | IO[bytes], limits: RoomLimits | None = None) -> KSpace:
         given = None if mask_given is None else _given_mask(mask_given, samples.shape[4])
         xml = member(file, "ismrmrd_header")
         encoding, header = (None, RawHeader()) if xml is None else _headers(text_of(xml))
-        header = with_attributes(header, dict(file.attrs))
+        header = with_attributes(header, file)
     return KSpace(
         samples=samples,
         mask=_mask(samples, given, room),
@@ -45,9 +45,14 @@ def read(source: Path | IO[bytes], limits: RoomLimits | None = None) -> KSpace:
     )
 
 
-def _samples(table: Any, room: RoomLimits) -> NDArray[np.complex64]:
+def check_table(table: Any) -> None:
+    """Raise BadHeader where the member ``kspace`` of a file cannot be one of fastMRI's; no sample is read."""
     if getattr(table, "ndim", 0) not in (3, 4) or table.dtype.kind != "c" or 0 in table.shape:
-        raise BadHeader(f"k-space of shape {table.shape} and type {table.dtype} is not fastMRI's")
+        raise BadHeader("the member 'kspace' is no table of complex numbers with 3 or 4 axes: not fastMRI's")
+
+
+def _samples(table: Any, room: RoomLimits) -> NDArray[np.complex64]:
+    check_table(table)
     slices, readout, lines = table.shape[0], table.shape[-2], table.shape[-1]
     coils = table.shape[1] if table.ndim == 4 else 1
     out = room.zeros((1, slices, coils, 1, lines, readout))
@@ -79,9 +84,9 @@ def _headers(xml: bytes) -> tuple[RawEncoding, RawHeader]:
     return found.encodings[0], found.header
 
 
-def with_attributes(header: RawHeader, attributes: dict[str, Any]) -> RawHeader:
+def with_attributes(header: RawHeader, file: Any) -> RawHeader:
     """Add what the file says beside its header: the data set's own name of the patient, and the acquisition."""
-    texts = {name: one_line(str(value)) for name, value in attributes.items() if isinstance(value, str)}
+    texts = {name: one_line(text) for name, text in text_attributes(file, ("patient_id", "acquisition")).items()}
     return replace(
         header,
         patient_id=header.patient_id or texts.get("patient_id", ""),

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from coread.domain.errors import CoreadError
 from coread.imaging.errors import BadHeader, NotRawData, Truncated
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 MOST_CHUNK_BYTES = 512 << 20
 """A chunk is unpacked whole to read one value of it, however short the table is."""
 MOST_TEXT_BYTES = 8 << 20
+_MOST_ATTRIBUTE_BYTES = 1 << 16
 
 
 def is_hdf5(path: Path) -> bool:
@@ -28,7 +30,10 @@ def opened(source: Path | IO[bytes]) -> Iterator[Any]:
     try:
         with h5py.File(source, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as problem:
+    except CoreadError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as problem:
+        # TypeError and ValueError: HDF5 has kinds of values that NumPy has none for, and h5py says so with these.
         text = str(problem)
         if "truncated" in text or "past end" in text or "addr overflow" in text:
             raise Truncated("the HDF5 file ends before it says it does") from problem
@@ -70,6 +75,16 @@ def ismrmrd_group(file: Any) -> Any:
         names = ", ".join(str(group.name) for group in found[:5])
         raise NotRawData(f"the file holds {len(found)} acquisitions ({names}); give them one by one")
     return found[0] if found else None
+
+
+def text_attributes(file: Any, names: tuple[str, ...]) -> dict[str, str]:
+    """Return those of the named attributes of a file that are short texts; no other one is read."""
+    found = {name: file.attrs[name] for name in names if name in file.attrs and _is_short(file, name)}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+def _is_short(file: Any, name: str) -> bool:
+    return bool(file.attrs.get_id(name).get_storage_size() <= _MOST_ATTRIBUTE_BYTES)
 
 
 def text_of(dataset: Any) -> bytes:

@@ -211,11 +211,13 @@ def _header_of(path: Path) -> tuple[str, RawHeader]:
         group = ismrmrd_group(file)
         if group is not None:
             return "ISMRMRD HDF5", parsed_header(text_of(member(group, "xml"))).header
-        if member(file, "kspace") is None:
+        table = member(file, "kspace")
+        if table is None:
             raise NotRawData("the HDF5 file is neither ISMRMRD nor fastMRI")
+        fastmri.check_table(table)
         xml = member(file, "ismrmrd_header")
         header = RawHeader() if xml is None else parsed_header(text_of(xml)).header
-        return "fastMRI HDF5", fastmri.with_attributes(header, dict(file.attrs))
+        return "fastMRI HDF5", fastmri.with_attributes(header, file)
 
 
 def _described(header: RawHeader, digest: str) -> "Dataset":
