@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.imaging.mr.combine import root_sum_of_squares
-from coread.imaging.mr.espirit import espirit_maps
+from coread.imaging.mr.covering_maps import covering_maps
 from coread.imaging.mr.fourier import Complex, to_image
 from coread.imaging.mr.grappa import grappa
 from coread.imaging.mr.sense import cg_sense
@@ -46,9 +46,9 @@ def reconstructed_plane(
     if method is Method.GRAPPA:
         return root_sum_of_squares(to_image(grappa(samples, mask), workers=workers))
     if calibration is None:
-        maps = espirit_maps(samples, mask, workers=workers)
+        maps = covering_maps(samples, mask, workers=workers)
     else:
-        maps = espirit_maps(calibration, np.asarray((calibration != 0).any(axis=0)), workers=workers)
+        maps = covering_maps(calibration, np.asarray((calibration != 0).any(axis=0)), workers=workers)
     if method is Method.SENSE:
         image = cg_sense(samples, mask, maps, weight=SENSE_WEIGHT, workers=workers)
     elif method is Method.WAVELET:
