@@ -123,8 +123,19 @@ def test_drawn_acquisitions_are_the_same_whenever_they_are_drawn_and_hold_the_tr
         DrawnAcquisitions([], DRAWN, 0, 1)
     with pytest.raises(BadPlan, match="points_share"):
         DrawPlan(points_share=2)
+    with pytest.raises(BadPlan, match="fat_share"):
+        DrawPlan(fat_share=-1)
     with pytest.raises(BadPlan, match="middle"):
         prepared(np.ones((1, 32, 32), dtype=np.complex64), np.zeros((32, 32), dtype=bool), (8, 8))
+
+
+def test_fat_changes_the_phase_and_nothing_that_is_drawn_before_it() -> None:
+    plan = replace(DRAWN, points_share=1.0)
+    for number in range(3):
+        plain, other = (draw(_sources(), replace(plan, fat_share=share), number) for share in (0.0, 1.0))
+        assert plain.truth.shape == other.truth.shape
+        one, two = plain.truth / plain.block.norm(), other.truth / other.block.norm()
+        assert not torch.allclose(one, two, atol=1e-3 * float(one.abs().max()))
 
 
 def test_a_broken_fit_goes_on_to_the_same_weights(tmp_path: Path) -> None:
@@ -221,6 +232,11 @@ def test_graphs_equal_torch_for_other_coils_and_matrices(tmp_path: Path) -> None
         for coils, first, second in ((2, 37, 30), (6, 24, 41)):
             given = example(name, coils, first, second, seed=9)
             assert difference(wrap(network), tmp_path / f"{name}.onnx", given) < 1e-4
+
+
+def test_a_graph_alone_can_have_weights_of_its_own(tmp_path: Path) -> None:
+    write_graphs(_spoken(ReconstructionNetwork(SMALL)), tmp_path, (POINTS,))
+    assert [path.name for path in tmp_path.iterdir()] == ["points.onnx"]
 
 
 @pytest.mark.slow

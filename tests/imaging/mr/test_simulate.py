@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coread.imaging.mr.fourier import to_image
-from coread.imaging.mr.simulate import BadSimulation, Scanner, loop_sensitivities, simulated
+from coread.imaging.mr.simulate import BadSimulation, Scanner, fat_phase, loop_sensitivities, simulated
 
 
 def _disc(rows: int, columns: int) -> np.ndarray:
@@ -51,6 +51,21 @@ def test_the_same_seed_gives_the_same_samples() -> None:
     one, two, other = (simulated(_disc(32, 32), Scanner(coils=2), seed).samples for seed in (1, 1, 2))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, other)
+
+
+def test_fat_has_another_phase_than_water_and_cancels_it_only_at_its_border() -> None:
+    disc = _disc(64, 64)
+    for seed in range(6):
+        factor = fat_phase(disc, np.random.default_rng(seed))
+        again = fat_phase(disc, np.random.default_rng(seed))
+        assert np.array_equal(factor, again)
+        assert factor.shape == disc.shape
+        assert np.abs(factor).max() <= 1 + 1e-5
+        np.testing.assert_allclose(factor[0, 0], 1, atol=1e-6)  # air
+        assert (np.abs(np.angle(factor)) > 0.01).any()
+        np.testing.assert_allclose(factor[32, 32], 1, atol=1e-6)  # water, deep inside
+    nothing = fat_phase(np.zeros((16, 16), dtype=np.float32), np.random.default_rng(1))
+    assert np.array_equal(nothing, np.ones((16, 16), dtype=np.complex64))
 
 
 def test_what_cannot_be_simulated_is_refused() -> None:

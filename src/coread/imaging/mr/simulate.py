@@ -89,6 +89,26 @@ def smooth_phase(shape: tuple[int, int], radians: float, random: np.random.Gener
     return np.asarray(phase - phase.mean(), dtype=np.float32) * np.float32(radians / spread if spread > 0 else 0.0)
 
 
+def fat_phase(magnitude: NDArray[np.floating], random: np.random.Generator) -> Complex:
+    """Return the factor (a, b) by which fat at another phase than water changes an image (a, b) of magnitudes.
+
+    Fat turns about 3.4 ppm slower than water, so at the echo its phase is off by an angle that depends on field and
+    echo time: any, here. It lies under the skin: a rim some per cent of the object wide, and in half of the draws the
+    brightest pixels too. Voxels that hold both, at its border, lose signal. Without signal nothing is changed.
+    """
+    from scipy import ndimage
+
+    object_ = ndimage.binary_fill_holes(magnitude > 0.1 * np.percentile(magnitude, 99))
+    if not object_.any():
+        return np.ones(magnitude.shape, dtype=np.complex64)
+    depth = ndimage.distance_transform_edt(object_)
+    fat = object_ & (depth < random.uniform(0.05, 0.3) * depth.max())
+    if random.random() < 0.5:
+        fat |= magnitude > np.percentile(magnitude[object_], random.uniform(80, 99))
+    share = ndimage.gaussian_filter(fat.astype(np.float32), random.uniform(0.3, 0.8))
+    return np.asarray(1 - share + share * np.exp(1j * random.uniform(-np.pi, np.pi)), dtype=np.complex64)
+
+
 def loop_sensitivities(shape: tuple[int, int], scanner: Scanner, random: np.random.Generator) -> Complex:
     """Return receive sensitivities (coils, a, b) of circular loops around the object, by the law of Biot and Savart.
 

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from coread.imaging.mr.learned_inputs import MOST_LINES, scale_of, tapered_block
 from coread.imaging.mr.masks import MaskKind, MaskPlan, sampling_mask
-from coread.imaging.mr.simulate import Scanner, loop_sensitivities, smooth_phase
+from coread.imaging.mr.simulate import Scanner, fat_phase, loop_sensitivities, smooth_phase
 from coread.train.errors import BadPlan
 from coread.train.mr.operators import Encoding, of_lines, of_points
 
@@ -40,11 +40,13 @@ class DrawPlan:
     """Share of accelerations from 2 to 10 other than 4 and 8."""
     coils: tuple[int, int] = (4, 8)
     signal_to_noise: tuple[float, float] = (15.0, 100.0)
+    fat_share: float = 0.0
+    """Of acquisitions in which fat has another phase than water."""
     seed: int = 20261129
 
     def __post_init__(self) -> None:
-        if not 0 <= self.points_share <= 1 or self.side < 32 or self.pixels < 2048:
-            raise BadPlan("points_share lies in [0, 1], side is at least 32 and pixels at least 2048")
+        if not (0 <= self.points_share <= 1 and 0 <= self.fat_share <= 1) or self.side < 32 or self.pixels < 2048:
+            raise BadPlan("points_share and fat_share lie in [0, 1], side is at least 32 and pixels at least 2048")
         if not 1 <= self.coils[0] <= self.coils[1] or not 0 < self.signal_to_noise[0] <= self.signal_to_noise[1]:
             raise BadPlan("coils and signal_to_noise are (least, most), above 0")
 
@@ -119,6 +121,8 @@ def draw(sources: Sequence[Source], plan: DrawPlan, number: int) -> Acquisition:
     # Fields span the whole image: a strip sees its part of them.
     maps = loop_sensitivities(shape, scanner, random)[:, *cut]
     phase = np.exp(1j * smooth_phase(shape, scanner.phase_radians, random))[cut]
+    if plan.fat_share > 0 and random.random() < plan.fat_share:
+        phase = phase * fat_phase(image, random)[cut]
     truth = np.asarray(maps * (piece * phase), dtype=np.complex64)
     deviation = float(image[image > 0.1 * image.max()].mean()) / scanner.signal_to_noise
     most = (MOST_LINES, max(6, round(MOST_LINES * piece.shape[1] / shape[1])) if lines else MOST_LINES)
