@@ -202,6 +202,14 @@ def test_values_that_break_their_representation_are_left_out_and_said(raw: Path)
         built(result(computed(raw, attributes=(("PatientName", "Somebody^Else"),))), raw)
 
 
+@pytest.mark.parametrize(("stated", "sequence"), [("2500", ["RM", "IR"]), ("0", "RM"), ("-1", "RM")])
+def test_an_inversion_is_claimed_only_where_one_is_stated(raw: Path, stated: str, sequence: object) -> None:
+    images = replace(computed(raw), attributes=(("InversionTime", stated),))
+    first = slices_of(built(result(images), raw))[0]
+    assert first.ScanningSequence == sequence
+    assert ("InversionTime" in first) == (stated == "2500")
+
+
 def test_images_of_nothing_but_zeros_can_be_written(raw: Path) -> None:
     black = computed(raw, voxels=np.zeros(SHAPE, np.float32))
     slices = slices_of(built(replace(result(black), maps=(), pictures=()), raw))

@@ -39,6 +39,11 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_mask_is_read_as_the_command_line_writes_it() -> None:
     assert undersampling_of("random:8").text == "random:8:0.04:0"
     assert undersampling_of(FOUR.text) == undersampling_of("equispaced:4:0.1:0")
+    masks = [undersampling_of(text) for text in ("equispaced:4", "equispaced:4:0.1", "equispaced:4:0.08:3")]
+    assert [mask.name for mask in masks] == ["equispaced 4x", "equispaced 4x centre 0.1", "equispaced 4x seed 3"]
+    for twice in ((masks[0], undersampling_of("equispaced:4:0.08")), ()):
+        with pytest.raises(InvalidRecord, match="only once"):
+            ReconstructionPlan(twice)
     for wrong in ("spiral:4", "random", "random:four", "random:4:0.1:2:3", "random:0.5"):
         with pytest.raises(InvalidRecord):
             undersampling_of(wrong)

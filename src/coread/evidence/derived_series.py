@@ -137,6 +137,8 @@ def _add_acquisition(dataset: Dataset, images: DerivedImages) -> None:
     dataset.PatientPosition = None
     for keyword, value in images.attributes:
         setattr(dataset, keyword, value.split("\\") if "\\" in value else value)
+    if "InversionTime" in dataset and float(dataset.InversionTime) <= 0:  # converters write 0 where there was none
+        del dataset.InversionTime
     sequences = (
         [str(dataset.ScanningSequence)] if dataset["ScanningSequence"].VM == 1 else list(dataset.ScanningSequence)
     )

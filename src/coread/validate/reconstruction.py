@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.cards import Estimate
+from coread.domain.errors import InvalidRecord
 from coread.domain.results import Outcome
 from coread.engine.sessions import open_reader
 from coread.imaging.mr.masks import MaskKind, MaskPlan
@@ -61,6 +62,11 @@ class ReconstructionPlan:
     run: RunSettings = field(default_factory=RunSettings)
     measure: MeasureSettings = field(default_factory=MeasureSettings)
     images: bool = True
+
+    def __post_init__(self) -> None:
+        names = [mask.name for mask in self.masks]
+        if not names or len(set(names)) < len(names):
+            raise InvalidRecord(f"masks {', '.join(names) or 'none'}: name at least one, and each only once")
 
 
 def validate_reconstructions(

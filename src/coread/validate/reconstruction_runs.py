@@ -52,8 +52,10 @@ class Undersampling:
 
     @property
     def name(self) -> str:
-        """Return the words for tables, such as ``equispaced 4x``."""
-        return f"{self.plan.kind.value} {self.plan.acceleration:g}x"
+        """Return the words for tables, such as ``equispaced 4x``; what is not the usual is part of it."""
+        usual = MaskPlan(self.plan.kind, self.plan.acceleration).fraction
+        centre = "" if self.plan.fraction == usual else f" centre {self.plan.fraction:g}"
+        return f"{self.plan.kind.value} {self.plan.acceleration:g}x{centre}{f' seed {self.seed}' if self.seed else ''}"
 
     @property
     def text(self) -> str:
