@@ -9,6 +9,7 @@ from coread.imaging.mr.combine import root_sum_of_squares
 from coread.imaging.mr.covering_maps import covering_maps
 from coread.imaging.mr.fourier import Complex, to_image
 from coread.imaging.mr.grappa import grappa
+from coread.imaging.mr.partial_fourier import completed, one_sided_axes
 from coread.imaging.mr.sense import cg_sense
 from coread.imaging.mr.total_variation import tv
 from coread.imaging.mr.wavelet import l1_wavelet
@@ -37,14 +38,15 @@ def reconstructed_plane(
     """Return the magnitude image (a, b) of samples (coils, a, b) taken where mask (a, b) says.
 
     ``calibration`` (coils, a, b), 0 where not sampled: reference lines of a scan of their own, for sensitivities;
-    GRAPPA has no use for them. All methods have one scale: the root sum of squares over the coils of the fully sampled
+    GRAPPA has no use for them. Where one side of k-space was left out, all but the zero-filled image get it from the
+    other (``partial_fourier``). All methods have one scale: the root sum of squares over the coils of the fully sampled
     images. Raises ImagingRefused with a coded reason where the samples do not allow it (no calibration block,
     irregular lines).
     """
     if method is Method.ZERO_FILLED:
         return root_sum_of_squares(to_image(samples, workers=workers))
     if method is Method.GRAPPA:
-        return root_sum_of_squares(to_image(grappa(samples, mask), workers=workers))
+        return root_sum_of_squares(completed(to_image(grappa(samples, mask), workers=workers), one_sided_axes(mask)))
     if calibration is None:
         maps = covering_maps(samples, mask, workers=workers)
     else:
@@ -55,4 +57,4 @@ def reconstructed_plane(
         image = l1_wavelet(samples, mask, maps, workers=workers)
     else:
         image = tv(samples, mask, maps, workers=workers)
-    return np.asarray(np.abs(image), dtype=np.float32)
+    return np.asarray(np.abs(completed(image, one_sided_axes(mask))), dtype=np.float32)

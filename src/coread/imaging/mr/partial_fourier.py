@@ -15,6 +15,10 @@ from coread.imaging.mr.fourier import Complex, to_image, to_samples
 _ONE_SIDED = 0.9
 """One side reaches less far from the centre than this part of the other: lines at the edge may be missing for other
 reasons (every second line is sampled), which is no partial Fourier acquisition."""
+_GAPS = 2
+"""The missing edge is wider than so many of the widest gap between lines: random sampling leaves edges out as well."""
+_FAR_APART = 0.7
+"""One side reaches less far than this part of the other, whatever the gaps."""
 _LEAST_BEYOND = 4
 """Lines beyond the centre below which no phase can be told."""
 
@@ -27,13 +31,42 @@ class Reach(NamedTuple):
 
 
 def one_sided(lines: NDArray[np.bool_]) -> Reach | None:
-    """Return how far sampling reaches on either side of index N // 2 of ``lines`` (N,); None where both sides agree."""
+    """Return how far sampling reaches on either side of index N // 2 of ``lines`` (N,); None where both sides agree.
+
+    An edge that is no wider than twice the widest gap between lines may be such a gap: seven eighths of k-space are not
+    told from random sampling, three quarters are.
+    """
     taken = np.flatnonzero(lines)
     if not taken.size:
         return None
     reach, center = Reach(int(taken[0]), int(taken[-1]) + 1), len(lines) // 2
     before, after = center - reach.first, reach.stop - 1 - center
-    return reach if min(before, after) < _ONE_SIDED * max(before, after) - 1 else None
+    gap, less, more = int(np.diff(taken).max(initial=1)) - 1, min(before, after), max(before, after)
+    cut_off = more - less > _GAPS * gap or less < _FAR_APART * more
+    return reach if less < _ONE_SIDED * more - 1 and cut_off else None
+
+
+def one_sided_axes(mask: NDArray[np.bool_]) -> tuple[tuple[int, Reach], ...]:
+    """Return each axis (-2, -1) of mask (a, b) along which one side was left out, with how far sampling reaches.
+
+    Axes where less than 4 lines beyond the centre are known, too few to tell the phase, are not among them.
+    """
+    found = ((axis, one_sided(np.asarray(mask.any(axis=-3 - axis)))) for axis in (-2, -1))
+    return tuple(
+        (axis, reach)
+        for axis, reach in found
+        if reach is not None and _beyond(mask.shape[axis], reach) >= _LEAST_BEYOND
+    )
+
+
+def completed(images: Complex, reaches: tuple[tuple[int, Reach], ...]) -> Complex:
+    """Return images (…, a, b) whose k-space was made whole along the axes of ``one_sided_axes``, one after another.
+
+    By projection: what was known within reach stays, the other side follows from it and the smooth phase.
+    """
+    for axis, reach in reaches:
+        images = projected(to_samples(images), reach, axis)
+    return images
 
 
 def homodyne(samples: Complex, reach: Reach, axis: int = -2) -> Complex:
@@ -77,7 +110,7 @@ def _weights(count: int, reach: Reach) -> tuple[NDArray[np.float32], NDArray[np.
     center = count // 2
     if not 0 <= reach.first < reach.stop <= count:
         raise BadSamples(f"lines {reach.first} to {reach.stop} of {count} are no part of k-space")
-    beyond = min(center - reach.first, reach.stop - 1 - center)
+    beyond = _beyond(count, reach)
     if beyond < _LEAST_BEYOND:
         raise BadSamples(f"{max(beyond, 0)} lines beyond the centre of k-space are too few to tell the phase")
     distance = np.arange(count) - center
@@ -86,6 +119,10 @@ def _weights(count: int, reach: Reach) -> tuple[NDArray[np.float32], NDArray[np.
     ramp[: reach.first], ramp[reach.stop :] = 0, 0
     window = np.where(np.abs(distance) <= beyond, 0.5 + 0.5 * np.cos(np.pi * distance / (beyond + 1)), 0)
     return ramp.astype(np.float32), window.astype(np.float32)
+
+
+def _beyond(count: int, reach: Reach) -> int:
+    return min(count // 2 - reach.first, reach.stop - 1 - count // 2)
 
 
 def _along(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

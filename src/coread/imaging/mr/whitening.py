@@ -43,6 +43,16 @@ def whitening_matrix(noise: Complex) -> Complex:
     return np.asarray(np.linalg.inv(factor), dtype=np.complex64)
 
 
+def equalising_matrix(noise: Complex) -> Complex:
+    """Return a multiple of ``whitening_matrix``: noise becomes equal in all coils, at its geometric mean.
+
+    Signals so keep the units of the raw data, though each coil is weighted by how quiet it is. Raises BadSamples.
+    """
+    matrix = whitening_matrix(noise)
+    strength = float(np.exp(-np.mean(np.log(np.abs(np.diagonal(matrix))))))
+    return np.asarray(matrix * np.float32(strength), dtype=np.complex64)
+
+
 def noise_covariance(noise: Complex) -> NDArray[np.complex128]:
     """Return the covariance (coils, coils) of noise (coils, n) of mean 0, in the units of the samples squared."""
     exact = noise.astype(np.complex128)

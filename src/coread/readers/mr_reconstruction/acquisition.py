@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from coread.domain.kspace import KSpace
 from coread.imaging.errors import BadSamples, WrongTrajectory
-from coread.imaging.mr.coil_compression import compressed
+from coread.imaging.mr.coil_compression import compressed, compression_matrix
 from coread.imaging.mr.files.room import RoomLimits
 from coread.imaging.mr.fourier import to_image, to_samples
 from coread.imaging.mr.image_grid import on_image_grid
-from coread.imaging.mr.whitening import whitening_matrix
+from coread.imaging.mr.whitening import equalising_matrix
 
 Complex = NDArray[np.complex64]
 _OUTER = 0.85
@@ -62,49 +62,56 @@ def spokes_of(kspace: KSpace, most_coils: int, room: RoomLimits | None = None) -
     for number in range(frames * slices):
         frame, part = divmod(number, slices)
         block = np.tensordot(matrix, kspace.samples[frame, part, :, 0], axes=1).astype(np.complex64)
-        kept_here, energy, made[number], _ = _combined(block, coils, None)
-        kept, total = kept + kept_here, total + energy
+        made[number] = block if len(block) <= coils else compressed(block, coils)
+        kept, total = kept + _energy(made[number]), total + _energy(block)
         given = kspace.mask[frame, part, 0]
         masks[number] = given[:, np.newaxis] if given.ndim == 1 else given
         way[number] = kspace.coordinates[frame, min(part, kspace.coordinates.shape[1] - 1)]
     radius = np.hypot(way[..., 0], way[..., 1])
     deviation, measured = _noise(kspace, matrix, made, masks, radius > _OUTER * radius.max())
-    return Planes(made, masks, None, deviation, measured, kept / total if total > 0 else 1.0, notes, way)
+    share = kept / total if total > 0 and kspace.coils > coils else 1.0
+    return Planes(made, masks, None, deviation, measured, share, notes, way)
 
 
 def planes_of(kspace: KSpace, most_coils: int, room: RoomLimits | None = None) -> Planes:
     """Return the planes of a Cartesian acquisition, whitened, without oversampling, of at most so many virtual coils.
 
+    The frames of a slice share their virtual coils, those of its first frame: their samples are taken together later.
+    Where points of the readout were left out (an asymmetric echo) its oversampling stays until the images are cut.
     Raises BadSamples for values that cannot be used, RawTooLarge where ``room`` does not hold the planes.
     """
     matrix, notes = _whitening(kspace)
-    frames, slices, _, partitions, lines, _ = kspace.samples.shape
+    frames, slices, _, partitions, lines, readout = kspace.samples.shape
     columns = kspace.geometry.shape[2]
     places = columns if partitions > 1 else 1
-    shape = (partitions, lines) if partitions > 1 else (lines, columns)
+    whole = kspace.mask.ndim == 4
+    shape = (partitions, lines) if partitions > 1 else (lines, columns if whole else readout)
     coils = min(kspace.coils, most_coils)
     take = room or RoomLimits()
     made = take.zeros((frames * slices * places, coils, *shape))
     masks = np.zeros((len(made), *shape), dtype=np.bool_)
     reference = None if kspace.calibration is None else take.zeros(made.shape)
     kept, total = 0.0, 0.0
+    combining: list[Complex] = []
     for number in range(frames * slices):
         frame, part = divmod(number, slices)
         block = np.tensordot(matrix, kspace.samples[frame, part], axes=1).astype(np.complex64)
         calibration = None if kspace.calibration is None else np.asarray(kspace.calibration[part])
         beside = None if calibration is None else np.tensordot(matrix, calibration, axes=1).astype(np.complex64)
-        given = kspace.mask[frame, part]
-        whole = given.ndim == 2
-        planes, pattern, extra = _cut(block, given, beside, columns if whole else None)
+        planes, pattern, extra = _cut(block, kspace.mask[frame, part], beside, columns if whole else None)
         for place in range(places):
             at = number * places + place
-            kept_here, energy, made[at], more = _combined(planes[place], coils, None if extra is None else extra[place])
-            kept, total = kept + kept_here, total + energy
+            if frame == 0:
+                combining.append(_combining(planes[place], coils, None if extra is None else extra[place]))
+            combine = combining[part * places + place]
+            made[at] = np.tensordot(combine, planes[place], axes=1)
+            kept, total = kept + _energy(made[at]), total + _energy(planes[place])
             masks[at] = pattern
-            if reference is not None and more is not None:
-                reference[at] = more
+            if reference is not None and extra is not None:
+                reference[at] = np.tensordot(combine, extra[place], axes=1)
     deviation, measured = _noise(kspace, matrix, made, masks, _outermost(masks.shape))
-    return Planes(made, masks, reference, deviation, measured, kept / total if total > 0 else 1.0, notes)
+    share = kept / total if total > 0 and kspace.coils > coils else 1.0
+    return Planes(made, masks, reference, deviation, measured, share, notes)
 
 
 def _cut(
@@ -113,7 +120,9 @@ def _cut(
     """Return the planes (places, coils, a, b) of samples (coils, partitions, lines, readout), and their one mask."""
     if block.shape[1] == 1:
         cut = block[:, 0] if columns is None else _without_oversampling(block[:, 0], columns)
-        more = None if beside is None or columns is None else _without_oversampling(beside[:, 0], columns)
+        more = None
+        if beside is not None:
+            more = beside[:, 0] if columns is None else _without_oversampling(beside[:, 0], columns)
         pattern = given[0] if columns is None else np.broadcast_to(given[0][:, np.newaxis], cut.shape[1:])
         return cut[np.newaxis], pattern, None if more is None else more[np.newaxis]
     if columns is None:
@@ -133,16 +142,15 @@ def _without_oversampling(samples: Complex, columns: int) -> Complex:
     return to_samples(np.ascontiguousarray(hybrid), axes=(-1,))
 
 
-def _combined(samples: Complex, coils: int, beside: Complex | None) -> tuple[float, float, Complex, Complex | None]:
-    """Return the energy kept and given, and samples (coils, a, b) of the strongest virtual coils."""
-    energy = float(np.vdot(samples, samples).real)
+def _combining(samples: Complex, coils: int, beside: Complex | None) -> Complex:
+    """Return the matrix (virtual coils, coils) that keeps most of samples (coils, a, b) and of reference lines."""
     if len(samples) <= coils:
-        return energy, energy, samples, beside
-    both = samples if beside is None else np.concatenate([samples, beside], axis=2)
-    fewer = compressed(both, coils)
-    width = samples.shape[2]
-    kept = np.ascontiguousarray(fewer[:, :, :width])
-    return float(np.vdot(kept, kept).real), energy, kept, None if beside is None else fewer[:, :, width:]
+        return np.eye(len(samples), dtype=np.complex64)
+    return compression_matrix(samples if beside is None else np.concatenate([samples, beside], axis=2), coils)
+
+
+def _energy(samples: Complex) -> float:
+    return float(np.vdot(samples, samples).real)
 
 
 def _whitening(kspace: KSpace) -> tuple[Complex, tuple[str, ...]]:
@@ -151,11 +159,9 @@ def _whitening(kspace: KSpace) -> tuple[Complex, tuple[str, ...]]:
     if kspace.noise is None:
         return none, ("no noise scan: coils were taken as equally noisy",)
     try:
-        matrix = whitening_matrix(kspace.noise)
+        return equalising_matrix(kspace.noise), ()
     except BadSamples as problem:
         return none, (f"the noise scan was not used: {problem.reason.detail}",)
-    strength = float(np.exp(-np.mean(np.log(np.abs(np.diagonal(matrix))))))
-    return np.asarray(matrix * np.float32(strength), dtype=np.complex64), ()
 
 
 def _noise(

@@ -12,18 +12,21 @@ _SEED = 2101
 def left_out(mask: Mask, share: float, number: int) -> Mask:
     """Return ``mask`` (a, b) without a random share of what was sampled outside of the middle; the same each time.
 
-    Whole lines where whole lines were sampled, else single points. At least one is left out where any can be.
+    Whole lines where lines, or the same part of each (an asymmetric echo), were sampled, else single points. At least
+    one is left out where any can be.
     """
     kept = mask.copy()
     middle = np.zeros_like(mask)
     if (region := calibration_region(mask)) is not None:
         middle[region] = True
     random = np.random.default_rng([_SEED, number])
-    if (mask == mask[:, :1]).all():
-        free = np.flatnonzero(mask[:, 0] & ~middle.all(axis=1))
+    rows, columns = np.asarray(mask.any(axis=1)), np.asarray(mask.any(axis=0))
+    by_lines = bool((mask == rows[:, np.newaxis] & columns).all())
+    if by_lines and _unbroken(columns):
+        free = np.flatnonzero(rows & ~middle.any(axis=1))
         kept[_some(free, share, random)] = False
-    elif (mask == mask[:1]).all():
-        free = np.flatnonzero(mask[0] & ~middle.all(axis=0))
+    elif by_lines and _unbroken(rows):
+        free = np.flatnonzero(columns & ~middle.any(axis=0))
         kept[:, _some(free, share, random)] = False
     else:
         free = np.flatnonzero(mask & ~middle)
@@ -37,6 +40,11 @@ def left_out_spokes(mask: Mask, share: float, number: int) -> Mask:
     free = np.flatnonzero(mask.any(axis=-1))
     kept[_some(free, share, np.random.default_rng([_SEED, number]))] = False
     return kept
+
+
+def _unbroken(taken: Mask) -> bool:
+    places = np.flatnonzero(taken)
+    return bool(places.size) and int(places[-1] - places[0]) + 1 == places.size
 
 
 def _some(free: NDArray[np.intp], share: float, random: np.random.Generator) -> NDArray[np.intp]:

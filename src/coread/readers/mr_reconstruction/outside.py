@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.imaging.mr.calibration import calibration_region
+from coread.imaging.mr.partial_fourier import one_sided
 
 LEAST_BLOCK = 4
 """Lines and samples without a gap around the centre that the network finds its coils from."""
-_ONE_SIDED = 0.7
 
 
 class Outside(IntFlag):
@@ -30,6 +30,8 @@ class Outside(IntFlag):
     LESION_LOST = 1024
     LESION_ADDED = 2048
     ONE_SIDED = 4096
+    LESION_LESS = 8192
+    UNTRIED = 16384
 
 
 WORDS: dict[Outside, str] = {
@@ -43,9 +45,11 @@ WORDS: dict[Outside, str] = {
     Outside.DYNAMIC: "images over time are reconstructed together, by the classical method",
     Outside.RESIDUAL: "the learned images contradict the measured samples more than the classical ones",
     Outside.HELD_OUT: "the learned images predict lines that were left out worse than the classical ones",
-    Outside.LESION_LOST: "a test lesion that was put into the samples came out too weak: small lesions may be missed",
+    Outside.LESION_LOST: "a test lesion came out too weak in the delivered images: small lesions may be missed",
     Outside.LESION_ADDED: "a test lesion that was put into the samples changed the learned images elsewhere",
     Outside.ONE_SIDED: "one side of k-space was left out (partial Fourier), which the network was not taught on",
+    Outside.LESION_LESS: "the learned images kept less of a test lesion than the classical ones",
+    Outside.UNTRIED: "no test lesion fits into the object, so the learned images could not be tried out",
 }
 
 
@@ -72,7 +76,7 @@ def before_reconstruction(
         found |= Outside.NOISE
     if any(not _has_block(plane) for plane in mask):
         found |= Outside.CALIBRATION
-    if any(_is_one_sided(plane.any(axis=axis)) for plane in mask if plane.any() for axis in (0, 1)):
+    if any(one_sided(np.asarray(plane.any(axis=axis))) for plane in mask for axis in (0, 1)):
         found |= Outside.ONE_SIDED
     return found
 
@@ -90,10 +94,3 @@ def words_of(found: Outside) -> list[str]:
 def _has_block(mask: NDArray[np.bool_]) -> bool:
     region = calibration_region(mask)
     return region is not None and min(part.stop - part.start for part in region) >= LEAST_BLOCK
-
-
-def _is_one_sided(lines: NDArray[np.bool_]) -> bool:
-    """Say whether sampling ends much nearer to the centre on one side: wide gaps alone shift it by less."""
-    taken = np.flatnonzero(lines)
-    before, after = len(lines) // 2 - int(taken[0]), int(taken[-1]) - (len(lines) - 1) // 2
-    return min(before, after) < _ONE_SIDED * max(before, after)

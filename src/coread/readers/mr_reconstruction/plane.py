@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from coread.domain.reading import ModelSession
 from coread.imaging.mr.combine import combined, root_sum_of_squares
+from coread.imaging.mr.covering_maps import covering_maps
 from coread.imaging.mr.dynamic import low_rank_plus_sparse
-from coread.imaging.mr.espirit import espirit_maps
 from coread.imaging.mr.fourier import to_image, to_samples
 from coread.imaging.mr.nufft import planned
+from coread.imaging.mr.partial_fourier import Reach, completed, one_sided_axes
 from coread.imaging.mr.radial import cg_radial, gridded, pipe_menon
 from coread.imaging.mr.wavelet import l1_wavelet
 from coread.readers.mr_reconstruction import learned
@@ -93,19 +94,25 @@ class Plane:
     samples: Complex
     mask: Mask
     maps: Complex
+    reaches: tuple[tuple[int, Reach], ...] = ()
+    """Axes of which one side was left out: classical images are completed there."""
 
     def made(self, session: ModelSession, method: str) -> Made:
         """Reconstruct by ``WHOLE``, ``CLASSICAL``, ``LEARNED`` (one frame), or ``SERIES`` (all frames together)."""
         numbers = session.parameters["classical"]
+        if not self.maps.any():  # a slice without signal
+            return Made(np.zeros((len(self.samples), *self.mask.shape[1:]), dtype=np.complex64), self.maps)
         if method == SERIES:
-            return Made(low_rank_plus_sparse(self.samples, self.mask, self.maps, **numbers["series"]), self.maps)
+            series = low_rank_plus_sparse(self.samples, self.mask, self.maps, **numbers["series"])
+            return Made(completed(series, self.reaches), self.maps)
         if method == LEARNED:
             found = learned.reconstruct_with_maps(session, self.samples[0], self.mask[0])
             return Made(found.image[np.newaxis], found.maps)
         if method == WHOLE:
             return Made(np.stack([combined(to_image(frame), self.maps) for frame in self.samples]), self.maps)
         pairs = zip(self.samples, self.mask, strict=True)
-        return Made(np.stack([l1_wavelet(*pair, self.maps, **numbers["wavelet"]) for pair in pairs]), self.maps)
+        images = np.stack([l1_wavelet(*pair, self.maps, **numbers["wavelet"]) for pair in pairs])
+        return Made(completed(images, self.reaches), self.maps)
 
     def zero_filled(self) -> Image:
         """Return root-sum-of-squares images (frames, a, b)."""
@@ -178,15 +185,19 @@ class Spokes:
 def plane_of(samples: Complex, mask: Mask, calibration: Complex | None) -> Plane:
     """Return a plane (frames, coils, a, b) with its sensitivities; from separate reference lines where there are some.
 
-    Frames are taken together for the sensitivities. Raises NoCalibration where the middle does not tell them.
+    Frames are taken together for the sensitivities, which are 0 where there is no signal at all. Raises NoCalibration
+    where the middle does not tell them.
     """
     given = np.where(mask[:, np.newaxis], samples, np.complex64(0))
+    reaches = one_sided_axes(np.asarray(mask.any(axis=0)))
     if calibration is not None:
-        taken = np.asarray((calibration != 0).any(axis=0))
-        return Plane(given, mask, espirit_maps(calibration, taken))
-    counts = mask.sum(axis=0)
-    mean = given.sum(axis=0) / np.maximum(counts, 1).astype(np.float32)
-    return Plane(given, mask, espirit_maps(np.asarray(mean, dtype=np.complex64), counts > 0))
+        middle, taken = calibration, np.asarray((calibration != 0).any(axis=0))
+    else:
+        counts = mask.sum(axis=0)
+        middle, taken = given.sum(axis=0) / np.maximum(counts, 1).astype(np.float32), counts > 0
+    if not given.any():
+        return Plane(given, mask, np.zeros_like(given[0]), reaches)
+    return Plane(given, mask, covering_maps(np.asarray(middle, dtype=np.complex64), taken), reaches)
 
 
 def spokes_of(samples: Complex, mask: Mask, coordinates: NDArray[np.float32], shape: tuple[int, int]) -> Spokes:
@@ -198,5 +209,5 @@ def spokes_of(samples: Complex, mask: Mask, coordinates: NDArray[np.float32], sh
     block = np.zeros(shape, dtype=np.bool_)
     top, left = shape[0] // 2 - size[0] // 2, shape[1] // 2 - size[1] // 2
     block[top : top + size[0], left : left + size[1]] = True
-    maps = espirit_maps(np.where(block, middle, np.complex64(0)), block)
+    maps = covering_maps(np.where(block, middle, np.complex64(0)), block)
     return Spokes(given[np.newaxis], mask[np.newaxis], maps, coordinates)

@@ -15,6 +15,7 @@ from coread.domain.results import ReadResult, Refusal
 from coread.domain.study import InstanceHeader
 from coread.imaging.errors import ImagingRefused
 from coread.imaging.mr.checks import CheckLimits, checked
+from coread.imaging.mr.partial_fourier import one_sided_axes
 from coread.readers.mr_reconstruction.acquisition import planes_of, spokes_of
 from coread.readers.mr_reconstruction.outside import Outside
 from coread.readers.mr_reconstruction.reconstructing import FEWEST_FRAMES, reconstructed
@@ -100,6 +101,12 @@ class MrReconstructionReader:
             arrays[f"grid_{number}"] = np.array(kspace.geometry.shape[1:])
         arrays[f"outside_{number}"] = np.array([int(outside)], dtype=np.int64)
         notes = (*given.notes, *planes.notes)
+        if cartesian and one_sided_axes(np.asarray(planes.mask.any(axis=0))):
+            notes = (
+                *notes,
+                "one side of k-space was left out (partial Fourier): classical images complete it from the "
+                "other side, which takes their phase as smooth; where it is not, as at metal, detail is lost",
+            )
         if planes.kept_energy < 1:
             lost = 100 * (1 - planes.kept_energy)
             notes = (*notes, f"{kspace.coils} coils were combined into {given.coils}; {lost:.2g} % of the energy lost")

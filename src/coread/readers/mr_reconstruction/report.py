@@ -57,6 +57,7 @@ class _Made:
     other: Image | None
     shown: int
     """Slice of the pictures."""
+    shown_frame: int
 
     @property
     def method(self) -> str:
@@ -106,6 +107,7 @@ def _made(card: ReaderCard, digest: str, given: Given, outputs: Arrays, number: 
         zero_filled=flat,
         other=other,
         shown=slices // 2 if volume else plane % slices,
+        shown_frame=0 if volume else plane // slices,
     )
 
 
@@ -247,8 +249,8 @@ def _notes(made: _Made, number: int, count: int) -> list[str]:
         said.append(f"{which}Noise was estimated from the outermost samples: signal to noise is a lower bound")
     said += [f"{which}{note}" for note in made.given.notes]
     said.append(
-        f"{which}The uncertainty is the standard deviation over reconstructions that lack a share of the lines; what "
-        "no line measured is not in it"
+        f"{which}The uncertainty is a standard error from reconstructions that lack a share of the lines; what no line "
+        "measured is not in it"
     )
     return said
 
@@ -263,7 +265,7 @@ def _uncertainty(made: _Made, frame: int) -> ParameterMap:
 
 def _pictures(made: _Made) -> list[Picture]:
     """Return zero-filled, delivered and classical images at one window, and the uncertainty at a window of its own."""
-    image = made.series[0].voxels[made.shown]
+    image = made.series[made.shown_frame].voxels[made.shown]
     top = float(np.percentile(image, 99.8)) or 1.0
     _, between_rows, between_columns = made.series[0].geometry.spacing_mm()
 
@@ -272,12 +274,12 @@ def _pictures(made: _Made) -> list[Picture]:
         return Picture(caption, shown, between_rows, between_columns)
 
     found = [
-        picture("Zero-filled: missing samples as 0", made.zero_filled[0, made.shown], top),
+        picture("Zero-filled: missing samples as 0", made.zero_filled[made.shown_frame, made.shown], top),
         picture(f"Delivered: {made.method}", image, top),
     ]
     if made.other is not None and made.method == "learned":
         found.append(picture("Classical: wavelets", made.other, top))
-    spread = made.spread[0, made.shown]
+    spread = made.spread[made.shown_frame, made.shown]
     highest = max(float(spread.max()), 0.02 * top)
     found.append(picture(f"Uncertainty, white is {100 * highest / top:.0f} % of the brightest tissue", spread, highest))
     return found
