@@ -9,7 +9,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,7 @@ def rows_of(session: ModelSession, subject: FollowUpReader, inputs: ReaderInputs
     prepared = subject.prepare(inputs)
     if isinstance(prepared, Refusal):
         return {"refused": prepared.reason.text()}
+    prepared = _unsearched(prepared)
     outputs = subject.infer(session, prepared)
     ending = subject.interpret(session, prepared, outputs)
     if isinstance(ending, Refusal):
@@ -143,6 +144,13 @@ def rows_of(session: ModelSession, subject: FollowUpReader, inputs: ReaderInputs
         "findings": {item.key: item.presence.value for item in ending.findings},
         "notes": list(ending.notes),
     }
+
+
+def _unsearched(prepared: Prepared) -> Prepared:
+    """Leave out the search for new lesions, which ``bench.follow_up_new`` measures."""
+    seen: Seen = prepared.context
+    arrays = {name: values for name, values in prepared.arrays.items() if not name.startswith("ct_")}
+    return Prepared(arrays, replace(seen, fresh=None))
 
 
 def _lesions(session: ModelSession, prepared: Prepared, outputs: Mapping[str, Any]) -> dict[str, Any]:

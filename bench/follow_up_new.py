@@ -1,7 +1,8 @@
 """New lesions in CT: what ``follow_up`` finds of generated ones, and what it marks where nothing is new.
 
 ``python -m bench.follow_up_new`` writes the part ``new_ct`` of the reader's measurements.json. Every pair differs in
-noise, position of the patient, depth of breath and, in the abdomen, where the bowel lies and what it holds.
+noise, position of the patient, depth of breath (all but one) and, in the abdomen, where the bowel lies and what it
+holds.
 """
 
 import argparse
@@ -113,6 +114,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "chests": sum(row["phantom"] == "ct-nodules" for row in read),
         "lungs_searched": sum(row["margin_mm"][0] >= 0 for row in read if row["phantom"] == "ct-nodules"),
         "found": {name: [sum(one["found"] for one in group), len(group)] for name, group in groups.items()},
+        "organs": sorted({one["host"] for one in groups["organ"]}),
         "false_in_pairs_with_new": [sum(row["false"] for row in with_new), len(with_new)],
         "false_in_pairs_without_new": [sum(row["false"] for row in without), len(without)],
     }  # fmt: skip
@@ -132,13 +134,15 @@ def words_of(document: Mapping[str, Any]) -> str:
     found, new, none = (document[key] for key in ("found", "false_in_pairs_with_new", "false_in_pairs_without_new"))
     return (
         f"New lesions in CT, simulated: {document['pairs']} pairs chosen beforehand ({document['refused']} refused), "
-        "another noise, position, breath (organs moved by 4 to 10 mm) and bowel on the second date. The lungs could be "
+        "another noise and position, in all but one another breath (organs moved by 4 to 10 mm), in abdomens another "
+        "bowel on the second date. The lungs could be "
         f"searched in {document['lungs_searched']} of {document['chests']} chests; where they lay too far from before, "
         "their nodules count as missed. "
         f"{found['lung'][0]} of {found['lung'][1]} new nodules in the lungs and {found['organ'][0]} of "
-        f"{found['organ'][1]} new lesions of liver, spleen and muscle were marked, {found['fat'][0]} of "
-        f"{found['fat'][1]} in fat, which is not searched; false marks: {new[0]} in {new[1]} pairs with something new, "
-        f"{none[0]} in {none[1]} pairs without. Command: python -m bench.follow_up_new."
+        f"{found['organ'][1]} new lesions of {' and '.join(document['organs'])} were marked, {found['fat'][0]} of "
+        f"{found['fat'][1]} in fat, which is not searched; muscle is searched, no new lesion lay in it. False marks: "
+        f"{new[0]} in {new[1]} pairs with something new, {none[0]} in {none[1]} pairs without. "
+        "Command: python -m bench.follow_up_new."
     )
 
 

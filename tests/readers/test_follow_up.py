@@ -17,16 +17,17 @@ from coread.domain.reasons import ReasonCode
 from coread.domain.results import ReadResult, Refusal
 from coread.engine.samples import study_of
 from coread.imaging.change import Verdict
+from coread.imaging.registration import Registration
 from coread.models.session import open_session
 from coread.readers import follow_up
 from coread.readers.card_file import read_card
 from coread.readers.follow_up import words
 from coread.readers.follow_up.brain import brain_mask, changed, covered_by
-from coread.readers.follow_up.known import known_lesions, site_of
+from coread.readers.follow_up.known import State, known_lesions, site_arrays, site_of
 from coread.readers.follow_up.outline import outlined
-from coread.readers.follow_up.placing import facing
+from coread.readers.follow_up.placing import BODY_MM, facing, placed
 from coread.readers.follow_up.reader import FollowUpReader, reader
-from coread.readers.follow_up.response import Changed
+from coread.readers.follow_up.response import Changed, followed_of, response_of
 from tests.route.studies import header
 
 FOLDER = Path(follow_up.__file__).parent
@@ -164,6 +165,7 @@ def test_a_ct_without_known_lesions_is_searched_for_new_ones_and_never_called_ab
     assert presences(found)[words.NEW_CT] is Presence.INDETERMINATE
     assert presences(found)[words.GROWTH] is Presence.NOT_ASSESSED
     (candidate,) = found.regions
+    assert candidate.finding_key == words.NEW_CT
     whole = np.zeros((60, 64, 64), dtype=bool)
     first = int(candidate.images[0].sop_instance_uid.rpartition(".")[2]) - 1
     whole[first : first + len(candidate.mask)] = candidate.mask
@@ -192,6 +194,48 @@ def test_scans_of_two_places_are_not_laid_over_one_another(subject: FollowUpRead
     ending = read(subject, replace(given, volumes=(other,)))
     assert isinstance(ending, Refusal)
     assert ending.reason.code is ReasonCode.NOT_ALIGNED
+
+
+def test_soft_tissue_decides_between_vertebrae(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outline and spine are alike some vertebrae up or down: registration may lock there."""
+    first, second = volume(scene(6.0, 1), "20260101"), volume(scene(6.0, 2), "20260401")
+    off = np.eye(4)
+
+    def locked(fixed: Volume, moving: Volume, *, start: NDArray[Any] | None = None, samples: int = 0) -> Registration:
+        return Registration(off if start is None else start, 0.0, 0.0, 1)
+
+    monkeypatch.setattr("coread.readers.follow_up.placing.registered", locked)
+    off[2, 3] = 12.0
+    near = placed(first, second, BODY_MM)
+    assert near.to_now[2, 3] == 12.0
+    assert abs(near.in_segment[2, 3]) < 5.0
+    off[2, 3] = 32.0
+    laid = placed(first, second, BODY_MM)
+    assert abs(laid.to_now[2, 3]) < 1.0
+    assert laid.likeness > 0.95
+    brains = [replace(one, quantity=Quantity.ARBITRARY) for one in (first, second)]
+    assert placed(brains[0], brains[1], BODY_MM).to_now[2, 3] == 32.0
+
+
+def test_a_lesion_that_began_as_a_candidate_is_followed_and_not_summed() -> None:
+    first = volume(scene(6.0, 1), "20260101")
+    known, candidate = (
+        replace(region(first, ball(6.0)), tracking=TrackingId(name, uid))
+        for name, uid in (("a", "1.2.77"), (f"{words.CANDIDATE} 1/2/3", "1.2.78"))
+    )
+    rows = []
+    for number, one in enumerate((known, candidate)):
+        (lesion,) = known_lesions((one,), first)
+        site = site_of(lesion, first, first, np.eye(4))
+        mask = site_arrays(number, site, first, first)[f"seed_{number}"]
+        repeated = {"small_below_ml": 2.0, **{kind: {"small": 0.2, "large": 0.1, "floor": 0.1}
+                                              for kind in ("volume", "diameter")}}  # fmt: skip
+        rows.append(followed_of(number, site, (mask, mask), 90.0, repeated, cut=False))
+    states = [State.FOLLOWED] * 2
+    both = response_of(rows, states, (), study_of(first.headers))
+    alone = response_of(rows[:1], states[:1], (), study_of(first.headers))
+    assert both.sum_mm == alone.sum_mm > 10
+    assert response_of(rows[1:], states[:1], (), study_of(first.headers)).presence is Presence.NOT_ASSESSED
 
 
 def test_anatomy_and_a_second_outline_of_one_lesion_are_no_lesions_of_their_own() -> None:

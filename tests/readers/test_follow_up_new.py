@@ -148,4 +148,10 @@ def test_the_card_says_what_was_measured() -> None:
     from bench.follow_up_new import words_of
 
     document = json.loads((FOLDER / "measurements.json").read_text(encoding="utf-8"))
-    assert words_of(document["new_ct"]) in read_card(FOLDER / "card.toml").validation
+    said = read_card(FOLDER / "card.toml").validation
+    assert words_of(document["new_ct"]) in said
+    stated = json.loads((FOLDER / "model" / "parameters.json").read_text(encoding="utf-8"))["repeatability"]
+    for kind in ("volume", "diameter"):
+        for size, measured in document["repeatability"][kind].items():
+            assert stated[kind][size] == measured["coefficient"]
+            assert f"{100 * measured['coefficient']:.1f} " in said

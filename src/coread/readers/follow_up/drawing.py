@@ -12,8 +12,11 @@ from coread.readers.follow_up import words
 Mask = NDArray[np.bool_]
 
 
-def region_of(label: str, kind: Code, tracking: TrackingId, mask: Mask, source: Volume) -> Region:
-    """Return a mask on the grid of the source as a region of the slices that it lies in."""
+def region_of(label: str, tracking: TrackingId, mask: Mask, source: Volume, *, kind: Code, finding: str = "") -> Region:
+    """Return a mask on the grid of the source as a region of the slices that it lies in.
+
+    ``finding`` is the key of the finding that it shows; a lesion that is followed was there before any of them.
+    """
     filled = np.flatnonzero(mask.any(axis=(1, 2)))
     first, last = int(filled[0]), int(filled[-1]) + 1
     matrix = source.geometry.matrix()
@@ -22,7 +25,7 @@ def region_of(label: str, kind: Code, tracking: TrackingId, mask: Mask, source: 
         (last - first, *source.geometry.shape[1:]), affine_of(matrix), source.geometry.frame_of_reference_uid
     )
     images = source.references()[first:last]
-    return Region(label, words.ABNORMAL, kind, mask[first:last], images, tracking, geometry)
+    return Region(label, words.ABNORMAL, kind, mask[first:last], images, tracking, geometry, finding_key=finding)
 
 
 def box_of(mask: Mask, source: Volume) -> Box:

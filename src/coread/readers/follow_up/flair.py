@@ -50,7 +50,8 @@ def flair_said(
     for number, k in enumerate(order[:_MOST_OUTLINED], start=1):
         mask = labels == k
         tracking = _tracking(session, source, mask)
-        regions.append(region_of(f"New or enlarged FLAIR lesion {number}", words.LESION, tracking, mask, source))
+        name = f"New or enlarged FLAIR lesion {number}"
+        regions.append(region_of(name, tracking, mask, source, kind=words.LESION, finding=words.NEW_FLAIR))
         boxes.append(box_of(mask, source))
     new = np.isin(labels, order) if order else np.zeros_like(brighter)
     appeared, left = mask_volume(new, source.geometry), mask_volume(darker, source.geometry)

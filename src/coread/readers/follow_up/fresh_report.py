@@ -54,7 +54,8 @@ def fresh_said(session: ModelSession, source: Volume, grid: Geometry, outputs: A
     for number, k in enumerate(order[:_MOST_OUTLINED], start=1):
         mask = labels == k
         name = f"Candidate for a new lesion {number}"
-        regions.append(region_of(name, words.LESION, _tracking(session, source, mask), mask, source))
+        tracking = _tracking(session, source, mask)
+        regions.append(region_of(name, tracking, mask, source, kind=words.LESION, finding=words.NEW_CT))
         boxes.append(box_of(mask, source))
     presence = Presence.INDETERMINATE if count else Presence.NOT_ASSESSED
     number_of = Measurement(words.NEW_COUNT, float(count), words.COUNT)
@@ -79,4 +80,4 @@ def _tracking(session: ModelSession, source: Volume, mask: Mask) -> TrackingId:
     middle = source.geometry.to_patient(np.argwhere(mask).mean(axis=0, keepdims=True))[0]
     place = "/".join(f"{round(value)}" for value in middle.tolist())
     series = source.headers[0].series_instance_uid if source.headers else "0"
-    return TrackingId(f"New lesion {place}", derived_uid(series, session.digest, "follow_up new", place))
+    return TrackingId(f"{words.CANDIDATE} {place}", derived_uid(series, session.digest, "follow_up new", place))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coread.domain.geometry import Geometry, affine_of
-from coread.domain.images import Volume
+from coread.domain.images import Quantity, Volume
 from coread.imaging.registration import registered
 from coread.imaging.resampling import grid_with_spacing, resampled, resampled_array, straightened
 
@@ -22,6 +22,10 @@ _LEAST_GAIN = 0.02
 _SEGMENT_MM, _SEGMENT_STEP_MM, _FARTHEST_MM = (8.0, 8.0, 8.0), 8.0, 96.0
 """Grid and steps along the body, some vertebrae up and down, on which soft tissue is compared."""
 _SOFT_HU, _LEAST_SEEN = (-150.0, 250.0), 0.4
+_HALF_A_VERTEBRA_MM = 17.0
+"""Less far off, the surroundings of each lesion are found all the same (``placed_nearby``). Following in the corrected
+placing always was not better on the phantoms of ``bench.follow_up``: growth of 35 % or more was called in 7 instead of
+8 of 8, since a node of 1.7 ml was outlined as 0.9."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,21 +36,30 @@ class Placed:
     """(4, 4): position in the earlier scan to the same anatomy in the current one, LPS mm."""
     likeness: float
     """Correlation of the values where both scans are."""
+    in_segment: Matrix
+    """The same as ``to_now`` or, in CT, what soft tissue says more closely."""
 
 
 def placed(before: Volume, now: Volume, spacing_mm: tuple[float, float, float]) -> Placed:
-    """Lay the current scan over the earlier one, rigidly, by mutual information on grids of this spacing."""
+    """Lay the current scan over the earlier one, rigidly, by mutual information on grids of this spacing.
+
+    In CT soft tissue decides between vertebrae afterwards (``in_its_segment``).
+    """
     earlier, current = (coarse(straightened(volume), spacing_mm) for volume in (before, now))
-    found = registered(earlier, current, samples=_SAMPLES)
-    return Placed(found.matrix, likeness(earlier, current, found.matrix))
+    found = registered(earlier, current, samples=_SAMPLES).matrix
+    better = in_its_segment(earlier, current, found) if now.quantity is Quantity.HOUNSFIELD else found
+    middle = earlier.geometry.to_patient((np.array([earlier.geometry.shape]) - 1) / 2)[0]
+    apart = (better - found)[:3, :3] @ middle + (better - found)[:3, 3]
+    kept = better if np.linalg.norm(apart) > _HALF_A_VERTEBRA_MM else found
+    return Placed(kept, likeness(earlier, current, kept), better)
 
 
 def in_its_segment(before: Volume, now: Volume, found: Matrix) -> Matrix:
-    """Return the motion between two CT scans, or a better one that lies some vertebrae along the body.
+    """Return the motion between two coarse CT scans, or a better one that lies some vertebrae along the body.
 
     Outline and spine of a trunk repeat themselves along the body, organs do not: soft tissue decides.
     """
-    soft = [_soft_tissue(coarse(straightened(volume), BODY_MM)) for volume in (before, now)]
+    soft = [_soft_tissue(volume) for volume in (before, now)]
     shown = [coarse(volume, _SEGMENT_MM) for volume in soft]
     shifts = np.arange(-_FARTHEST_MM, _FARTHEST_MM + 1, _SEGMENT_STEP_MM)
     likely = [likeness(shown[0], shown[1], _along_body(found, shift), least_overlap=_LEAST_SEEN) for shift in shifts]

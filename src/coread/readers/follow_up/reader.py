@@ -25,7 +25,6 @@ from coread.readers.follow_up.placing import (
     LEAST_LIKENESS,
     Placed,
     facing,
-    in_its_segment,
     inverse,
     placed,
 )
@@ -168,12 +167,11 @@ def _prepared(inputs: ReaderInputs, now: Volume, found: _Compared, laid: Placed)
 
 def _search_arrays(now: Volume, found: _Compared, laid: Placed, grid: Geometry) -> dict[str, NDArray[Any]]:
     """Return what new lesions are searched in: both scans matched on one grid, and what is known there."""
-    to_now = in_its_segment(found.volume, now, laid.to_now)
-    match = matched(found.volume, now, to_now, grid)
+    match = matched(found.volume, now, laid.in_segment, grid)
     known = np.zeros(grid.shape, dtype=np.bool_)
     if found.outlined is not None:
         mask = found.outlined.astype(np.float32)
-        known = resampled_array(mask, found.volume.geometry, grid, transform=inverse(to_now)) > 0.3
+        known = resampled_array(mask, found.volume.geometry, grid, transform=inverse(laid.in_segment)) > 0.3
     return {
         "ct_now": match.now,
         "ct_before": match.before,

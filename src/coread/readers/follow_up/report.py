@@ -67,7 +67,8 @@ def reported(card: ReaderCard, session: ModelSession, seen: Seen, outputs: Array
         mask = _on_source(outputs[f"is_{row.number}"], seen.sites[row.number], seen.source)
         if not mask.any():
             continue
-        region = region_of(row.site.lesion.label, row.site.lesion.type, row.site.lesion.tracking, mask, seen.source)
+        lesion = row.site.lesion
+        region = region_of(lesion.label, lesion.tracking, mask, seen.source, kind=lesion.type)
         regions.append(region)
         measured += [*_sizes(row, region.images), *_changes(row, region.images)]
         if row.grew:

@@ -146,9 +146,10 @@ def response_of(
 ) -> Response:
     """Return the response; the baseline is the oldest date on which all measurable lesions are outlined.
 
-    ``others`` are known lesions that were not looked at: with any, nothing can be called absent.
+    ``others`` are known lesions that were not looked at: with any, nothing can be called absent. Lesions that began as
+    candidates are followed and not summed: targets are those of the baseline (RECIST 1.1, section 4.2).
     """
-    targets = [row for row in rows if row.long_mm.before >= _MEASURABLE_MM]
+    targets = [row for row in rows if row.long_mm.before >= _MEASURABLE_MM and not _was_candidate(row)]
     if not targets:
         return Response(Presence.NOT_ASSESSED, notes=("no followed lesion of 10 mm or more: no response category",))
     now_mm, now_ml = sum(row.long_mm.after for row in targets), sum(row.volume.after for row in targets)
@@ -168,6 +169,10 @@ def response_of(
     else:
         presence = Presence.INDETERMINATE if lost else Presence.ABSENT
     return Response(presence, now_mm, now_ml, (note,), measured=True)
+
+
+def _was_candidate(row: Followed) -> bool:
+    return row.site.lesion.tracking.identifier.startswith(words.CANDIDATE)
 
 
 def _older_sums(targets: Sequence[Followed], older: Sequence[Prior], before: Study) -> list[tuple[float, float]]:

@@ -4,6 +4,8 @@ from coread.domain.codes import COREAD_SCHEME, Code
 
 GROWTH, PROGRESSION, NEW_FLAIR = "lesion_growth", "progression", "new_flair_lesion"
 NEW_CT = "new_ct_lesion"
+CANDIDATE = "New lesion"
+"""How the Tracking Identifier of a candidate begins, on its own date and on those that follow."""
 ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 LESION = Code("52988006", "SCT", "Lesion")
 VOLUME = Code("118565006", "SCT", "Volume")
