@@ -14,6 +14,7 @@ from coread.domain.reasons import ReasonCode
 from coread.domain.results import ReadResult, Refusal
 from coread.imaging.mr.combine import root_sum_of_squares
 from coread.imaging.mr.fourier import to_image, to_samples
+from coread.imaging.mr.fully_sampled import equally_noisy, reference_images
 from coread.imaging.mr.masks import MaskKind, MaskPlan, sampling_mask
 from coread.imaging.mr.methods import Method, reconstructed_plane
 from coread.imaging.mr.metrics import nmse
@@ -274,3 +275,16 @@ def test_every_method_by_name_completes_half_k_space(method: Method) -> None:
     samples = np.where(mask, found.samples, 0).astype(np.complex64)
     plain = nmse(head(), root_sum_of_squares(to_image(samples))[None])
     assert nmse(head(), reconstructed_plane(samples, mask, method)[None]) < 0.7 * plain
+
+
+def test_images_have_the_brightness_of_a_reference_of_equally_noisy_coils() -> None:
+    gains = np.array([0.2, 1.0, 2.0, 8.0], np.float32)
+    full = acquisition(head(), np.ones((SIDE, SIDE), bool))
+    assert full.noise is not None
+    samples = full.samples * gains[:, None, None, None]
+    full = replace(full, samples=samples.astype(np.complex64), noise=full.noise * gains[:, None])
+    reference = reference_images(equally_noisy(full))
+    assert nmse(reference, result_of(full).images[0].voxels) < 0.01
+    assert nmse(reference_images(full), result_of(full).images[0].voxels) > 0.1
+    assert nmse(reference, reference_images(equally_noisy(equally_noisy(full)))) < 1e-6
+    assert equally_noisy(replace(full, noise=None)).samples is full.samples

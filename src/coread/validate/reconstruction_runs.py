@@ -24,7 +24,7 @@ from coread.engine.sessions import OpenReader
 from coread.imaging.header import scan_header
 from coread.imaging.mr.files.opened import open_raw
 from coread.imaging.mr.files.raw_object import wrapped
-from coread.imaging.mr.fully_sampled import reference_images, undersampled
+from coread.imaging.mr.fully_sampled import equally_noisy, reference_images, undersampled
 from coread.imaging.mr.masks import MaskKind, MaskPlan
 from coread.imaging.mr.metrics import quality
 from coread.validate.cohort import Case, Cohort
@@ -158,7 +158,7 @@ def _fully_sampled(case: Case, sources: Sources) -> KSpace:
     if path is None:
         raise BadCohort(f"case {case.case_id!r}: raw data must be a plain file, not a member of an archive.")
     sources.prove(case.files[0])
-    kspace = open_raw(path)
+    kspace = equally_noisy(open_raw(path))
     if kspace.trajectory is not Trajectory.CARTESIAN or not kspace.mask.all() or kspace.frames > 1:
         raise BadCohort(
             f"case {case.case_id!r} is not one fully sampled frame on a Cartesian grid: it has no reference. "

@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from coread.domain.errors import InvalidRecord
 from coread.domain.kspace import KSpace, Trajectory
+from coread.imaging.errors import BadSamples
 from coread.imaging.mr.combine import root_sum_of_squares
 from coread.imaging.mr.fourier import to_image
 from coread.imaging.mr.image_grid import on_image_grid
 from coread.imaging.mr.masks import MaskKind, MaskPlan, Seed, sampling_mask
+from coread.imaging.mr.whitening import equalising_matrix
 
 
 def reference_images(kspace: KSpace, frame: int = 0) -> NDArray[np.float32]:
@@ -29,6 +31,28 @@ def reference_images(kspace: KSpace, frame: int = 0) -> NDArray[np.float32]:
         whole = root_sum_of_squares(on_image_grid(images, *shape[1:]))
         made[number * partitions : (number + 1) * partitions] = whole
     return made
+
+
+def equally_noisy(kspace: KSpace) -> KSpace:
+    """Return the acquisition with noise made equal between coils, as reconstructions make it; its noise scan likewise.
+
+    A root sum of squares weights coils by their gain, a reconstruction by how quiet they are: only with equal noise do
+    both have one brightness everywhere. Without a noise scan that can be used the acquisition itself is returned.
+    """
+    if kspace.noise is None:
+        return kspace
+    try:
+        matrix = equalising_matrix(kspace.noise)
+    except BadSamples:
+        return kspace
+
+    def mixed(samples: NDArray[np.complex64], axis: int) -> NDArray[np.complex64]:
+        return np.asarray(np.moveaxis(np.tensordot(matrix, samples, axes=(1, axis)), 0, axis), dtype=np.complex64)
+
+    calibration = None if kspace.calibration is None else mixed(kspace.calibration, 1)
+    return replace(
+        kspace, samples=mixed(kspace.samples, 2), noise=mixed(kspace.noise, 0), calibration=calibration
+    )  # fmt: skip
 
 
 def undersampled(kspace: KSpace, plan: MaskPlan, seed: Seed) -> KSpace:
