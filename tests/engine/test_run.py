@@ -229,6 +229,14 @@ def test_memory_that_runs_out_is_a_coded_refusal(build: Build, tmp_path: Path) -
     assert refusal(read(build(code=code), path)) is ReasonCode.OUT_OF_MEMORY
 
 
+def test_memory_that_runs_out_in_simpleitk_is_a_coded_refusal_too(build: Build, tmp_path: Path) -> None:
+    """It says so in a plain runtime error."""
+    path = radiograph(tmp_path / "a.dcm", square_at(64, 160))
+    greedy = "import SimpleITK as sitk; sitk.Image([60_000, 60_000, 60_000], sitk.sitkFloat32)"
+    said = read(build(code=READER.replace("return ReadResult((finding,))", greedy)), path)
+    assert refusal(said) is ReasonCode.OUT_OF_MEMORY
+
+
 def test_a_large_image_is_refused_before_it_is_decoded(build: Build, tmp_path: Path) -> None:
     card = CARD.replace("memory_mb = 512", "memory_mb = 1")
     path = radiograph(tmp_path / "a.dcm", square_at(64, 160, shape=(512, 512)))

@@ -27,6 +27,7 @@ Value = TypeVar("Value")
 Ending = ReadResult | Refusal | Failure
 _PATIENT_WORD = "[patient]"
 _MIN_SCRUBBED = 3
+_NO_MEMORY = ("failed to allocate memory", "bad_alloc")
 
 
 @dataclass(slots=True)
@@ -107,7 +108,14 @@ def guarded(work: Callable[[], ReadResult | Refusal], study: Study, stage: Calla
             return Refusal(reason_of(problem))
         return failure_of(problem, study, stage())
     except Exception as problem:  # noqa: BLE001 - the edge of a work item: the final state is this record
+        if _says_no_memory(problem):
+            return Refusal(Reason(ReasonCode.OUT_OF_MEMORY, f"memory ran out in stage {stage()!r}"))
         return failure_of(problem, study, stage())
+
+
+def _says_no_memory(problem: Exception) -> bool:
+    """SimpleITK allocates in C++ and reports an exhausted limit as a plain runtime error."""
+    return isinstance(problem, RuntimeError) and any(words in str(problem).lower() for words in _NO_MEMORY)
 
 
 def failure_of(problem: Exception, study: Study | None, stage: str) -> Failure:
