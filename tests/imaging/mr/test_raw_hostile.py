@@ -191,3 +191,40 @@ def test_what_stands_before_the_samples_is_neither_held_nor_followed_without_end
     end = struct.pack("<HHLHHL", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
     path.write_bytes(given[:place] + begin * 3000 + end * 3000 + given[place:])
     assert code(path) is ReasonCode.NOT_RAW_DATA
+
+
+def test_rows_that_share_one_long_list_are_not_unpacked_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.h5"
+    count = 200
+    with h5py.File(path, "w") as file:
+        group = file.create_group("dataset")
+        group["xml"] = [header(ey=count, last=count - 1, center=count // 2, fy=2 * count).encode()]
+        kind = acquisition_in_hdf5()
+        table = group.create_dataset("data", (1,), kind, maxshape=(None,), chunks=(1,))
+        row = np.zeros(1, kind)
+        row["head"]["active_channels"] = row["head"]["number_of_samples"] = 1
+        row["data"][0], row["traj"][0] = np.ones(1 << 18, np.float32), np.zeros(0, np.float32)
+        table[:] = row
+        table.resize((count,))
+        for number in range(1, count):  # each row points to the list of the first
+            table.id.write_direct_chunk((number,), table.id.read_direct_chunk((0,))[1])
+    read: list[int] = []
+    real = ismrmrd._values
+
+    def watched(table: Any, name: str, numbers: Any, length: int) -> Any:
+        read.append(len(numbers))
+        return real(table, name, numbers, length)
+
+    monkeypatch.setattr(ismrmrd, "_values", watched)
+    monkeypatch.setattr(ismrmrd, "_UNPACKED_BYTES", 40 << 20)
+    before = _resident()
+    assert code(path) is ReasonCode.TRUNCATED
+    assert max(read) <= 40
+    assert _resident() - before < 100 << 20, "the lists of 200 rows are 200 MiB; none of them is kept"
+
+
+def _resident() -> int:
+    """Return the bytes of memory of this process, those of HDF5 too, which Python's own counters do not see."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -30,6 +30,8 @@ from coread.imaging.mr.files.room import (
 
 __all__ = ["read", "write"]
 MOST_ACQUISITIONS = 8_000_000
+_UNPACKED_BYTES = 256 << 20
+_FEWEST_ROWS = 32
 MOST_NOISE_SAMPLES = 1 << 20
 """For each coil; more tells nothing about a covariance of at most 1024 x 1024."""
 _TRAJECTORIES = {"radial": Trajectory.RADIAL, "goldenangle": Trajectory.RADIAL, "spiral": Trajectory.SPIRAL}
@@ -67,7 +69,13 @@ def _heads(table: Any, room: RoomLimits) -> NDArray[Any]:
     if wrong:
         raise BadHeader(f"the header of acquisitions has no {wrong} as ISMRMRD has it")
     room.check((len(table),), kind["head"])
-    return np.asarray(table.fields("head")[:])
+    heads = np.empty(len(table), kind["head"])
+    step = _rows_at_once(table)
+    # Whole rows a few at a time, here and below: asked for one field, HDF5 unpacks the lists of the others as well,
+    # and they are never given back.
+    for begin in range(0, len(table), step):
+        heads[begin : begin + step] = table[begin : begin + step]["head"]
+    return heads
 
 
 def _holds_floats(kind: np.dtype[Any]) -> bool:
@@ -139,7 +147,7 @@ _OTHER = Trajectory.OTHER
 def _pieces(table: Any, lines: Lines, coils: int) -> Iterator[tuple[Lines, Samples]]:
     """Yield lines of one kind with their samples (n, coils, samples), a bounded part of the file at a time."""
     longest = int(lines.kinds[:, 0].max()) * coils * 8
-    step = max(1, CHUNK_BYTES // max(longest, 1))
+    step = min(max(1, CHUNK_BYTES // max(longest, 1)), _rows_at_once(table))
     # Neighbours in the file are read together; what lies between them and is not wanted is read and dropped.
     for begin in range(0, len(lines), step):
         part = lines.of(np.arange(begin, min(begin + step, len(lines))))
@@ -150,10 +158,18 @@ def _pieces(table: Any, lines: Lines, coils: int) -> Iterator[tuple[Lines, Sampl
             yield same, block.reshape(len(same), coils, total)[:, :, before : total - after]
 
 
+def _rows_at_once(table: Any) -> int:
+    """Return how many acquisitions may be read together.
+
+    Their lengths are known only once they are read, and many may share one long list: none is longer than the file.
+    """
+    return max(_FEWEST_ROWS, _UNPACKED_BYTES // max(int(table.file.id.get_filesize()), 1))
+
+
 def _values(table: Any, name: str, numbers: NDArray[np.int64], length: int) -> NDArray[np.float32]:
     """Return one of the varying-length fields of acquisitions as (n, length) float32."""
     first, last = int(numbers[0]), int(numbers[-1]) + 1
-    rows = table.fields(name)[first:last] if last - first <= 4 * len(numbers) else table.fields(name)[numbers]
+    rows = (table[first:last] if last - first <= 4 * len(numbers) else table[numbers])[name]
     if len(rows) != len(numbers):
         rows = rows[numbers - first]
     if any(len(row) != length for row in rows):
@@ -258,7 +274,9 @@ def _coordinates(table: Any, heads: NDArray[Any], plan: Arrangement) -> NDArray[
         raise WrongTrajectory("readouts have coordinates of different dimension")
     depth = int(dimensions[0])
     try:
-        values = _values(table, "traj", plan.image.numbers, total * depth)
+        numbers, step = plan.image.numbers, _rows_at_once(table)
+        parts = [numbers[begin : begin + step] for begin in range(0, len(numbers), step)]
+        values = np.concatenate([_values(table, "traj", part, total * depth) for part in parts])
     except Truncated as problem:
         raise WrongTrajectory(f"coordinates do not match the {total} samples of a readout") from problem
     points = values.reshape(len(values), total, depth)[:, before : total - after]
