@@ -292,7 +292,7 @@ def what_is_missing(study: Study, readers: Sequence[ReaderStory]) -> tuple[str, 
     elif not readers:
         missing.append("No reader was asked: none is installed, or routing has not looked at the study yet.")
     for reader in readers:
-        if reader.outcome is not Outcome.POSITIVE and reader.outcome is not Outcome.NEGATIVE:
+        if not reader.has_result():  # one in which something is unclear was read all the same
             missing.append(f"{reader.reader_id}: {reader.explanation}.")
         if reader.has_result() and not reader.objects:
             missing.append(f"{reader.reader_id}: no result objects were made.")
