@@ -3,8 +3,9 @@
 ``quality``: patients that nothing was learnt from, simulated acquisitions (8 coils, signal to noise 40), by method,
 mask and source. ``lesions``: small lesions put in before sampling. ``real``: a real undersampled slice by samples that
 were kept back. ``coils``: other numbers of them. ``time``: seconds a slice. ``spread``: whether the spread over mirrors
-follows the error. ``transforms``: Fourier transforms inside ONNX graphs. Each part is kept in the reader's
-network_measurements.json. ``--model FOLDER`` measures graphs that are not installed, ``--baseline`` the U-Net.
+follows the error. ``fat``: fat at another phase than water. ``transforms``: Fourier transforms inside ONNX graphs. Each
+part is kept in the reader's network_measurements.json. ``--model FOLDER`` measures graphs that are not installed,
+``--baseline`` the U-Net.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from coread.imaging.mr.fourier import to_image, to_samples
 from coread.imaging.mr.masks import MaskKind, MaskPlan, sampling_mask
 from coread.imaging.mr.metrics import Quality, psnr, quality
 from coread.imaging.mr.sense import cg_sense
-from coread.imaging.mr.simulate import Scanner, simulated
+from coread.imaging.mr.simulate import Scanner, fat_phase, simulated
 from coread.imaging.mr.wavelet import l1_wavelet
 from coread.models.graphs import load_graph
 from coread.models.lineage import sha256_of
@@ -295,6 +296,23 @@ def measure_coils(setting: Setting) -> dict[str, Any]:
     return {"psnr": rows}
 
 
+def measure_fat(setting: Setting) -> dict[str, Any]:
+    """Return PSNR where fat has another phase than water; every third of the slices of ``quality``."""
+    compared = {name: one for name, one in methods(setting).items() if name in ("l1-wavelet", "learned")}
+    found: dict[str, list[float]] = {}
+    slices = chosen(setting.data)[::3]
+    for number, item in enumerate(slices):
+        made = simulated(item.image, SCANNER, [SEED, number])
+        image = np.asarray(made.image * fat_phase(item.image, np.random.default_rng([SEED, number, 3])))
+        samples = made.samples + to_samples(np.asarray(made.maps * (image - made.image), dtype=np.complex64))
+        for plan in PLANS:
+            mask = sampling_mask(plan, (item.image.shape[0], item.image.shape[1]), [SEED, number, 1])
+            for name, method in compared.items():
+                score = psnr(np.abs(image), np.abs(method(samples * mask, mask)))
+                found.setdefault(f"{plan.kind.value} {plan.acceleration:g}x {name}", []).append(score)
+    return {"slices": len(slices), "psnr": {name: round(float(np.mean(each)), 2) for name, each in found.items()}}
+
+
 def measure_time(setting: Setting) -> dict[str, Any]:
     """Return seconds a slice of 8 coils, 320 x 320, at 4x, with two threads, in both engines; median of 5."""
     random = np.random.default_rng(SEED)
@@ -437,6 +455,7 @@ PARTS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "coils": measure_coils,
     "time": measure_time,
     "spread": measure_spread,
+    "fat": measure_fat,
     "transforms": measure_transforms,
 }
 
