@@ -1,13 +1,14 @@
 """How the networks were made: ``python -m coread.readers.mr_reconstruction.recipe STEP --data D --out O``.
 
-Needs the extra ``train``. STEP is ``fit``, ``second``, ``fine`` and ``graphs`` for the reconstruction network, in this
-order; ``baseline`` for a plain U-Net to compare with; ``self-supervised`` to fit on with undersampled raw files of a
-site (``--raw FILES --start FOLDER``); ``compared`` for what is lost without truth. A broken run goes on.
+Needs the extra ``train``. STEP is ``fit``, ``second``, ``fine``, ``points`` and ``graphs`` for the
+reconstruction network, in this order; ``baseline`` for a plain U-Net to compare with; ``self-supervised`` to fit on
+with undersampled raw files of a site (``--raw FILES --start FOLDER``); ``compared`` for what is lost without truth. A
+broken run goes on.
 """
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from coread.train.mr.fitting import (
     supervised,
     supervised_magnitude,
 )
-from coread.train.mr.graphs import write_graphs
+from coread.train.mr.graphs import LINES, POINTS, write_graphs
 from coread.train.mr.network import NetworkPlan, ReconstructionNetwork
 from coread.train.mr.ssdu import Measured, MeasuredAcquisitions, SplitPlan, UntoldAcquisitions, self_supervised
 
@@ -46,10 +47,12 @@ SHARES = {MS: 0.45, TUMOUR: 0.4, MNI: 0.15}
 PLAN = FitPlan(steps=4500)
 SECOND_PLAN = FitPlan(steps=2400, schedule=6000, learning_rate=7e-4, square_weight=1.0)
 FINE_PLAN = FitPlan(steps=3600, learning_rate=5e-4, square_weight=1.0)
+POINTS_PLAN = FitPlan(steps=900, epoch=75, learning_rate=3e-4, square_weight=1.0)
 BASELINE_PLAN = FitPlan(steps=1500, square_weight=1.0)
 DRAW = DrawPlan()
 SECOND_DRAW = DrawPlan(pixels=24_000, side=160, seed=20261130)
 FINE_DRAW = replace(SECOND_DRAW, seed=20261131)
+POINTS_DRAW = replace(SECOND_DRAW, points_share=1.0, fat_share=0.5, seed=20261133)
 CASCADES = NetworkPlan(solving=0)
 COMPARED = NetworkPlan(cascades=4, width=24, deep_width=48)
 COMPARED_PLAN = FitPlan(steps=750, epoch=150)
@@ -70,13 +73,13 @@ def sources_of(slices: Sequence[MagnitudeSlice]) -> list[Source]:
 
 
 def fit_network(
-    data: Path, out: Path, network: nn.Module, plan: FitPlan, loss: Loss, drawn: DrawPlan
+    data: Path, out: Path, network: nn.Module, plan: FitPlan, loss: Loss, drawn: DrawPlan, tune: DrawPlan = DRAW
 ) -> list[dict[str, float]]:  # fmt: skip
     """Fit a network on simulated acquisitions of the patients that are learnt from."""
     slices = learnt(data)
     sources = sources_of(slices)
     log.info("%d slices: %s", len(slices), ", ".join(f"{len(source.images)}" for source in sources))
-    module = FitModule(network, loss, plan, tune_set(data))
+    module = FitModule(network, loss, plan, tune_set(data, tune))
     facts: dict[str, Any] = {
         "images": digest_of([item.image for item in slices]), "draw": asdict(drawn), "network": repr(network),
         "start": digest_of([value.numpy() for value in network.state_dict().values()]),
@@ -84,10 +87,10 @@ def fit_network(
     return fit(module, lambda first, count: DrawnAcquisitions(sources, drawn, first, count), out, facts=facts)
 
 
-def tune_set(data: Path) -> list[Acquisition]:
+def tune_set(data: Path, drawn: DrawPlan = DRAW) -> list[Acquisition]:
     """Return acquisitions that are drawn once, of patients who are not learnt from."""
     sources = sources_of(tuned(data))
-    plan = replace(DRAW, seed=DRAW.seed + 1, other_speeds=0.0)
+    plan = replace(drawn, seed=DRAW.seed + 1, other_speeds=0.0)
     return [draw(sources, plan, number) for number in range(TO_TUNE)]
 
 
@@ -109,6 +112,12 @@ def make_fine(data: Path, out: Path, steps: int = 0) -> None:
     """Fit the whole network, which solves for the samples at the end."""
     plan = _shortened(FINE_PLAN, steps)
     fit_network(data, out / FINE, started(out / SECOND, NetworkPlan()), plan, supervised(plan), FINE_DRAW)
+
+
+def make_points(data: Path, out: Path, steps: int = 0) -> None:
+    """Fit it on for masks of points alone, and for fat whose phase differs from that of water."""
+    plan, network = _shortened(POINTS_PLAN, steps), started(out / FINE, NetworkPlan())
+    fit_network(data, out / POINTS, network, plan, supervised(plan), POINTS_DRAW, POINTS_DRAW)
 
 
 def started(folder: Path, plan: NetworkPlan) -> ReconstructionNetwork:
@@ -170,8 +179,10 @@ def measured_planes(path: Path) -> list[Measured]:
 
 
 def make_graphs(out: Path) -> None:
-    """Write the graphs of the finished network."""
-    log.info("graphs differ from the network by %.1e", write_graphs(started(out / FINE, NetworkPlan()), out / GRAPHS))
+    """Write the graphs of the finished networks: that for lines, and the one that was fitted on for points."""
+    for name, stage in ((LINES, FINE), (POINTS, POINTS)):
+        differs = write_graphs(started(out / stage, NetworkPlan()), out / GRAPHS, (name,))
+        log.info("%s differs from the network by %.1e", name, differs)
 
 
 def _shortened(plan: FitPlan, steps: int) -> FitPlan:
@@ -180,8 +191,9 @@ def _shortened(plan: FitPlan, steps: int) -> FitPlan:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the shell."""
-    steps = {
-        FIT: make_first, SECOND: make_second, FINE: make_fine, BASELINE: make_baseline, COMPARED_STEP: make_compared,
+    steps: dict[str, Callable[[Path, Path, int], object]] = {
+        FIT: make_first, SECOND: make_second, FINE: make_fine, POINTS: make_points, BASELINE: make_baseline,
+        COMPARED_STEP: make_compared,
     }  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=(*steps, GRAPHS, OWN))
