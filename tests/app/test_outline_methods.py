@@ -1,5 +1,6 @@
 """Which method outlines a lesion in a box: as asked, or the one that was measured better; the result says which."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def test_auto_calculates_where_the_lesion_stands_out_and_says_by_which_numbers()
     assert found.method is Method.CLASSICAL
     assert found.clearness is not None
     assert found.clearness >= 0.7
-    assert "0.85 by the network, 0.99 calculated" in found.notes[-1]
+    measured = json.loads((READER.model_folder / "parameters.json").read_text(encoding="utf-8"))["box"]["clear"]
+    told = f"{measured['network']:.2f} by the network, {measured['calculated']:.2f} calculated"
+    assert told in found.notes[-1]
 
 
 def test_auto_asks_the_network_where_the_lesion_does_not_stand_out() -> None:
