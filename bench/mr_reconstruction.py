@@ -1,6 +1,6 @@
 """MR reconstruction beside SigPy and BART: time of a slice, agreement, memory of a 3D acquisition.
 
-python bench/mr_reconstruction.py [--rounds N] [--slice FILE.npy] [--full] [--planes N]     (two threads for each)
+python -m bench.mr_reconstruction [--rounds N] [--slice FILE.npy] [--full] [--planes N]     (two threads for each)
 
 Speed: ESPIRiT and CG-SENSE of a simulated slice of 320 x 320 with 8 coils, every fourth line and 24 in the middle, 30
 iterations, the same kernel, threshold, crop and weight for all. Each program runs in a process of its own with two

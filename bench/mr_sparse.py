@@ -1,6 +1,6 @@
 """Compressed sensing and radial transforms beside BART, PyWavelets and finufft.
 
-python bench/mr_sparse.py [--rounds N]       (two threads for ours and for BART)
+python -m bench.mr_sparse [--rounds N]       (two threads for ours and for BART)
 
 A simulated slice of 320 x 320 with 8 coils, random lines at 4x. Turns alternate; medians count, as seconds on the
 clock and as seconds of processor. BART's time includes its start and its files, as a caller has it; on a machine that
