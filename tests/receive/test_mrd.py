@@ -220,6 +220,21 @@ def test_limits_of_size_time_and_number_are_kept(store: Store, start: Start, con
     assert "more than 8000 bytes" in refusals(store)[0]
 
 
+def test_a_flood_of_connections_starts_no_thread_for_each(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coread.receive.mrd_server._SPARE_THREADS", 0)
+    receiver = start(idle_seconds=5.0, max_connections=1)
+    first = connect(receiver.port)
+    assert eventually(lambda: receiver.open_connections == 1)
+    flood = socket.create_connection(("127.0.0.1", receiver.port), timeout=5)
+    with flood:
+        assert flood.recv(1) == b"", "closed without a word"
+    assert receiver.open_connections == 1, "the stream under way goes on"
+    first.close()
+    assert eventually(lambda: receiver.open_connections == 0)
+
+
 def test_a_full_disk_is_told_and_leaves_nothing(
     store: Store, start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,9 @@
 """A reader of raw data measured on drawn heads, through the installed package and the engine's own path."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +11,8 @@ from typer.testing import CliRunner
 from coread.app.cli.exit_codes import ExitCode
 from coread.app.cli.main import app
 from coread.domain.errors import InvalidRecord
+from coread.domain.results import Reading, ReadResult
+from coread.engine.run import run_reader
 from coread.imaging.mr.files import ismrmrd
 from coread.imaging.mr.files.opened import open_raw
 from coread.imaging.mr.fully_sampled import undersampled
@@ -17,7 +21,7 @@ from coread.phantoms.reference.registry import made
 from coread.phantoms.reference.scan import Setup
 from coread.validate.errors import BadCohort, OtherRun
 from coread.validate.reconstruction import ReconstructionPlan, validate_reconstructions
-from coread.validate.reconstruction_runs import JOURNAL_FILE, undersampling_of
+from coread.validate.reconstruction_runs import JOURNAL_FILE, NO_IMAGES, undersampling_of
 
 RUN = CliRunner()
 TRUTH = ("acceleration=1", "slices=1", "matrix=96", "oversampling=1", "dicom=false", "images=false")
@@ -88,3 +92,22 @@ def test_a_damaged_file_is_a_case_that_was_not_analysed(cohort: Path, tmp_path: 
     (tmp_path / "cohort.csv").write_text("case_id,patient_id,files\n1,P1,cut.h5\n")
     answer = RUN.invoke(app, ["validate", "mr_reconstruction", str(tmp_path), "--out", str(tmp_path / "run")])
     assert answer.exit_code == ExitCode.NOT_ANALYSED, answer.output
+
+
+def test_a_result_without_images_is_a_case_that_failed_and_the_run_goes_on(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_images(*given: Any) -> Reading:
+        reading = run_reader(*given)
+        assert isinstance(reading.ending, ReadResult)
+        return replace(reading, ending=replace(reading.ending, images=(), maps=(), pictures=()))
+
+    monkeypatch.setattr("coread.validate.reconstruction_runs.run_reader", without_images)
+    one = tmp_path / "one"
+    one.mkdir()
+    (one / "cohort.toml").write_text(f'name = "One head"\nroot = "{cohort.parent}"\nsimulated = true\n')
+    (one / "cohort.csv").write_text("case_id,patient_id,files\n1,P1,p1/kspace.h5\n")
+    report = validate_reconstructions("mr_reconstruction", one, tmp_path / "run", plan=ReconstructionPlan((FOUR,)))
+    assert report["cases"]["outcomes"]["failed"] == 1
+    assert report["refusals"][0]["reason"] == NO_IMAGES
+    assert report["masks"][FOUR.name]["read"] == 0

@@ -2,17 +2,14 @@
 
 import json
 import logging
-import os
-import signal
 import sys
-import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from coread.domain.errors import CoreadError, Misconfigured
 from coread.receive.errors import BadSettings
+from coread.receive.listening import stopped_by_signals, wait_to_end
 from coread.receive.mrd_settings import MrdSettings
 
 _LOG = logging.getLogger(__name__)
@@ -52,14 +49,7 @@ def run(settings: MrdChildSettings) -> None:
     from coread.receive.mrd_server import MrdReceiver
     from coread.store import Store, StoreSettings
 
-    done = threading.Event()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        _LOG.info("signal %d: finishing", number)
-        done.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    done = stopped_by_signals()
     store_settings = StoreSettings(
         folder=settings.store_folder,
         database_url=settings.database_url,
@@ -68,13 +58,7 @@ def run(settings: MrdChildSettings) -> None:
         refuse_free_fraction=settings.refuse_free_fraction,
     )
     with Store.open(store_settings, migrate=False) as store, MrdReceiver(settings.receive, store) as receiver:
-        sys.stdout.write(json.dumps({"listening": receiver.port, "pid": os.getpid()}) + "\n")
-        sys.stdout.flush()
-        parent = os.getppid()
-        while not done.wait(1.0):
-            if os.getppid() != parent:
-                _LOG.warning("the parent process is gone: finishing")
-                return
+        wait_to_end(receiver.port, done)
 
 
 def main() -> int:

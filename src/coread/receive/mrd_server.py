@@ -6,7 +6,7 @@ import threading
 import time
 from types import TracebackType
 
-from coread.receive.errors import BadSettings
+from coread.receive.listening import listening_socket
 from coread.receive.mrd_intake import MrdIntake
 from coread.receive.mrd_settings import MrdSettings
 from coread.receive.mrd_spool import SpoolFolder
@@ -15,6 +15,8 @@ from coread.store import Store
 
 _LOG = logging.getLogger(__name__)
 _BACKLOG = 16
+_SPARE_THREADS = 16
+"""Connections that are being turned away at the same time; further ones are closed without a word."""
 FOLDER = "mrd"
 """Inside the store's folder: where streams are spooled."""
 
@@ -29,6 +31,7 @@ class MrdReceiver:
         self._listener: socket.socket | None = None
         self._port = settings.port
         self._open: dict[MrdStream, threading.Thread] = {}
+        self._turning = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._acceptor = threading.Thread(target=self._accept_all, name="coread-mrd-accept", daemon=True)
@@ -82,17 +85,7 @@ class MrdReceiver:
         self.stop()
 
     def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self._settings.host, self._settings.port))
-            listener.listen(_BACKLOG)
-        except OSError as error:
-            listener.close()
-            where = f"{self._settings.host} port {self._settings.port}"
-            raise BadSettings(f"cannot listen on {where} for MRD: {error.strerror}; choose another port") from error
-        return listener
+        return listening_socket(self._settings.host, self._settings.port, backlog=_BACKLOG, what=" for MRD")
 
     def _accept_all(self) -> None:
         listener = self._listener
@@ -115,17 +108,27 @@ class MrdReceiver:
         stream = MrdStream(connection, address, self.intake, self._settings)
         with self._lock:
             crowded = len(self._open) >= self._settings.max_connections
+            if crowded and self._turning >= _SPARE_THREADS:
+                _LOG.warning("MRD connection from %s closed at once: too many are being turned away", address)
+                connection.close()
+                return
             thread = threading.Thread(
                 target=self._turn_away if crowded else self._serve, args=(stream, address),
                 name="coread-mrd", daemon=True,
             )  # fmt: skip
-            if not crowded:
+            if crowded:
+                self._turning += 1
+            else:
                 self._open[stream] = thread
         thread.start()
 
     def _turn_away(self, stream: MrdStream, address: str) -> None:
         _LOG.warning("MRD connection from %s turned away: %d are open", address, self._settings.max_connections)
-        stream.refuse("too many streams at the same time; send again later")
+        try:
+            stream.refuse("too many streams at the same time; send again later")
+        finally:
+            with self._lock:
+                self._turning -= 1
 
     def _serve(self, stream: MrdStream, address: str) -> None:
         started = time.monotonic()

@@ -2,17 +2,14 @@
 
 import json
 import logging
-import os
-import signal
 import subprocess
 import sys
-import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from coread.receive.errors import BadSettings
+from coread.receive.listening import stopped_by_signals, wait_to_end
 from coread.receive.settings import Limits, PeerRule, ReceiveSettings, TlsSettings
 
 _LOG = logging.getLogger(__name__)
@@ -65,14 +62,7 @@ def run_receiver(settings: ChildSettings) -> None:
     from coread.receive.server import DicomReceiver
     from coread.store import Store, StoreSettings
 
-    done = threading.Event()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        _LOG.info("signal %d: finishing", number)
-        done.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    done = stopped_by_signals()
     sys.setswitchinterval(_SWITCH_SECONDS)
     store_settings = StoreSettings(
         folder=settings.store_folder,
@@ -82,13 +72,7 @@ def run_receiver(settings: ChildSettings) -> None:
         refuse_free_fraction=settings.refuse_free_fraction,
     )
     with Store.open(store_settings, migrate=False) as store, DicomReceiver(settings.receive, store) as receiver:
-        sys.stdout.write(json.dumps({"listening": receiver.port, "pid": os.getpid()}) + "\n")
-        sys.stdout.flush()
-        parent = os.getppid()
-        while not done.wait(1.0):
-            if os.getppid() != parent:
-                _LOG.warning("the parent process is gone: finishing")
-                return
+        wait_to_end(receiver.port, done)
 
 
 class ReceiverProcess:

@@ -10,8 +10,8 @@ from types import TracebackType
 
 from coread.receive.association import Association
 from coread.receive.commitment import Commitment
-from coread.receive.errors import BadSettings
 from coread.receive.indexing import Indexer
+from coread.receive.listening import listening_socket
 from coread.receive.negotiation import TOO_MANY, Rejection
 from coread.receive.objects import Intake
 from coread.receive.recovery import recover
@@ -101,19 +101,8 @@ class DicomReceiver:
         self.stop()
 
     def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._settings.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if self._settings.processes > 1:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            listener.bind((self._settings.host, self._settings.port))
-            listener.listen(_LISTEN_BACKLOG)
-        except OSError as error:
-            listener.close()
-            where = f"{self._settings.host} port {self._settings.port}"
-            raise BadSettings(f"cannot listen on {where}: {error.strerror}; choose another port") from error
-        return listener
+        shared = self._settings.processes > 1
+        return listening_socket(self._settings.host, self._settings.port, backlog=_LISTEN_BACKLOG, shared=shared)
 
     def _accept_all(self) -> None:
         listener = self._listener

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import coread
 from coread.domain.errors import InvalidRecord, Refused
 from coread.domain.kspace import KSpace, Trajectory
-from coread.domain.results import Failure, Reading, ReadResult, Refusal
+from coread.domain.results import Failure, Outcome, Reading, ReadResult, Refusal
 from coread.engine.run import run_reader
 from coread.engine.samples import study_of
 from coread.engine.sessions import OpenReader
@@ -36,6 +36,8 @@ from coread.validate.records import CaseRecord
 from coread.validate.sources import Sources
 
 JOURNAL_FILE = "reconstructions.jsonl"
+NO_IMAGES = "NO_IMAGES"
+"""The reader ended with a result that is not one series of images on the grid of the case."""
 MASK = "mask"
 """Name of the group that says with which mask a case was read."""
 READER, PLAIN = "reader", "zero-filled"
@@ -183,6 +185,10 @@ def _read(
     record = _recorded(name, reading, seconds)
     if not isinstance(reading.ending, ReadResult):
         return record, None
+    shapes = [images.voxels.shape for images in reading.ending.images]
+    if shapes != [reference.shape]:
+        detail = f"series of computed images {shapes}, one of {reference.shape} is needed"
+        return replace(record, outcome=Outcome.FAILED.value, reason=NO_IMAGES, detail=detail), None
     return _compared(record, reading.ending, fewer, reference)
 
 
